@@ -1,0 +1,63 @@
+# Every target installs what it needs first, keeps caches outside the tree and is quick when repeated.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+export COUNTERSIGN_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/countersign
+NODE := node_modules/node/bin/node
+BIN := node_modules/.bin
+REGO := dist/adapters/opa/rego.wasm
+# The npm package node pins Node 24; what npm and its packages run is that one, too.
+export PATH := $(CURDIR)/node_modules/node/bin:$(CURDIR)/$(BIN):$(PATH)
+
+SOURCES := $(shell find src -name '*.ts' -not -name '*.test.ts' -o -name '*.graphql' | grep -v '^$$') $(wildcard migrations/*.ts)
+
+.PHONY: help
+help:
+	@echo "make demo     the whole story on a real repository and a real Kubernetes API server (ARGS=--exit ends by itself)"
+	@echo "make test     every test        make build    compile the service, the CLI and the Rego compiler"
+	@echo "make lint     types, style, import rule, dead exports        make bench    benchmarks        make soak    long fault runs"
+
+node_modules/.installed: package.json package-lock.json
+	@echo "installing npm packages (about a minute the first time)"
+	@npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+dist/.built: node_modules/.installed $(SOURCES) .swcrc
+	@echo "compiling TypeScript"
+	@rm -rf dist/{cli,api} && $(BIN)/swc src --out-dir dist --strip-leading-paths --copy-files --ignore '**/*.test.ts' --ignore '**/*.go' --quiet
+	@$(BIN)/swc migrations --out-dir dist/migrations --strip-leading-paths --quiet
+	@touch $@
+
+# The Rego compiler: our Go program over OPA's own packages, built once per content of its sources.
+$(REGO): node_modules/.installed $(wildcard src/adapters/opa/compiler/*)
+	@mkdir -p $(@D) && test/support/build-cached.sh rego $@
+
+.PHONY: build
+build: dist/.built $(REGO)
+
+.PHONY: control-plane
+control-plane: node_modules/.installed
+	@test/support/build-cached.sh control-plane
+
+.PHONY: test
+test: build control-plane
+	@test/support/install-postgres.sh
+	@NODE_OPTIONS="--experimental-vm-modules --disable-warning=ExperimentalWarning" $(BIN)/jest $(ARGS)
+
+.PHONY: demo
+demo: build
+	@$(NODE) dist/cli/demo.js $(ARGS)
+
+.PHONY: lint
+lint: node_modules/.installed
+	@$(BIN)/tsc --noEmit -p tsconfig.test.json
+	@$(BIN)/oxlint --type-aware
+	@$(BIN)/prettier --check --log-level warn 'src/**/*.ts' 'test/**/*.ts' 'migrations/**/*.ts'
+	@$(BIN)/depcruise src --config .dependency-cruiser.cjs --output-type err
+
+.PHONY: bench
+bench: build control-plane
+	@for f in test/bench/*.bench.ts; do echo "== $$f"; $(NODE) $$f $(ARGS) || exit 1; done
+
+.PHONY: soak
+soak: build control-plane
+	@for f in test/soak/*.soak.ts; do echo "== $$f"; $(NODE) $$f $(ARGS) || exit 1; done

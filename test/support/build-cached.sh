@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# build-cached.sh rego OUT | control-plane
+# Builds one of our two Go programs once per content of its sources and keeps the result in the cache folder.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+cache=${COUNTERSIGN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/countersign}
+case "$1" in
+rego) source=src/adapters/opa/compiler file=rego.wasm ;;
+control-plane) source=test/control-plane file=control-plane ;;
+*) echo "build-cached.sh: unknown program $1" >&2; exit 2 ;;
+esac
+if [ "$1" = control-plane ] && [ -n "${KUBEBUILDER_ASSETS:-}" ]; then exit 0; fi
+key=$(find "$source" -type f \( -name '*.go' -o -name 'go.*' \) | LC_ALL=C sort | xargs cat | sha256sum | cut -c1-16)
+dir=$cache/$1-$key
+if [ ! -x "$dir/$file" ]; then
+  command -v go >/dev/null || { echo "Go is missing. Install Go 1.26 or newer, then run this again." >&2; exit 2; }
+  mkdir -p "$cache"
+  exec 9>"$cache/$1.lock"
+  flock 9 # two builds at once would only be slower
+  if [ ! -x "$dir/$file" ]; then
+    staging=$(mktemp -d "$cache/.build-XXXXXX")
+    trap 'rm -rf "$staging"; kill "${ticker:-}" 2>/dev/null || true' EXIT
+    case "$1" in
+    rego) echo "building the Rego compiler (2 minutes the first time)" >&2 ;;
+    control-plane) echo "building etcd, kube-apiserver and kube-controller-manager (10 to 20 minutes the first time)" >&2 ;;
+    esac
+    started=$SECONDS
+    (while sleep 30; do echo "  still building $1, $((SECONDS - started)) s" >&2; done) &
+    ticker=$!
+    case "$1" in
+    rego) (cd "$source" && GOOS=wasip1 GOARCH=wasm go build -trimpath -buildmode=c-shared -ldflags="-s -w" -o "$staging/$file" .) ;;
+    control-plane)
+      v=k8s.io/component-base/version
+      (cd "$source" && CGO_ENABLED=0 go build -trimpath -o "$staging/$file" \
+        -ldflags "-s -w -X $v.gitVersion=v1.34.4 -X $v.gitMajor=1 -X $v.gitMinor=34" .)
+      for name in etcd kube-apiserver kube-controller-manager; do ln "$staging/$file" "$staging/$name"; done
+      ;;
+    esac
+    kill "$ticker" 2>/dev/null || true
+    chmod -R a+rX "$staging" && chmod a+x "$staging/$file"
+    rm -rf "$dir" && mv "$staging" "$dir" # whole or not at all
+    echo "  built $1 in $((SECONDS - started)) s" >&2
+  fi
+fi
+if [ $# -gt 1 ]; then cp "$dir/$file" "$2"; else echo "$dir" >"$cache/$1.current"; fi
