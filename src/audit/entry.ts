@@ -1,8 +1,20 @@
 import type { JsonObject } from '../cluster/object.js';
 
 export const entryTypes = [
-  'genesis', 'service', 'push', 'decision', 'approval', 'exception', 'run', 'drift', 'action', 'fault', 'key',
-  'erasure', 'export', 'access',
+  'genesis',
+  'service',
+  'push',
+  'decision',
+  'approval',
+  'exception',
+  'run',
+  'drift',
+  'action',
+  'fault',
+  'key',
+  'erasure',
+  'export',
+  'access',
 ] as const;
 export type EntryType = (typeof entryTypes)[number];
 

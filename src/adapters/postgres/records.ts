@@ -1,0 +1,47 @@
+import type { DataSource, EntityManager } from 'typeorm';
+import type { LedgerTransaction } from '../../audit/ledger.js';
+import type { Records, Tables } from '../../review/records.js';
+import { schemas } from './schemas.js';
+
+/** Rows a statement may carry: PostgreSQL allows 65,535 parameters, our widest table has 18 columns. */
+const BATCH = 1_000;
+
+/** The records of src/review/records.ts in PostgreSQL. */
+export class PostgresRecords implements Records {
+  constructor(private readonly dataSource: DataSource) {}
+
+  async find<K extends keyof Tables>(table: K, where: Partial<Tables[K]> = {}): Promise<Tables[K][]> {
+    const { metadata, manager } = this.dataSource.getRepository<Tables[K]>(schemas[table] as never);
+    const order = Object.fromEntries(metadata.primaryColumns.map((column) => [column.propertyName, 'ASC']));
+    return await manager.find<Tables[K]>(schemas[table] as never, { where: plain(where), order } as never);
+  }
+
+  async save<K extends keyof Tables>(
+    transaction: LedgerTransaction,
+    table: K,
+    rows: readonly Tables[K][],
+  ): Promise<void> {
+    const manager = transaction.handle as EntityManager;
+    const primary = this.dataSource.getMetadata(schemas[table]).primaryColumns.map((column) => column.propertyName);
+    for (let i = 0; i < rows.length; i += BATCH) {
+      await manager.upsert(schemas[table] as never, rows.slice(i, i + BATCH) as never, primary);
+    }
+  }
+
+  async remove<K extends keyof Tables>(
+    transaction: LedgerTransaction,
+    table: K,
+    where: Partial<Tables[K]>,
+  ): Promise<void> {
+    await (transaction.handle as EntityManager).delete(schemas[table] as never, plain(where) as never);
+  }
+
+  async update<K extends keyof Tables>(table: K, where: Partial<Tables[K]>, values: Partial<Tables[K]>): Promise<void> {
+    await this.dataSource.manager.update(schemas[table] as never, plain(where) as never, values as never);
+  }
+}
+
+/** Equality on every given column; TypeORM would read `undefined` as "any". */
+function plain(where: object): object {
+  return Object.fromEntries(Object.entries(where).filter(([, value]) => value !== undefined));
+}

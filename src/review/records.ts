@@ -1,0 +1,253 @@
+import type { JsonPatchOperation } from '../cluster/diff.js';
+import type { Json, KubernetesObject } from '../cluster/object.js';
+import type { LedgerTransaction } from '../audit/ledger.js';
+import type { Place } from '../errors.js';
+import type { Outcome, Violation } from '../policy/decision.js';
+import type { FileChange, PersonClaim, RefMove } from '../source/repository.js';
+import type { Signature } from '../source/signature.js';
+
+/**
+ * What the service remembers beside its log, one readonly type a thing: TypeORM maps it, the SDL exposes it. Every row that
+ * tells of a decision, a run or a drift is written in the transaction that stages its entry, so neither exists without the other.
+ * Times are RFC 3339, UTC. `index` is the entry's index in the log; null only between the transaction and its checkpoint.
+ */
+
+/** What is wrong with something right now, in words for people. */
+export interface Trouble {
+  readonly code: string;
+  readonly message: string;
+  readonly place?: Place;
+  readonly remedy?: string;
+}
+
+export interface RepositoryRecord {
+  readonly name: string;
+  readonly url: string;
+  /** `ungoverned`: no commit of its governance ref is trusted yet. */
+  readonly state: 'new' | 'ok' | 'ungoverned' | 'unavailable';
+  readonly trouble: Trouble | null;
+  readonly governanceRef: string;
+  /** The last approved governance commit, and the digest of the bundle in force from it. */
+  readonly governanceCommit: string | null;
+  readonly bundleDigest: string | null;
+  readonly updatedAt: string;
+}
+
+export interface TipRecord {
+  readonly repository: string;
+  readonly ref: string;
+  readonly commit: string;
+  /** The push that put it there. */
+  readonly push: string;
+}
+
+export interface PushRecord {
+  readonly id: string;
+  readonly repository: string;
+  readonly ref: string;
+  readonly kind: RefMove['kind'];
+  readonly old: string | null;
+  readonly new: string | null;
+  readonly time: string;
+  readonly index: number | null;
+}
+
+export interface CommitRecord {
+  readonly repository: string;
+  readonly id: string;
+  readonly tree: string;
+  readonly parents: readonly string[];
+  readonly author: PersonClaim;
+  readonly committer: PersonClaim;
+  readonly message: string;
+  readonly signature: Signature;
+  readonly files: readonly Pick<FileChange, 'path' | 'op' | 'mode'>[];
+  readonly firstSeen: string;
+}
+
+export type EnvironmentStatus =
+  /** Nothing was judged yet. */
+  | 'new'
+  /** The approved commit is live and nothing differs. */
+  | 'synced'
+  /** Being applied, or applied and not yet healthy. */
+  | 'progressing'
+  | 'degraded'
+  /** The cluster refused, or is away; the approved commit is not (wholly) live. */
+  | 'failed'
+  /** Outside its grants, or its definition can't be served. */
+  | 'refused'
+  /** Removed from the governed configuration; its objects were left alone. */
+  | 'removed';
+
+export interface EnvironmentRecord {
+  readonly repository: string;
+  readonly name: string;
+  readonly path: string;
+  readonly ref: string;
+  readonly target: string | null;
+  readonly namespace: string | null;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly ignore: readonly string[];
+  /** Newest commit on the ref that was judged, and that decision's id. */
+  readonly head: string | null;
+  readonly headDecision: string | null;
+  readonly headOutcome: Outcome | null;
+  /** The last approved commit and the decision that allowed it. */
+  readonly approved: string | null;
+  readonly approvedDecision: string | null;
+  /** True while the bundle in force would no longer allow the approved commit. */
+  readonly noLongerCompliant: boolean;
+  readonly status: EnvironmentStatus;
+  readonly trouble: Trouble | null;
+  readonly updatedAt: string;
+}
+
+export interface ChangeRecord {
+  readonly id: string;
+  readonly repository: string;
+  readonly environment: string;
+  readonly operation: 'push';
+  readonly ref: string;
+  readonly push: string;
+  readonly base: string | null;
+  readonly head: string;
+  readonly tree: string;
+  readonly commits: readonly string[];
+  readonly objectChanges: number;
+  readonly renderedDigest: string;
+  readonly otherDocuments: number;
+  readonly notRendered: readonly string[];
+  readonly time: string;
+}
+
+/** Redacted (invariant 10). */
+export interface ObjectChangeRecord {
+  readonly change: string;
+  readonly position: number;
+  readonly op: 'create' | 'update' | 'delete';
+  readonly group: string;
+  readonly version: string;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly before: KubernetesObject | null;
+  readonly after: KubernetesObject | null;
+  readonly patch: readonly JsonPatchOperation[];
+  readonly path: string;
+  readonly line: number;
+}
+
+export interface DecisionRecord {
+  readonly id: string;
+  readonly change: string;
+  readonly repository: string;
+  readonly environment: string;
+  readonly outcome: Outcome;
+  readonly violations: readonly Violation[];
+  readonly warnings: readonly Violation[];
+  readonly required: readonly Violation[];
+  readonly rulesRun: number;
+  readonly rulesPassed: number;
+  readonly error: Trouble | null;
+  readonly bundleDigest: string;
+  readonly wasmDigest: string;
+  readonly inputDigest: string;
+  readonly resultDigest: string;
+  readonly time: string;
+  /** How long reading and judging took, in milliseconds. */
+  readonly milliseconds: number;
+  readonly index: number | null;
+}
+
+export interface RunRecord {
+  readonly id: string;
+  readonly repository: string;
+  readonly environment: string;
+  readonly decision: string;
+  readonly reason: string;
+  readonly startedAt: string;
+  readonly startedIndex: number | null;
+  readonly finishedAt: string | null;
+  readonly finishedIndex: number | null;
+  /** `interrupted`: the process died in it; closed at the next start. */
+  readonly outcome: 'running' | 'succeeded' | 'failed' | 'superseded' | 'interrupted';
+  readonly planned: Json;
+  readonly results: Json;
+  readonly trouble: Trouble | null;
+}
+
+export interface DriftRecord {
+  readonly id: string;
+  readonly repository: string;
+  readonly environment: string;
+  readonly group: string;
+  readonly version: string;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  /** What differs: `modified`, `deleted`. */
+  readonly type: string;
+  /** Redacted. */
+  readonly fields: Json;
+  readonly attribution: Json;
+  readonly detectedAt: string;
+  readonly index: number | null;
+  readonly correctedAt: string | null;
+  readonly run: string | null;
+}
+
+/** One object of an environment as our runs left it: the inventory, with where it came from. */
+export interface LiveObjectRecord {
+  readonly repository: string;
+  readonly environment: string;
+  readonly group: string;
+  readonly version: string;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly resourceVersion: string;
+  /** The last commit that changed this object, and the decision under which that was applied. */
+  readonly commit: string;
+  readonly decision: string;
+  readonly path: string;
+  readonly line: number;
+  readonly health: string;
+  readonly healthReason: string;
+  readonly updatedAt: string;
+}
+
+export interface FaultRecord {
+  readonly id: string;
+  readonly repository: string | null;
+  readonly environment: string | null;
+  readonly trouble: Trouble;
+  readonly time: string;
+  readonly index: number | null;
+}
+
+export interface Tables {
+  readonly repository: RepositoryRecord;
+  readonly tip: TipRecord;
+  readonly push: PushRecord;
+  readonly commit: CommitRecord;
+  readonly environment: EnvironmentRecord;
+  readonly change: ChangeRecord;
+  readonly objectChange: ObjectChangeRecord;
+  readonly decision: DecisionRecord;
+  readonly run: RunRecord;
+  readonly drift: DriftRecord;
+  readonly liveObject: LiveObjectRecord;
+  readonly fault: FaultRecord;
+}
+
+/** The records' port. `where` compares for equality; rows come back in the order of their primary key. */
+export interface Records {
+  find<K extends keyof Tables>(table: K, where?: Partial<Tables[K]>): Promise<Tables[K][]>;
+  /** Inserts, or replaces rows of the same primary key, in that transaction. */
+  save<K extends keyof Tables>(transaction: LedgerTransaction, table: K, rows: readonly Tables[K][]): Promise<void>;
+  remove<K extends keyof Tables>(transaction: LedgerTransaction, table: K, where: Partial<Tables[K]>): Promise<void>;
+  /** Changes columns of rows outside any entry: states that can be derived again. */
+  update<K extends keyof Tables>(table: K, where: Partial<Tables[K]>, values: Partial<Tables[K]>): Promise<void>;
+}
