@@ -1,0 +1,186 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { loadConfig, withoutSecrets, type Config } from './config.js';
+import { CountersignError } from './errors.js';
+
+const COMMIT = '1f3c9a2b'.repeat(5);
+let folder: string;
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'countersign-config-'));
+  await writeFile(join(folder, 'prod.yaml'), '');
+  await writeFile(join(folder, 'password'), 'from-file\n');
+});
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+async function load(text: string, env: Record<string, string> = {}): Promise<Config> {
+  await writeFile(join(folder, 'service.yaml'), text);
+  return await loadConfig(join(folder, 'service.yaml'), { data: join(folder, 'data'), env });
+}
+
+async function refusal(text: string, env: Record<string, string> = {}): Promise<string> {
+  const error: unknown = await load(text, env).catch((e: unknown) => e);
+  expect(error).toBeInstanceOf(CountersignError);
+  expect((error as CountersignError).code).toBe('config-invalid');
+  return (error as CountersignError).sentence.replaceAll(`${folder}/`, '');
+}
+
+const repository = (extra = ''): string =>
+  `repositories:\n  - name: shop\n    url: shop.git\n    trust: {commit: ${COMMIT}}\n${extra}`;
+
+const https = (credentials: string): string =>
+  `repositories:\n  - name: shop\n    url: https://example.org/shop.git\n    trust: {commit: ${COMMIT}}\n    credentials: ${credentials}\n`;
+
+describe('the configuration', () => {
+  it('reads the file that the design shows', async () => {
+    const config = await load(`
+listen: 127.0.0.1:4100
+database: embedded
+log: {origin: countersign.example.org/prod}
+repositories:
+  - {name: shop, url: "file:///srv/git/shop.git", refs: [refs/heads/main], governance: refs/heads/main, trust: {commit: ${COMMIT}}, poll: 500ms}
+targets:
+  - name: prod
+    kind: kubernetes
+    kubeconfig: prod.yaml
+    grants: [{repository: shop, namespaces: [shop], kinds: ["*"]}]
+limits: {manifestBytes: 10MiB, evaluation: 2s, wasmMemory: 128MiB}
+`);
+    expect(config).toEqual({
+      file: join(folder, 'service.yaml'),
+      data: join(folder, 'data'),
+      listen: { host: '127.0.0.1', port: 4100 },
+      database: 'embedded',
+      log: { origin: 'countersign.example.org/prod' },
+      logLevel: 'info',
+      repositories: [
+        {
+          name: 'shop',
+          url: 'file:///srv/git/shop.git',
+          refs: ['refs/heads/main'],
+          governance: 'refs/heads/main',
+          trust: { commit: COMMIT },
+          pollMilliseconds: 500,
+        },
+      ],
+      targets: [
+        {
+          name: 'prod',
+          kind: 'kubernetes',
+          kubeconfig: join(folder, 'prod.yaml'),
+          grants: [{ repository: 'shop', namespaces: ['shop'], kinds: ['*'] }],
+        },
+      ],
+      limits: { manifestBytes: 10_485_760, evaluationMilliseconds: 2_000, wasmMemoryBytes: 134_217_728 },
+    });
+  });
+
+  it('has a default for everything but repositories, and resolves paths against the file', async () => {
+    const config = await load(repository());
+    expect(config.repositories[0]).toMatchObject({
+      url: join(folder, 'shop.git'),
+      refs: ['refs/heads/main'],
+      pollMilliseconds: 500,
+    });
+    expect(config).toMatchObject({ listen: { host: '127.0.0.1', port: 4100 }, database: 'embedded', targets: [] });
+    expect(await refusal('listen: 127.0.0.1:1\n')).toContain('repositories: it is missing; it must be a list');
+  });
+
+  it('reports every fault at once, each with its file and line', async () => {
+    const text = await refusal(`listen: 127.0.0.1:4100
+databse: embedded
+repositories:
+  - name: Shop!
+    url: file:///srv/shop.git
+    refs: [main]
+    trust: {commit: ${COMMIT}}
+    poll: soon
+limits:
+  manifestBytes: 12
+  evaluation: 2 weeks
+`);
+    expect(text.split('\n')).toEqual([
+      'service.yaml:2  databse: there is no such setting (did you mean "database"?)',
+      expect.stringMatching(/^service\.yaml:4 {2}repositories\[0\]\.name: it must be 1 to 63/),
+      'service.yaml:6  repositories[0].refs[0]: it must be a full ref name (did you mean "refs/heads/main"?)',
+      'service.yaml:8  repositories[0].poll: it must be a duration such as 500ms or 2s',
+      'service.yaml:10  limits.manifestBytes: it must be between 1KiB and 1GiB',
+      expect.stringMatching(/^service\.yaml:11 {2}limits\.evaluation: it must be a duration such as 500ms or 2s\. See/),
+    ]);
+  });
+
+  it('reports faults between settings at once: names that match nothing, files that are missing, doubled names', async () => {
+    const text = await refusal(`repositories:
+  - {name: shop, url: "https://bob:secret@example.org/x.git", trust: {}}
+  - {name: shop, url: "git@example.org:x.git", trust: {commit: abc}}
+targets:
+  - name: prod
+    kubeconfig: nowhere.yaml
+    grants:
+      - {repository: shpo, namespaces: [shop]}
+`);
+    expect(text).toContain('service.yaml:2  repositories[0].url: credentials do not belong in a URL');
+    expect(text).not.toContain('secret');
+    expect(text).toContain('service.yaml:2  repositories[0].trust: it must hold either');
+    expect(text).toContain('service.yaml:3  repositories[1].name: "shop" is already the name of repositories[0]');
+    expect(text).toContain('service.yaml:3  repositories[1].url: SSH remotes are not supported yet');
+    expect(text).toContain('service.yaml:3  repositories[1].trust.commit: it must be a full commit id');
+    expect(text).toContain('service.yaml:6  targets[0].kubeconfig: there is no file nowhere.yaml');
+    expect(text).toContain(
+      'service.yaml:8  targets[0].grants[0].repository: no repository is called "shpo" (did you mean "shop"?)',
+    );
+  });
+
+  it.each([
+    ['0.0.0.0:4100', 'can be reached from other machines, and there is no access control yet; use 127.0.0.1:4100'],
+    ['10.1.2.3:80', 'can be reached from other machines'],
+    ['[::]:80', 'can be reached from other machines'],
+    ['example.org:80', 'can be reached from other machines'],
+    ['4100', 'is no address'],
+    ['127.0.0.1:70000', 'is no address'],
+  ])('refuses to listen on %s', async (listen, message) => {
+    expect(await refusal(repository(`listen: "${listen}"\n`))).toContain(message);
+    expect(await refusal(repository(), { COUNTERSIGN_LISTEN: listen })).toContain(
+      `COUNTERSIGN_LISTEN: "${listen}" ${message}`,
+    );
+  });
+
+  it('says where YAML is malformed, doubled or aliased', async () => {
+    expect(await refusal('listen: [\nrepositories: []\n')).toMatch(/^service\.yaml:2:1 {2}it is not valid YAML/);
+    expect(await refusal('listen: a:1\nlisten: b:1\n')).toMatch(
+      /^service\.yaml:2:1 {2}it is not valid YAML: duplicated mapping key/,
+    );
+    expect(await refusal('repositories: &r []\ntargets: *r\n')).toContain('it is not valid YAML');
+    expect(await refusal('just text\n')).toContain('it must be a mapping');
+  });
+
+  it('names a file that is not there', async () => {
+    const error = (await loadConfig(join(folder, 'none.yaml'), { data: folder, env: {} }).catch(
+      (e: unknown) => e,
+    )) as CountersignError;
+    expect(error.sentence).toContain('none.yaml  there is no such configuration file');
+  });
+
+  it('takes secrets from the environment or files only, and never shows them', async () => {
+    const config = await load(https('{username: bot, passwordEnv: SHOP_TOKEN}'), {
+      SHOP_TOKEN: 'from-env',
+      COUNTERSIGN_DATABASE: 'postgres://me:hidden@db/countersign',
+    });
+    expect(config.repositories[0]?.credentials).toEqual({ username: 'bot', password: 'from-env' });
+    expect(config.database).toContain('hidden');
+    expect(JSON.stringify(withoutSecrets(config))).not.toMatch(/from-env|hidden/);
+    expect((await load(https('{passwordFile: password}'))).repositories[0]?.credentials).toEqual({
+      username: 'git',
+      password: 'from-file',
+    });
+    expect(await refusal(https('{passwordEnv: SHOP_TOKEN}'))).toContain(
+      'the environment variable SHOP_TOKEN is not set',
+    );
+    expect(await refusal(https('{passwordFile: gone}'))).toContain('gone cannot be read: ENOENT');
+    expect(await refusal(https('{password: hunter2}'))).toContain('credentials.password: there is no such setting');
+    expect(await refusal(repository('database: "postgres://me:pw@db/x"\n'))).toContain(
+      'a password does not belong in this file',
+    );
+  });
+});
