@@ -1,0 +1,223 @@
+import { hash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { resolve as resolvePath } from 'node:path';
+import { CountersignError } from '../../errors.js';
+import { parseCommit } from '../../source/commit.js';
+import type {
+  Commit,
+  CommitWithFiles,
+  FileChange,
+  HistoryRange,
+  Repository,
+  TreeEntry,
+} from '../../source/repository.js';
+import { CatFile, type GitObject, type ObjectType } from './cat-file.js';
+import {
+  badObject,
+  commitTooLarge,
+  corruptRepository,
+  emptyRepository,
+  missingObject,
+  missingRepository,
+  tooLargeBlob,
+  unknownRevision,
+} from './faults.js';
+import { nativeHistory } from './native-history.js';
+import { runGit, type GitResult } from './processes.js';
+import { inPrefixes } from './refs.js';
+import { diffTrees, listTree, treeReader, type Reader } from './trees.js';
+
+/** A commit or a tree above this size is refused: the largest real ones have a few MiB. */
+const OBJECT_LIMIT = 64 * 1024 * 1024;
+const COMMIT_LIMIT = 8 * 1024 * 1024;
+
+/** Reads a repository through the installed git. The process that reads objects lives until `close`. */
+export class NativeRepository implements Repository {
+  private readonly objects: CatFile;
+  private readonly readTrees: Reader;
+
+  private constructor(
+    readonly path: string,
+    readonly gitDir: string,
+    readonly objectFormat: 'sha1' | 'sha256',
+  ) {
+    this.objects = new CatFile(gitDir, (name, stderr) => this.fault(`git stopped while reading ${name}`, stderr));
+    this.readTrees = treeReader(
+      (ids) => Promise.all(ids.map(async (id) => (await this.object(id, 'tree', OBJECT_LIMIT)).data)),
+      objectFormat === 'sha1' ? 20 : 32,
+    );
+  }
+
+  static async open(path: string): Promise<NativeRepository> {
+    const absolute = resolvePath(path);
+    if (!existsSync(absolute)) throw missingRepository(absolute);
+    const { code, stdout, stderr } = await runGit([
+      ...['-C', absolute, 'rev-parse', '--path-format=absolute', '--git-dir', '--show-object-format'],
+    ]);
+    if (code !== 0) throw unreadable(absolute, stderr);
+    const [gitDir, format] = stdout.toString('utf8').trimEnd().split('\n') as [string, string];
+    if (format !== 'sha1' && format !== 'sha256') throw unreadable(absolute, `unknown object format '${format}'`);
+    return new NativeRepository(absolute, gitDir, format);
+  }
+
+  async refs(prefixes?: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    const { stdout } = await this.git(['for-each-ref', '--format=%(objectname) %(objecttype) %(refname)']);
+    const found = new Map<string, string>();
+    const tags: Promise<void>[] = [];
+    const add = async (ref: string, revision: string): Promise<void> => {
+      const info = await this.objects.info(`${revision}^{commit}`);
+      if (info) found.set(ref, info.id);
+    };
+    for (const line of stdout.toString('utf8').split('\n')) {
+      const [id = '', type = '', ref = ''] = line.split(' ');
+      if (!ref || !inPrefixes(ref, prefixes)) continue;
+      if (type === 'commit') found.set(ref, id);
+      else if (type === 'tag') tags.push(add(ref, id));
+    }
+    if (inPrefixes('HEAD', prefixes)) tags.push(add('HEAD', 'HEAD'));
+    await Promise.all(tags);
+    return new Map([...found].sort(([a], [b]) => (a < b ? -1 : 1)));
+  }
+
+  async resolve(revision: string): Promise<string> {
+    const info = await this.objects.info(`${revision}^{commit}`);
+    if (info?.type === 'commit') return info.id;
+    this.present();
+    const refs = revision === 'HEAD' ? await this.refs() : undefined;
+    if (refs?.size === 0) throw emptyRepository(this.path);
+    throw unknownRevision(this.path, revision, refs ? [...refs.keys()] : []);
+  }
+
+  async *history(range: HistoryRange): AsyncGenerator<CommitWithFiles> {
+    yield* nativeHistory(await this.revisions(range), {
+      gitDir: this.gitDir,
+      commit: (id) => this.commit(id),
+      failed: async (what, stderr) => this.fault(what, stderr),
+    });
+  }
+
+  async count(range: HistoryRange): Promise<number> {
+    const { stdout } = await this.git(['rev-list', '--count', '--stdin'], { input: await this.revisions(range) });
+    return Number(stdout.toString('latin1'));
+  }
+
+  async commit(id: string): Promise<Commit> {
+    return parseCommit(id, (await this.object(id, 'commit', COMMIT_LIMIT)).data);
+  }
+
+  async tree(commit: string, path = ''): Promise<readonly TreeEntry[]> {
+    return listTree((await this.commit(commit)).tree, path, this.readTrees);
+  }
+
+  async changes(base: string | null, head: string, path = ''): Promise<readonly FileChange[]> {
+    const before = base === null ? null : this.commit(base);
+    const after = await this.commit(head);
+    return diffTrees((await before)?.tree ?? null, after.tree, path, this.readTrees);
+  }
+
+  async blob(id: string, limit = OBJECT_LIMIT): Promise<Buffer> {
+    // Asked first, so that git never unpacks what is too large to be wanted.
+    const info = await this.objects.info(this.checkId(id));
+    if (info && info.size > limit) throw tooLargeBlob(id, info.size, limit);
+    return (await this.object(id, 'blob', limit)).data;
+  }
+
+  async isAncestor(ancestor: string, descendant: string): Promise<boolean> {
+    await Promise.all([this.mustBeCommit(ancestor), this.mustBeCommit(descendant)]);
+    const { code, stderr } = await runGit([
+      ...['--git-dir', this.gitDir, 'merge-base', '--is-ancestor', ancestor, descendant],
+    ]);
+    if (code === 0 || code === 1) return code === 0;
+    throw this.fault('git merge-base failed', stderr);
+  }
+
+  close(): Promise<void> {
+    return this.objects.close();
+  }
+
+  private async revisions({ head, exclude = [] }: HistoryRange): Promise<string> {
+    await Promise.all([head, ...exclude].map((id) => this.mustBeCommit(id)));
+    return [head, ...exclude.map((id) => `^${id}`), ''].join('\n');
+  }
+
+  private async mustBeCommit(id: string): Promise<void> {
+    const info = await this.objects.info(this.checkId(id));
+    if (info?.type === 'commit') return;
+    this.present();
+    throw unknownRevision(this.path, id, []);
+  }
+
+  /** Bytes that do not hash to the id they are stored under are a damaged or a doctored store. */
+  private async object(id: string, type: ObjectType, limit: number): Promise<GitObject> {
+    const object = await this.objects.contents(this.checkId(id), limit);
+    if (!object) throw await this.whyMissing(id);
+    if (object.type !== type) throw badObject(id, `it is a ${object.type}, wanted was a ${type}`);
+    if (!object.data)
+      throw type === 'blob' ? tooLargeBlob(id, object.size, limit) : commitTooLarge(id, object.size, limit);
+    if (objectHash(this.objectFormat, type, object.data) !== id)
+      throw badObject(id, 'its content does not match its id');
+    return object as GitObject;
+  }
+
+  private async whyMissing(id: string): Promise<CountersignError> {
+    this.present();
+    const { code, stderr } = await runGit(['--git-dir', this.gitDir, 'cat-file', '-p', id]);
+    const damaged = /corrupt|inflate|unpack|bad object header|hash mismatch/i.test(stderr);
+    return code !== 0 && damaged
+      ? corruptRepository(this.path, `object ${id}: ${firstLine(stderr)}`)
+      : missingObject(this.path, id);
+  }
+
+  private checkId(id: string): string {
+    const length = this.objectFormat === 'sha1' ? 40 : 64;
+    if (id.length === length && /^[0-9a-f]+$/.test(id)) return id;
+    throw new CountersignError('revision-unknown', `${JSON.stringify(id)} is no full ${this.objectFormat} object id`);
+  }
+
+  private async git(args: readonly string[], options: { input?: string } = {}): Promise<GitResult> {
+    const result = await runGit(['--git-dir', this.gitDir, ...args], options);
+    if (result.code !== 0) throw this.fault(`git ${args[0]} ended with code ${result.code}`, result.stderr);
+    return result;
+  }
+
+  /** Throws `repository-missing` once the folder has gone; open packs would go on answering for a while. */
+  private present(): void {
+    if (!existsSync(this.gitDir)) throw missingRepository(this.path);
+  }
+
+  private fault(what: string, stderr: string): CountersignError {
+    if (!existsSync(this.gitDir)) return missingRepository(this.path);
+    if (
+      /corrupt|inflate|unpack|bad object|bad tree|unable to read|hash mismatch|missing (?:blob|tree|commit)|could not (?:read|parse)|unable to parse/i.test(
+        stderr,
+      )
+    ) {
+      return corruptRepository(this.path, firstLine(stderr));
+    }
+    return new CountersignError('git-failed', `${what} in ${this.path}${stderr ? `: ${firstLine(stderr)}` : ''}`, {
+      retry: true,
+    });
+  }
+}
+
+export function objectHash(format: 'sha1' | 'sha256', type: ObjectType, data: Buffer): string {
+  return hash(format, Buffer.concat([Buffer.from(`${type} ${data.length}\0`, 'latin1'), data]), 'hex');
+}
+
+function unreadable(path: string, stderr: string): CountersignError {
+  if (/not a git repository/i.test(stderr)) return missingRepository(path);
+  if (/unknown repository extension|expected git repo version|unknown object format/i.test(stderr)) {
+    return new CountersignError(
+      'repository-unsupported',
+      `${path} cannot be read by the installed git: ${firstLine(stderr)}`,
+      {
+        remedy: 'Install a newer git',
+      },
+    );
+  }
+  return corruptRepository(path, firstLine(stderr));
+}
+
+function firstLine(stderr: string): string {
+  return stderr.split('\n')[0]!.replace(/^(?:fatal|error): /, '');
+}
