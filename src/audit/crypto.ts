@@ -1,0 +1,81 @@
+// The one seam to the platform's cryptography and text codings: a browser build replaces this file and nothing else in audit/.
+import { createHash, createHmac, createPrivateKey, createPublicKey, randomBytes, sign, verify } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { CountersignError } from '../errors.js';
+
+/** 32 bytes. */
+export type Hash = Uint8Array;
+
+export function sha256(...parts: readonly Uint8Array[]): Hash {
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(part);
+  return hash.digest();
+}
+
+export function hmacSha256(key: Uint8Array, data: Uint8Array): Hash {
+  return createHmac('sha256', key).update(data).digest();
+}
+
+export const randomSalt = (): Uint8Array => randomBytes(32);
+
+// RFC 8410: the fixed DER before a raw Ed25519 seed and a raw public key.
+const pkcs8Prefix = Buffer.from('302e020100300506032b657004220420', 'hex');
+const spkiPrefix = Buffer.from('302a300506032b6570032100', 'hex');
+
+export interface Ed25519Signer {
+  /** Raw, 32 bytes. */
+  readonly publicKey: Uint8Array;
+  sign(message: Uint8Array): Uint8Array;
+}
+
+/** @param seed 32 secret bytes (RFC 8032). */
+export function ed25519Signer(seed: Uint8Array): Ed25519Signer {
+  if (seed.length !== 32) throw new CountersignError('keys-invalid', 'an Ed25519 seed has 32 bytes');
+  const key = createPrivateKey({ key: Buffer.concat([pkcs8Prefix, seed]), format: 'der', type: 'pkcs8' });
+  const publicKey = createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(spkiPrefix.length);
+  return { publicKey, sign: (message) => sign(null, message, key) };
+}
+
+/** A function that tells whether a signature over a message is by `publicKey` (raw, 32 bytes). */
+export function ed25519Verifier(publicKey: Uint8Array): (message: Uint8Array, signature: Uint8Array) => boolean {
+  if (publicKey.length !== 32) throw new CountersignError('keys-invalid', 'an Ed25519 public key has 32 bytes');
+  let key: KeyObject | undefined;
+  return (message, signature) => {
+    key ??= createPublicKey({ key: Buffer.concat([spkiPrefix, publicKey]), format: 'der', type: 'spki' });
+    return signature.length === 64 && verify(null, message, key, signature);
+  };
+}
+
+export const toHex = (bytes: Uint8Array): string => view(bytes).toString('hex');
+export const toBase64 = (bytes: Uint8Array): string => view(bytes).toString('base64');
+export const utf8 = (text: string): Uint8Array => Buffer.from(text, 'utf8');
+
+/** Text of valid UTF-8; undefined for anything else, so that no two byte strings read as the same text. */
+export function fromUtf8(bytes: Uint8Array): string | undefined {
+  const text = view(bytes).toString('utf8');
+  return equalBytes(utf8(text), bytes) ? text : undefined;
+}
+
+/** Lower-case hex of exactly `length` bytes; undefined for anything else. */
+export function fromHex(text: string, length: number): Uint8Array | undefined {
+  if (text.length !== 2 * length || !/^[0-9a-f]*$/.test(text)) return undefined;
+  return Buffer.from(text, 'hex');
+}
+
+/** Canonical standard base64 only (padding present, unused bits zero): a second spelling of the same bytes is refused. */
+export function fromBase64(text: string): Uint8Array | undefined {
+  const bytes = Buffer.from(text, 'base64');
+  return bytes.toString('base64') === text ? bytes : undefined;
+}
+
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  return view(a).equals(b);
+}
+
+export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
+  return Buffer.concat(parts);
+}
+
+function view(bytes: Uint8Array): Buffer {
+  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

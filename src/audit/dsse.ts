@@ -1,0 +1,83 @@
+import { CountersignError } from '../errors.js';
+import type { Ed25519Signer } from './crypto.js';
+import { concatBytes, ed25519Verifier, fromBase64, fromUtf8, sha256, toBase64, toHex, utf8 } from './crypto.js';
+
+/** A DSSE envelope (secure-systems-lab, v1.0.2), its payload decoded once: verify and use the same bytes. */
+export interface Envelope {
+  readonly payloadType: string;
+  readonly payload: Uint8Array;
+  readonly signatures: readonly { readonly keyid?: string; readonly sig: Uint8Array }[];
+}
+
+/** Who may sign entries. `keyid` is a hint for finding it, never evidence. */
+export interface EnvelopeKey {
+  readonly keyid: string;
+  verify(message: Uint8Array, signature: Uint8Array): boolean;
+}
+
+export const envelopeKey = (publicKey: Uint8Array): EnvelopeKey => ({
+  keyid: envelopeKeyId(publicKey),
+  verify: ed25519Verifier(publicKey),
+});
+
+/** SHA-256 of the raw public key, hex. */
+export const envelopeKeyId = (publicKey: Uint8Array): string => toHex(sha256(publicKey));
+
+/** Pre-authentication encoding: what is signed. */
+export function preAuthentication(payloadType: string, payload: Uint8Array): Uint8Array {
+  const type = utf8(payloadType);
+  return concatBytes(utf8(`DSSEv1 ${type.length} `), type, utf8(` ${payload.length} `), payload);
+}
+
+/** The envelope as JSON bytes. */
+export function sealEnvelope(payloadType: string, payload: Uint8Array, signer: Ed25519Signer): Uint8Array {
+  const sig = toBase64(signer.sign(preAuthentication(payloadType, payload)));
+  const signatures = [{ keyid: envelopeKeyId(signer.publicKey), sig }];
+  return utf8(JSON.stringify({ payload: toBase64(payload), payloadType, signatures }));
+}
+
+/** Throws `log-invalid`; signatures are not judged here. */
+export function parseEnvelope(bytes: Uint8Array): Envelope {
+  const value = parseObject(bytes);
+  const payload = decode(value['payload']);
+  const { payloadType, signatures } = value;
+  if (!payload || typeof payloadType !== 'string' || !Array.isArray(signatures))
+    refuse('its members are not those of DSSE');
+  return {
+    payloadType,
+    payload,
+    signatures: signatures.map((entry: unknown) => {
+      const { keyid, sig } = (entry ?? {}) as { keyid?: unknown; sig?: unknown };
+      const decoded = decode(sig);
+      if (!decoded || (keyid !== undefined && typeof keyid !== 'string')) refuse('a signature is malformed');
+      return keyid === undefined ? { sig: decoded } : { keyid, sig: decoded };
+    }),
+  };
+}
+
+/** The distinct keys of those given that signed this envelope. */
+export function envelopeSigners(envelope: Envelope, keys: Iterable<EnvelopeKey>): readonly EnvelopeKey[] {
+  const message = preAuthentication(envelope.payloadType, envelope.payload);
+  return [...keys].filter((key) => envelope.signatures.some(({ sig }) => key.verify(message, sig)));
+}
+
+function parseObject(bytes: Uint8Array): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(fromUtf8(bytes) ?? '');
+  } catch {
+    refuse('it is no JSON');
+  }
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) refuse('it is no JSON object');
+  return value as Record<string, unknown>;
+}
+
+/** DSSE allows either base64 alphabet; each only in its one spelling. */
+function decode(value: unknown): Uint8Array | undefined {
+  if (typeof value !== 'string') return undefined;
+  return fromBase64(value) ?? fromBase64(value.replaceAll('-', '+').replaceAll('_', '/'));
+}
+
+function refuse(why: string): never {
+  throw new CountersignError('log-invalid', `an envelope cannot be read: ${why}`);
+}

@@ -1,0 +1,115 @@
+import type { Json, JsonObject } from '../cluster/object.js';
+import { CountersignError } from '../errors.js';
+import type { Ed25519Signer } from './crypto.js';
+import { fromUtf8, toHex, utf8 } from './crypto.js';
+import type { Envelope } from './dsse.js';
+import { parseEnvelope, sealEnvelope } from './dsse.js';
+import type { ContentReference, EntryDraft, EntryType, LoggedEntry, Subject } from './entry.js';
+import { entryTypes, predicateType } from './entry.js';
+import { leafHash } from './merkle.js';
+import { maxEntryBytes } from './tiles.js';
+
+const statementType = 'https://in-toto.io/Statement/v1';
+const payloadType = 'application/vnd.in-toto+json';
+const typeByPredicate = new Map<string, EntryType>(entryTypes.map((type) => [predicateType(type), type]));
+
+/** An entry read from its leaf, before it has a place in a log. */
+export interface Statement {
+  readonly type: EntryType;
+  /** RFC 3339, UTC. */
+  readonly time: string;
+  readonly subjects: readonly Subject[];
+  readonly predicate: JsonObject;
+  readonly envelope: Envelope;
+}
+
+/**
+ * The leaf of a draft: an in-toto Statement v1 in a DSSE envelope. The service's clock goes into `predicate.recordedAt`, what the
+ * ledger stored beside it into `predicate.contents`. Throws `log-invalid` if that is more than C2SP tlog-tiles allows.
+ */
+export function sealStatement(
+  draft: EntryDraft,
+  recordedAt: string,
+  contents: Readonly<Record<string, ContentReference>>,
+  signer: Ed25519Signer,
+): Uint8Array {
+  const predicate = { ...draft.predicate, recordedAt, ...(Object.keys(contents).length > 0 ? { contents } : {}) };
+  const statement = {
+    _type: statementType,
+    subject: draft.subjects,
+    predicateType: predicateType(draft.type),
+    predicate,
+  };
+  const leaf = sealEnvelope(payloadType, utf8(JSON.stringify(statement)), signer);
+  if (leaf.length > maxEntryBytes) {
+    throw new CountersignError(
+      'log-invalid',
+      `a ${draft.type} entry of ${leaf.length} bytes is longer than ${maxEntryBytes}`,
+      {
+        remedy: 'Move what is long into the contents of the entry',
+      },
+    );
+  }
+  return leaf;
+}
+
+/** Reads a leaf; its signature is not judged here. Throws `log-invalid`. */
+export function parseStatement(leaf: Uint8Array): Statement {
+  const envelope = parseEnvelope(leaf);
+  if (envelope.payloadType !== payloadType) refuse(`its payload is ${envelope.payloadType}`);
+  let value: Record<string, Json | undefined>;
+  try {
+    value = JSON.parse(fromUtf8(envelope.payload) ?? '') as Record<string, Json | undefined>;
+  } catch {
+    refuse('its payload is no JSON');
+  }
+  const { subject, predicate, predicateType: uri } = value;
+  const type = typeof uri === 'string' ? typeByPredicate.get(uri) : undefined;
+  if (value['_type'] !== statementType || !type || !Array.isArray(subject))
+    refuse('its payload is no statement of ours');
+  if (!isObject(predicate) || !subject.every(isSubject)) refuse('its subjects or its predicate are malformed');
+  const time = predicate['recordedAt'];
+  if (typeof time !== 'string' || Number.isNaN(Date.parse(time))) refuse('it does not say when it was recorded');
+  return { type, time, subjects: subject, predicate, envelope };
+}
+
+export function entryOf(index: number, leaf: Uint8Array): LoggedEntry {
+  const { type, time, subjects, predicate } = parseStatement(leaf);
+  const envelope = Buffer.from(leaf.buffer, leaf.byteOffset, leaf.byteLength);
+  return { index, type, time, leafHash: toHex(leafHash(leaf)), subjects, predicate, envelope };
+}
+
+/** The contents an entry names, by role. Throws `log-invalid` if they are not well-formed. */
+export function contentsOf(predicate: JsonObject): ReadonlyMap<string, ContentReference> {
+  const contents = predicate['contents'];
+  if (contents === undefined) return new Map();
+  if (!isObject(contents)) refuse('its contents are malformed');
+  return new Map(
+    Object.entries(contents).map(([role, reference]) => {
+      if (!isContentReference(reference)) refuse(`its content "${role}" is malformed`);
+      return [role, reference];
+    }),
+  );
+}
+
+function isContentReference(value: Json | undefined): value is ContentReference {
+  if (!isObject(value)) return false;
+  const { mediaType, sha256, salted } = value;
+  return (
+    typeof mediaType === 'string' &&
+    typeof salted === 'boolean' &&
+    typeof sha256 === 'string' &&
+    /^[0-9a-f]{64}$/.test(sha256)
+  );
+}
+
+function isSubject(value: Json): boolean {
+  return isObject(value) && typeof value['name'] === 'string' && isObject(value['digest']);
+}
+
+const isObject = (value: Json | undefined): value is JsonObject =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+function refuse(why: string): never {
+  throw new CountersignError('log-invalid', `an entry cannot be read: ${why}`);
+}
