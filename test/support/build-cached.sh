@@ -42,4 +42,11 @@ if [ ! -x "$dir/$file" ]; then
     echo "  built $1 in $((SECONDS - started)) s" >&2
   fi
 fi
-if [ $# -gt 1 ]; then cp "$dir/$file" "$2"; else echo "$dir" >"$cache/$1.current"; fi
+if [ $# -gt 1 ]; then
+  cp "$dir/$file" "$2"
+  # What a cached policy bundle was compiled by: OPA's version and the content of our sources.
+  opa=$(sed -n 's#.*open-policy-agent/opa v##p' "$source/go.mod" | head -1)
+  printf 'opa-%s+%s\n' "$opa" "$key" >"${2%.wasm}.version"
+else
+  echo "$dir" >"$cache/$1.current"
+fi

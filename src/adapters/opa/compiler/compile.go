@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/bundle"
+	"github.com/open-policy-agent/opa/v1/compile"
+)
+
+// Output is one member of an aggregate's array: the set that a rule name of one package makes in one scope.
+type Output struct {
+	Package string `json:"package"`
+	Name    string `json:"name"`
+}
+
+// Outputs are the aggregates by scope, in the order of the entry points' arrays.
+type Outputs struct {
+	Object   []Output `json:"object"`
+	Change   []Output `json:"change"`
+	Conftest []Output `json:"conftest"`
+}
+
+const aggregate = "countersign__run"
+
+// check is OPA's compiler in strict mode, then our own conventions.
+func (q *Request) check(modules map[string]*ast.Module) (*ast.Compiler, []Rule, error) {
+	c := ast.NewCompiler().SetErrorLimit(0).WithCapabilities(q.capabilities()).WithStrict(!q.V0).
+		WithEnablePrintStatements(true).WithUseTypeCheckAnnotations(true).WithDefaultRegoVersion(q.version())
+	if c.Compile(modules); c.Failed() {
+		return nil, nil, c.Errors
+	}
+	rules, faults := q.rules(modules)
+	faults = append(faults, blind(c, rules)...)
+	if len(faults) > 0 {
+		return nil, nil, faults
+	}
+	return c, rules, nil
+}
+
+// blind finds rules of scope object that look at commits: they see one change and no commits, so they would never say anything.
+func blind(c *ast.Compiler, rules []Rule) (faults Faults) {
+	for _, r := range rules {
+		if r.Scope != scopeObject {
+			continue
+		}
+		for _, compiled := range c.Modules[r.File].Rules {
+			if compiled.Location.Row == r.Row && readsCommits(c, compiled, map[any]bool{}) {
+				faults = append(faults, at(r.clause, "scope", "a rule of scope object sees no commits", "Give it custom.scope: change"))
+				break
+			}
+		}
+	}
+	return faults
+}
+
+func readsCommits(c *ast.Compiler, r *ast.Rule, seen map[any]bool) (found bool) {
+	if seen[r] {
+		return false
+	}
+	seen[r] = true
+	ast.WalkRefs(r, func(ref ast.Ref) bool {
+		if len(ref) > 1 && ref[0].Equal(ast.InputRootDocument) && ref[1].Value.Compare(ast.String("commits")) == 0 {
+			found = true
+		}
+		return found
+	})
+	for dependency := range c.Graph.Dependencies(r) {
+		if other, ok := dependency.(*ast.Rule); ok && !found {
+			found = readsCommits(c, other, seen)
+		}
+	}
+	return found
+}
+
+// compile makes one Wasm module with one entry point per scope, each an array of the sets that the rules make.
+func (q *Request) compile(ctx context.Context, modules map[string]*ast.Module) (*Response, []byte, error) {
+	for _, file := range sortedKeys(modules) {
+		if isTest(file) {
+			delete(modules, file)
+		}
+	}
+	response := &Response{}
+	points := q.Raw
+	if len(points) == 0 {
+		_, rules, err := q.check(modules)
+		if err != nil {
+			return nil, nil, err
+		}
+		locate(modules, rules)
+		source, outputs := aggregateOf(modules, rules)
+		m, err := ast.ParseModuleWithOpts(aggregate+".rego", source, ast.ParserOptions{RegoVersion: ast.RegoV1})
+		if err != nil {
+			return nil, nil, err
+		}
+		modules[aggregate+".rego"] = m
+		response.Rules, response.Outputs = rules, outputs
+		points = []string{aggregate + "/object", aggregate + "/change", aggregate + "/conftest"}
+	}
+	b := &bundle.Bundle{Data: map[string]any{}}
+	b.Manifest.Init()
+	b.Manifest.SetRegoVersion(q.version())
+	for _, file := range sortedKeys(modules) {
+		b.Modules = append(b.Modules, bundle.ModuleFile{URL: file, Path: file, Raw: []byte(q.Files[file]), Parsed: modules[file]})
+	}
+	c := compile.New().WithBundle(b).WithTarget("wasm").WithCapabilities(q.capabilities()).WithRegoVersion(q.version()).WithEntrypoints(points...)
+	if err := c.Build(ctx); err != nil {
+		return nil, nil, err
+	}
+	if len(c.Bundle().WasmModules) != 1 {
+		return nil, nil, errors.New("the compiler made no Wasm module")
+	}
+	return response, c.Bundle().WasmModules[0].Raw, nil
+}
+
+func twin(name, scope string) string { return reserved + name + "__" + scope }
+
+// locate gives every clause a located twin beside it, whose members are [value, file, row]. The clause itself stays for tests and other rules.
+func locate(modules map[string]*ast.Module, rules []Rule) {
+	for _, r := range rules {
+		m := modules[r.File]
+		c := r.clause.Copy()
+		c.Module, c.Annotations = m, nil
+		name := twin(r.Name, r.Scope)
+		c.Head.SetRef(ast.Ref{ast.VarTerm(name)})
+		c.Head.Name = ast.Var(name)
+		c.Head.Key = ast.ArrayTerm(r.clause.Head.Key.Copy(), ast.StringTerm(r.File), ast.IntNumberTerm(r.Row))
+		m.Rules = append(m.Rules, c)
+	}
+}
+
+// aggregateOf writes the module whose rules are the entry points. Sets are always defined, so its arrays are.
+func aggregateOf(modules map[string]*ast.Module, rules []Rule) (string, *Outputs) {
+	o := &Outputs{Object: []Output{}, Change: []Output{}, Conftest: []Output{}}
+	paths := map[string]string{}
+	for _, m := range modules {
+		paths[packageName(m.Package.Path)] = m.Package.Path.String()
+	}
+	var text strings.Builder
+	text.WriteString("package " + aggregate + "\n")
+	list := func(scope string, outputs *[]Output) {
+		var sets []string
+		add := func(pkg, name, rule string) {
+			set := paths[pkg] + "." + rule
+			if !slices.Contains(sets, set) {
+				sets = append(sets, set)
+				*outputs = append(*outputs, Output{pkg, name})
+			}
+		}
+		for _, r := range rules {
+			if r.Scope == scope {
+				add(r.Package, r.Name, twin(r.Name, scope))
+			}
+		}
+		for _, r := range rules {
+			if r.Scope == scope && scope == scopeConftest && hasExceptions(modules, paths[r.Package]) {
+				add(r.Package, "exception", "exception")
+			}
+		}
+		fmt.Fprintf(&text, "\n%s := [%s]\n", scope, strings.Join(sets, ", "))
+	}
+	list(scopeObject, &o.Object)
+	list(scopeChange, &o.Change)
+	list(scopeConftest, &o.Conftest)
+	return text.String(), o
+}
+
+func hasExceptions(modules map[string]*ast.Module, path string) bool {
+	for _, m := range modules {
+		if m.Package.Path.String() != path {
+			continue
+		}
+		for _, r := range m.Rules {
+			if r.Head.Name == "exception" && r.Head.Key != nil && r.Head.Value == nil {
+				return true
+			}
+		}
+	}
+	return false
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/format"
+)
+
+// What a decision may not depend on: with these the same input could give another result tomorrow.
+var refused = map[string]string{
+	"http.send":          "Put what it would fetch into data.yaml, or ask for it as a check of the change (input.checks)",
+	"net.lookup_ip_addr": "Put the addresses into data.yaml",
+	"opa.runtime":        "Put the setting into data.yaml",
+	"rand.intn":          "Derive the value from the input, for example from a digest of input.head",
+	"uuid.rfc4122":       "Derive the value from the input, for example from a digest of input.head",
+}
+
+func (q *Request) version() ast.RegoVersion {
+	if q.V0 {
+		return ast.RegoV0
+	}
+	return ast.RegoV1
+}
+
+func (q *Request) capabilities() *ast.Capabilities {
+	c := ast.CapabilitiesForThisVersion(ast.CapabilitiesRegoVersion(q.version()))
+	c.Builtins = slices.DeleteFunc(c.Builtins, func(b *ast.Builtin) bool { return refused[b.Name] != "" })
+	c.AllowNet = []string{}
+	return c
+}
+
+// parse reads every .rego file; all faults of all files come back at once.
+func (q *Request) parse() (map[string]*ast.Module, error) {
+	modules := map[string]*ast.Module{}
+	var faults Faults
+	for _, name := range sortedKeys(q.Files) {
+		if !strings.HasSuffix(name, ".rego") {
+			continue
+		}
+		m, err := ast.ParseModuleWithOpts(name, q.Files[name], ast.ParserOptions{
+			ProcessAnnotation: true, RegoVersion: q.version(), Capabilities: q.capabilities(),
+		})
+		if err != nil {
+			var list ast.Errors
+			if !errors.As(err, &list) {
+				return nil, err
+			}
+			faults = append(faults, faultsOf(list)...)
+			continue
+		}
+		if m == nil {
+			continue // nothing but comments
+		}
+		faults = append(faults, refusals(m)...)
+		modules[name] = m
+	}
+	if len(faults) > 0 {
+		return nil, faults
+	}
+	return modules, nil
+}
+
+// refusals finds calls of refused builtins. The capabilities lack them too; this only words it better.
+func refusals(m *ast.Module) (faults Faults) {
+	look := func(operator *ast.Term) {
+		ref, ok := operator.Value.(ast.Ref)
+		if !ok {
+			return
+		}
+		if remedy := refused[ref.String()]; remedy != "" {
+			l := operator.Location
+			faults = append(faults, Fault{
+				Code: "refused_builtin", File: l.File, Row: l.Row, Col: l.Col, Remedy: remedy,
+				Message: ref.String() + " is refused: a decision must give the same result years later, on any machine",
+			})
+		}
+	}
+	ast.NewGenericVisitor(func(x any) bool {
+		switch x := x.(type) {
+		case *ast.Expr:
+			if terms, ok := x.Terms.([]*ast.Term); ok && len(terms) > 0 {
+				look(terms[0])
+			}
+		case *ast.Term:
+			if call, ok := x.Value.(ast.Call); ok {
+				look(call[0])
+			}
+		}
+		return false
+	}).Walk(m)
+	return faults
+}
+
+func (q *Request) format() (*Response, error) {
+	files := map[string]string{}
+	for _, name := range sortedKeys(q.Files) {
+		text, err := format.SourceWithOpts(name, []byte(q.Files[name]), format.Opts{RegoVersion: q.version()})
+		if err != nil {
+			return nil, err
+		}
+		files[name] = string(text)
+	}
+	return &Response{Files: files}, nil
+}
+
+func isTest(file string) bool { return strings.HasSuffix(file, "_test.rego") }
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sort"
+
+	"github.com/open-policy-agent/opa/v1/ast"
+	"github.com/open-policy-agent/opa/v1/util"
+	"github.com/open-policy-agent/opa/v1/version"
+)
+
+// Request is what the host asks. Files are Rego sources by path; names of paths are only for messages.
+type Request struct {
+	Op       string            `json:"op"`
+	Files    map[string]string `json:"files"`
+	Data     map[string]any    `json:"data"`
+	V0       bool              `json:"v0"`
+	Starter  Starter           `json:"starter"`
+	Run      string            `json:"run"`      // test: only tests whose name matches
+	Coverage bool              `json:"coverage"` // test
+	Query    string            `json:"query"`    // eval
+	Input    any               `json:"input"`    // eval
+	TimeNs   int64             `json:"timeNs"`   // eval
+	Raw      []string          `json:"raw"`      // compile: entry points as they are, without our conventions
+}
+
+// Starter says which of the rules that ship with Countersign run.
+type Starter struct {
+	Prefix  string   `json:"prefix"`
+	Profile string   `json:"profile"`
+	Off     []string `json:"off"`
+}
+
+// Fault is one thing that is wrong with the sources.
+type Fault struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	File    string `json:"file,omitempty"`
+	Row     int    `json:"row,omitempty"`
+	Col     int    `json:"col,omitempty"`
+	Remedy  string `json:"remedy,omitempty"`
+}
+
+// Faults is an error that holds several.
+type Faults []Fault
+
+func (f Faults) Error() string { return fmt.Sprintf("%d faults", len(f)) }
+
+// Response is the JSON part of an answer.
+type Response struct {
+	Version     string            `json:"version,omitempty"`
+	Faults      Faults            `json:"faults,omitempty"`
+	Rules       []Rule            `json:"rules,omitempty"`
+	Outputs     *Outputs          `json:"outputs,omitempty"`
+	Tests       []TestResult      `json:"tests,omitempty"`
+	Coverage    any               `json:"coverage,omitempty"`
+	Files       map[string]string `json:"files,omitempty"`
+	Annotations any               `json:"annotations,omitempty"`
+	Result      any               `json:"result,omitempty"`
+	Defined     bool              `json:"defined,omitempty"`
+}
+
+// Handle answers one request with a frame: length of the JSON (4 bytes, little endian), the JSON, then Wasm if any was made.
+func Handle(request []byte) (answer []byte) {
+	defer func() {
+		if p := recover(); p != nil {
+			answer = frame(&Response{Faults: Faults{{Code: "panic", Message: fmt.Sprint(p)}}}, nil)
+		}
+	}()
+	var q Request
+	if err := util.UnmarshalJSON(request, &q); err != nil {
+		return frame(&Response{Faults: faultsOf(err)}, nil)
+	}
+	response, wasm, err := q.answer(context.Background())
+	if err != nil {
+		response, wasm = &Response{Faults: faultsOf(err)}, nil
+	}
+	return frame(response, wasm)
+}
+
+func (q *Request) answer(ctx context.Context) (*Response, []byte, error) {
+	switch q.Op {
+	case "version":
+		return &Response{Version: version.Version}, nil, nil
+	case "format":
+		r, err := q.format()
+		return r, nil, err
+	}
+	modules, err := q.parse()
+	if err != nil {
+		return nil, nil, err
+	}
+	switch q.Op {
+	case "compile":
+		return q.compile(ctx, modules)
+	case "check":
+		_, rules, err := q.check(modules)
+		return &Response{Rules: rules}, nil, err
+	case "inspect":
+		r, err := inspect(modules)
+		return r, nil, err
+	case "test":
+		r, err := q.test(ctx, modules)
+		return r, nil, err
+	case "eval":
+		r, err := q.eval(ctx, modules)
+		return r, nil, err
+	}
+	return nil, nil, fmt.Errorf("unknown operation %q", q.Op)
+}
+
+func frame(r *Response, wasm []byte) []byte {
+	text, err := json.Marshal(r)
+	if err != nil {
+		text, _ = json.Marshal(&Response{Faults: Faults{{Code: "internal", Message: err.Error()}}})
+	}
+	n := len(text)
+	out := make([]byte, 4, 4+n+len(wasm))
+	out[0], out[1], out[2], out[3] = byte(n), byte(n>>8), byte(n>>16), byte(n>>24)
+	out = append(out, text...)
+	return append(out, wasm...)
+}
+
+func faultsOf(err error) Faults {
+	var faults Faults
+	if errors.As(err, &faults) {
+		return faults
+	}
+	var list ast.Errors
+	var one *ast.Error
+	switch {
+	case errors.As(err, &list):
+	case errors.As(err, &one):
+		list = ast.Errors{one}
+	default:
+		return Faults{{Code: "error", Message: err.Error()}}
+	}
+	for _, e := range list {
+		f := Fault{Code: e.Code, Message: e.Message}
+		if e.Location != nil {
+			f.File, f.Row, f.Col = e.Location.File, e.Location.Row, e.Location.Col
+		}
+		faults = append(faults, f)
+	}
+	sort.SliceStable(faults, func(i, j int) bool {
+		if faults[i].File != faults[j].File {
+			return faults[i].File < faults[j].File
+		}
+		return faults[i].Row < faults[j].Row
+	})
+	return faults
+}
