@@ -14,6 +14,9 @@ const failure = (run: () => unknown): CountersignError => {
 };
 const configMap = (rest: string) => `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n${rest}`;
 
+const lines = (n: number, of: string) => Array.from({ length: n }, () => of).join('\n');
+const item = (name: string) => `  - apiVersion: v1\n    kind: Secret\n    metadata: {name: ${name}}\n`;
+
 describe('readManifest', () => {
   it('gives each object of each document with the line it starts at', () => {
     const text = `# comment\n---\n# more\napiVersion: v1\nkind: Service\nmetadata: {name: a, namespace: shop}\n---\n---\n${configMap('')}`;
@@ -26,7 +29,6 @@ describe('readManifest', () => {
   });
 
   it('when items are in a List, gives each its own line', () => {
-    const item = (name: string) => `  - apiVersion: v1\n    kind: Secret\n    metadata: {name: ${name}}\n`;
     const { objects } = read(`apiVersion: v1\nkind: List\nmetadata: {items: [1]}\nitems:\n${item('a')}${item('b')}`);
     expect(objects.map((o) => [o.identity.name, o.source.line])).toEqual([
       ['a', 5],
@@ -89,7 +91,6 @@ describe('readManifest', () => {
     expect(objects[0]?.object).toMatchObject({ data: { a: 1, b: 3 }, z: { a: 1, b: 2 } });
   });
 
-  const lines = (n: number, of: string) => Array.from({ length: n }, () => of).join('\n');
   const bomb = `a0: &a0 "${'x'.repeat(1000)}"\n${Array.from({ length: 9 }, (_, i) => `a${i + 1}: &a${i + 1} [${Array(9).fill(`*a${i}`).join(',')}]`).join('\n')}`;
 
   it.each([
@@ -98,6 +99,12 @@ describe('readManifest', () => {
     ['a tab as indentation', 'a:\n\tb: 1', 'manifest-malformed', 2],
     ['a key written twice', configMap('data:\n  a: "1"\n  a: "2"'), 'manifest-duplicate-key', 6],
     ['a key written twice in two spellings', configMap('data:\n  1: a\n  "1": b'), 'manifest-duplicate-key', 6],
+    [
+      'a key written twice after a merge of it',
+      configMap('x: &x {a: 1}\ny: &y {a: 2}\nz:\n  <<: [*x, *y]\n  a: 1\n  a: 2'),
+      'manifest-duplicate-key',
+      9,
+    ],
     ['a key that is null', configMap('data:\n  ~: a'), 'manifest-malformed', 5],
     ['an integer beyond 2^53', configMap('x:\n  y: 9007199254740993'), 'manifest-number', 5],
     ['a number that is infinite', configMap('x: .inf'), 'manifest-number', 4],

@@ -11,7 +11,7 @@ import {
   type ManifestObject,
 } from './object.js';
 import { eventStart, itemStarts, lineCounter } from './positions.js';
-import { InexactNumber, loadYaml } from './yaml.js';
+import { DUPLICATE_KEY, InexactNumber, loadYaml } from './yaml.js';
 
 /** How much one manifest file may ask of us (invariant 8). */
 export interface ManifestLimits {
@@ -178,7 +178,7 @@ function fromYaml(path: string, text: string, error: YAMLException): Countersign
   const place = { file: path, line, column };
   const make = (code: ErrorCode, message: string, remedy: string) =>
     new CountersignError(code, message, { place, remedy });
-  if (error.reason === 'duplicated mapping key') {
+  if (error.reason === DUPLICATE_KEY) {
     const key = /^[^\s:#'"]{1,80}/.exec(text.slice(error.mark?.position ?? text.length))?.[0];
     return make(
       'manifest-duplicate-key',

@@ -97,16 +97,42 @@ const binaryTag = defineScalarTag<string>('tag:yaml.org,2002:binary', {
   identify: () => false,
 });
 
-/** JSON has string keys only; sigs.k8s.io/yaml writes booleans and integers as text and refuses the rest. */
+/** Keys of a mapping that came by merge (`<<`) and may therefore be written over. */
+const merged = new WeakMap<object, Set<unknown>>();
+let merging: unknown;
+
+/**
+ * JSON has string keys only; sigs.k8s.io/yaml writes booleans and integers as text, and we refuse the rest.
+ *
+ * In Go a merge counts where it stands: it overrides keys written before it and yields to those after. js-yaml lets written
+ * keys win always, and asks `has` before each merged key; so `has` answers for merged keys only, and duplicates are found here.
+ */
 const objectTag = defineMappingTag<Record<string, unknown>>('tag:yaml.org,2002:map', {
   ...mapTag,
+  has: (container, key) => {
+    const known = merged.get(container)?.has(key) ?? false;
+    merging = known ? undefined : key;
+    return known;
+  },
   addPair: (container, key, value) => {
     if (typeof key !== 'string' && typeof key !== 'boolean' && !Number.isSafeInteger(key)) {
       return 'a key must be a string: put it in quotes';
     }
-    return mapTag.addPair(container, key, value);
+    const name = String(key);
+    if (merging === key) {
+      const keys = merged.get(container);
+      if (keys) keys.add(name);
+      else merged.set(container, new Set([name]));
+    } else if (Object.hasOwn(container, name) && !merged.get(container)?.delete(name)) {
+      return DUPLICATE_KEY;
+    }
+    merging = undefined;
+    return mapTag.addPair(container, name, value);
   },
 });
+
+/** The reason of the YAMLException for a key that is written twice. */
+export const DUPLICATE_KEY = 'duplicated mapping key';
 
 const schema: Schema = JSON_SCHEMA.withTags(nullYaml11Tag, boolTag, intTag, floatTag, mergeTag, binaryTag, objectTag);
 
@@ -127,6 +153,8 @@ export function loadYaml(
   const events = parseEvents(text, { maxDepth: limits.depth });
   guard(events);
   inexact = [];
-  const documents = constructFromEvents(events, { source: text, schema, json: false, maxAliases: limits.aliases });
+  merging = undefined;
+  // json: true leaves duplicate keys to our own mapping, which refuses them.
+  const documents = constructFromEvents(events, { source: text, schema, json: true, maxAliases: limits.aliases });
   return { events, documents, inexact };
 }
