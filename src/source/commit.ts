@@ -24,10 +24,12 @@ export function parseCommit(id: string, raw: Buffer): Commit {
   const encoding = values('encoding')[0]?.toString('latin1');
   const text = (bytes: Buffer): string => decodeText(bytes, encoding);
   const messageText = text(message);
+  // As git does: the tree comes first and the parents right after it. Such names further down are not theirs.
+  if (headers[0]?.name !== 'tree') throw corrupt(id, 'it does not begin with its tree');
   return {
     id,
-    tree: objectId(id, one('tree')),
-    parents: values('parent').map((value) => objectId(id, value)),
+    tree: objectId(id, headers[0].value),
+    parents: parentHeaders(headers).map(({ value }) => objectId(id, value)),
     author: parsePerson(one('author'), text),
     committer: parsePerson(one('committer'), text),
     message: messageText,
@@ -36,16 +38,9 @@ export function parseCommit(id: string, raw: Buffer): Commit {
   };
 }
 
-/** The parents alone, without decoding anything else. */
-export function parentsOf(raw: Buffer): string[] {
-  const parents: string[] = [];
-  for (let at = raw.indexOf(LF) + 1; raw.toString('latin1', at, at + 7) === 'parent ';) {
-    const end = raw.indexOf(LF, at);
-    if (end < 0) break;
-    parents.push(raw.toString('latin1', at + 7, end));
-    at = end + 1;
-  }
-  return parents;
+function parentHeaders(headers: readonly Header[]): readonly Header[] {
+  const end = headers.findIndex(({ name }, i) => i > 0 && name !== 'parent');
+  return headers.slice(1, end < 0 ? headers.length : end);
 }
 
 function splitHeaders(raw: Buffer): { headers: Header[]; message: Buffer } {

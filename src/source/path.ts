@@ -15,7 +15,7 @@ export function decodePath(bytes: Uint8Array): string {
   for (let i = 0; i < buffer.length;) {
     const length = sequenceLength(buffer, i);
     if (length > 0) text += escapeLiteral(buffer, i, length);
-    else text += `\\x${buffer[i]!.toString(16).toUpperCase().padStart(2, '0')}`;
+    else text += `\\x${buffer[i].toString(16).toUpperCase().padStart(2, '0')}`;
     i += Math.max(length, 1);
   }
   return text;
@@ -59,7 +59,7 @@ function escapeLiteral(bytes: Buffer, at: number, length: number): string {
 
 /** Length of the valid UTF-8 sequence that starts here, or 0. */
 function sequenceLength(bytes: Buffer, at: number): number {
-  const first = bytes[at]!;
+  const first = bytes[at];
   const length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
   if (length === 0 || at + length > bytes.length) return 0;
   return isUtf8(bytes.subarray(at, at + length)) ? length : 0;

@@ -16,7 +16,7 @@ export function parseTrailers(message: string): Readonly<Record<string, readonly
     const match = TRAILER.exec(line);
     const last = values.at(-1);
     if (match) {
-      values.push({ name: match[1]!, value: match[2]!.trim() });
+      values.push({ name: match[1], value: match[2].trim() });
       trailers++;
     } else if (/^\s/.test(line) && last) last.value = `${last.value} ${line.trim()}`;
     else if (line.startsWith('(cherry picked from commit ')) trailers++;

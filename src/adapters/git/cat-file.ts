@@ -110,7 +110,7 @@ export class CatFile {
     this.wanted = 1;
     this.skipping = 0;
     child.stdout.on('data', (chunk: Buffer) => this.feed(chunk));
-    child.once('error', (cause) => this.died(child, `${cause.message}`));
+    child.once('error', (cause) => this.died(child, cause.message));
     child.once('close', () => this.died(child, this.stderr()));
     return child;
   }
@@ -161,13 +161,13 @@ export class CatFile {
         return at;
       }
       const header = /^([0-9a-f]{40,64}) (commit|tree|blob|tag) (\d+)$/.exec(data.toString('latin1', at, newline));
-      const request = this.queue[this.head]!;
+      const request = this.queue[this.head];
       if (!header) {
         at = newline + 1;
         this.answer(null);
         continue;
       }
-      const info = { id: header[1]!, type: header[2] as ObjectType, size: Number(header[3]) };
+      const info = { id: header[1], type: header[2] as ObjectType, size: Number(header[3]) };
       const start = newline + 1;
       if (request.command === 'info') {
         at = start;
@@ -196,7 +196,7 @@ export class CatFile {
   }
 
   private answer(object: (ObjectInfo & { data?: Buffer }) | null): void {
-    const request = this.queue[this.head++]!;
+    const request = this.queue[this.head++];
     if (this.head > 4096) {
       this.queue = this.queue.slice(this.head);
       this.head = 0;

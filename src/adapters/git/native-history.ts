@@ -31,7 +31,14 @@ export async function* nativeHistory(revisions: string, source: Source): AsyncGe
   const listing = start(source.gitDir, ['rev-list', '--topo-order', '--reverse', '--parents', '--stdin']);
   const diffing = start(source.gitDir, [
     'diff-tree',
-    ...['--stdin', '-z', '-r', '--root', '--always', '--no-renames', '--no-abbrev', '--ignore-submodules=none'],
+    '--stdin',
+    '-z',
+    '-r',
+    '--root',
+    '--always',
+    '--no-renames',
+    '--no-abbrev',
+    '--ignore-submodules=none',
   ]);
   try {
     listing.child.stdin.end(revisions);
@@ -90,7 +97,7 @@ class Ahead {
   private fill(): void {
     while (this.taken < this.queue.length && this.reading.length < WINDOW) {
       if (this.held > WINDOW_BYTES && this.reading.length > 0) break;
-      const listed = this.queue[this.taken++]!;
+      const listed = this.queue[this.taken++];
       const commit = this.read(listed.id).then((read) => {
         this.held += read.raw.length;
         return read;

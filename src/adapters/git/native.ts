@@ -52,7 +52,12 @@ export class NativeRepository implements Repository {
     const absolute = resolvePath(path);
     if (!existsSync(absolute)) throw missingRepository(absolute);
     const { code, stdout, stderr } = await runGit([
-      ...['-C', absolute, 'rev-parse', '--path-format=absolute', '--git-dir', '--show-object-format'],
+      '-C',
+      absolute,
+      'rev-parse',
+      '--path-format=absolute',
+      '--git-dir',
+      '--show-object-format',
     ]);
     if (code !== 0) throw unreadable(absolute, stderr);
     const [gitDir, format] = stdout.toString('utf8').trimEnd().split('\n') as [string, string];
@@ -76,7 +81,7 @@ export class NativeRepository implements Repository {
     }
     if (inPrefixes('HEAD', prefixes)) tags.push(add('HEAD', 'HEAD'));
     await Promise.all(tags);
-    return new Map([...found].sort(([a], [b]) => (a < b ? -1 : 1)));
+    return new Map([...found].toSorted(([a], [b]) => (a < b ? -1 : 1)));
   }
 
   async resolve(revision: string): Promise<string> {
@@ -125,7 +130,12 @@ export class NativeRepository implements Repository {
   async isAncestor(ancestor: string, descendant: string): Promise<boolean> {
     await Promise.all([this.mustBeCommit(ancestor), this.mustBeCommit(descendant)]);
     const { code, stderr } = await runGit([
-      ...['--git-dir', this.gitDir, 'merge-base', '--is-ancestor', ancestor, descendant],
+      '--git-dir',
+      this.gitDir,
+      'merge-base',
+      '--is-ancestor',
+      ancestor,
+      descendant,
     ]);
     if (code === 0 || code === 1) return code === 0;
     throw this.fault('git merge-base failed', stderr);
@@ -219,5 +229,5 @@ function unreadable(path: string, stderr: string): CountersignError {
 }
 
 function firstLine(stderr: string): string {
-  return stderr.split('\n')[0]!.replace(/^(?:fatal|error): /, '');
+  return stderr.split('\n')[0].replace(/^(?:fatal|error): /, '');
 }

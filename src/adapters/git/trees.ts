@@ -45,7 +45,7 @@ export async function entryAt(root: string, folder: string, read: Reader): Promi
   for (const part of normalizeFolder(folder).split('/').filter(Boolean)) {
     if (entry.mode !== TREE) return null;
     const [children] = await read([entry.id]);
-    const child = children!.find(({ name }) => name === part);
+    const child = children.find(({ name }) => name === part);
     if (!child) return null;
     entry = child;
   }
@@ -55,7 +55,7 @@ export async function entryAt(root: string, folder: string, read: Reader): Promi
 export type Reader = (ids: readonly string[]) => Promise<readonly RawEntry[][]>;
 
 export function treeReader(read: ReadTrees, idLength: number): Reader {
-  return async (ids) => (await read(ids)).map((data, i) => parseTree(ids[i]!, data, idLength));
+  return async (ids) => (await read(ids)).map((data, i) => parseTree(ids[i], data, idLength));
 }
 
 /** Everything under `folder`, in byte order of paths. */
@@ -68,7 +68,7 @@ export async function listTree(root: string, folder: string, read: Reader): Prom
     if (entry)
       found.push({ path: at, mode: entry.mode, id: entry.id, type: entry.mode === GITLINK ? 'commit' : 'blob' });
   });
-  return found.sort(byPath);
+  return found.toSorted(byPath);
 }
 
 /** What differs between two trees under `folder`, renames as a delete and an add, in byte order of paths. */
@@ -88,7 +88,7 @@ export async function diffTrees(
     else if (entry) found.push({ path: at, op: 'add', mode: entry.mode, id: entry.id });
     else if (old) found.push({ path: at, op: 'delete', mode: old.mode, id: old.id, oldMode: old.mode, oldId: old.id });
   });
-  return found.sort(byPath);
+  return found.toSorted(byPath);
 }
 
 const TREE = '040000';
@@ -112,7 +112,7 @@ async function walk(
   for (let depth = 0; level.length > 0; depth++) {
     if (depth > DEPTH_LIMIT) {
       throw new CountersignError('repository-unsupported', `folders are nested deeper than ${DEPTH_LIMIT} levels`, {
-        place: { file: level[0]!.path },
+        place: { file: level[0].path },
       });
     }
     const ids = level.flatMap((pair) => [pair.before, pair.after].flatMap((entry) => (entry ? [entry.id] : [])));
@@ -120,8 +120,8 @@ async function walk(
     const next: Pair[] = [];
     let at = 0;
     for (const pair of level) {
-      const olds = new Map((pair.before ? trees[at++]! : []).map((entry) => [entry.name, entry]));
-      const news = pair.after ? trees[at++]! : [];
+      const olds = new Map((pair.before ? trees[at++] : []).map((entry) => [entry.name, entry]));
+      const news = pair.after ? trees[at++] : [];
       const below = (name: string): string => (pair.path === '' ? name : `${pair.path}/${name}`);
       for (const entry of news) {
         const old = olds.get(entry.name) ?? null;

@@ -1,0 +1,169 @@
+import { CountersignError } from '../errors.js';
+import { matchesPatterns, parseAllowedSigners, type AllowedSigner } from './allowed-signers.js';
+import type { Commit } from './repository.js';
+import type { Signature } from './signature.js';
+import { signatureKind, splitSignedPayload } from './signed-payload.js';
+import { fingerprint, parseSshKey, verifySshBlob, type SshKey } from './ssh-key.js';
+import { decodeBase64 } from './ssh-wire.js';
+import { parseSshSignature, signerWasPresent, verifySshSignature } from './sshsig.js';
+
+const NAMESPACE = 'git';
+
+/** Whose keys count, and which no longer do. */
+export interface Signers {
+  readonly allowed: readonly AllowedSigner[];
+  /** Fingerprints. A revocation counts whenever the commit was made (invariant 6). */
+  readonly revoked: ReadonlySet<string>;
+}
+
+export const NO_SIGNERS: Signers = { allowed: [], revoked: new Set() };
+
+/** Where a repository keeps them. */
+export const ALLOWED_SIGNERS_PATH = '.countersign/allowed_signers';
+export const REVOKED_SIGNERS_PATH = '.countersign/revoked_signers';
+
+/** Throws `signers-malformed` with file and line. */
+export function parseSigners(
+  allowed: { readonly text: string; readonly file: string },
+  revoked?: { readonly text: string; readonly file: string },
+): Signers {
+  return {
+    allowed: parseAllowedSigners(allowed.text, allowed.file),
+    revoked: revoked ? parseRevoked(revoked.text, revoked.file) : new Set(),
+  };
+}
+
+/** One key a line, as in a .pub file, or its fingerprint `SHA256:…`. */
+function parseRevoked(text: string, file: string): ReadonlySet<string> {
+  const revoked = new Set<string>();
+  text.split('\n').forEach((raw, i) => {
+    const [first = '', second = ''] = raw.trim().split(/\s+/);
+    if (first === '' || first.startsWith('#')) return;
+    const blob = decodeBase64(second);
+    if (/^SHA256:[A-Za-z0-9+/]{43}$/.test(first)) revoked.add(first);
+    else if (second !== '' && blob) revoked.add(fingerprint(blob));
+    else {
+      throw new CountersignError('signers-malformed', 'this is neither a public key nor a fingerprint', {
+        place: { file, line: i + 1 },
+        remedy: 'Write the line from the .pub file, or SHA256:… as ssh-keygen -l prints it',
+      });
+    }
+  });
+  return revoked;
+}
+
+/**
+ * Checks a commit's signature. `at` is when the log first saw the commit: the commit's own date is a claim, and whoever holds
+ * an expired key could write any (invariant 6). Never throws for what a commit contains: that would let one commit stop the
+ * reading of all.
+ */
+export function checkSignature(commit: Commit, signers: Signers, at: Date): Signature {
+  const { payload, signatures } = splitSignedPayload(commit.raw, commit.id.length === 64 ? 'sha256' : 'sha1');
+  const [signature] = signatures;
+  if (!signature) return { kind: 'none', status: 'none', reason: 'the commit is not signed' };
+  const kind = signatureKind(signature);
+  const unverified = (reason: string, key?: string): Signature => ({
+    kind,
+    status: 'unverified',
+    ...(key ? { key } : {}),
+    reason,
+  });
+  // git would join them; which one counts would depend on who reads.
+  if (signatures.length > 1) return unverified('the commit has more than one signature');
+  if (kind === 'openpgp') return unverified('OpenPGP signatures are not verified by this version');
+  if (kind === 'x509') return unverified('X.509 signatures are not verified by this version');
+  if (kind === 'none') return unverified('the signature is of no known kind');
+  try {
+    const ssh = parseSshSignature(signature);
+    const { key } = ssh;
+    if (ssh.namespace !== NAMESPACE)
+      return unverified(`the signature is for ${JSON.stringify(ssh.namespace)}, not for git`, key.fingerprint);
+    if (!verifySshSignature(ssh, payload)) return unverified('the signature is not of this commit', key.fingerprint);
+    if (!signerWasPresent(ssh)) return unverified('the security key was not touched', key.fingerprint);
+    return { kind, key: key.fingerprint, ...standing(key, signers, at) };
+  } catch (error) {
+    if (error instanceof CountersignError && error.code === 'signature-malformed') return unverified(error.message);
+    throw error;
+  }
+}
+
+type Standing = Pick<Signature, 'status' | 'principal' | 'reason'>;
+
+/** Whether a key that made a good signature is somebody's, and was at that time. The first line that says yes wins. */
+function standing(key: SshKey, signers: Signers, at: Date): Standing {
+  const authority = key.certificate && fingerprint(key.certificate.authority);
+  if (signers.revoked.has(key.fingerprint)) return { status: 'revoked', reason: 'the key is revoked' };
+  if (authority && signers.revoked.has(authority))
+    return { status: 'revoked', reason: 'the key of its authority is revoked' };
+  let best: Standing = { status: 'unknown_key', reason: 'the key is none of the allowed signers’' };
+  for (const signer of signers.allowed) {
+    const found = signer.certAuthority ? byCertificate(key, signer, at) : byKey(key, signer, at);
+    if (found?.status === 'verified') return found;
+    if (found && best.status === 'unknown_key') best = found;
+  }
+  return best;
+}
+
+function byKey(key: SshKey, signer: AllowedSigner, at: Date): Standing | undefined {
+  if (!key.blob.equals(signer.key.blob)) return undefined;
+  return outOfBounds(signer, at) ?? { status: 'verified', principal: namedPrincipal(signer.principals) };
+}
+
+function byCertificate(key: SshKey, signer: AllowedSigner, at: Date): Standing | undefined {
+  const { certificate } = key;
+  if (!certificate?.authority.equals(signer.key.blob)) return undefined;
+  const bounds = outOfBounds(signer, at);
+  if (bounds) return bounds;
+  const refuse = (reason: string): Standing => ({ status: 'unverified', reason });
+  if (certificate.type !== 1) return refuse('its certificate is for a host');
+  if (certificate.criticalOptions.length > 0) return refuse('its certificate has options that are not known');
+  if (!verifySshBlob(parseSshKey(certificate.authority), certificate.signature, certificate.signed)) {
+    return refuse('its certificate was not made by the authority it names');
+  }
+  const seconds = BigInt(Math.floor(at.getTime() / 1000));
+  if (seconds < certificate.after) return refuse('its certificate was not valid yet');
+  if (seconds >= certificate.before) return { status: 'expired', reason: 'its certificate had expired' };
+  const principal = certificate.principals.find((name) => matchesPatterns(name, signer.principals));
+  return principal === undefined
+    ? refuse('its certificate names nobody whom the authority may certify')
+    : { status: 'verified', principal };
+}
+
+function outOfBounds(signer: AllowedSigner, at: Date): Standing | undefined {
+  const seconds = at.getTime() / 1000;
+  if (signer.namespaces && !matchesPatterns(NAMESPACE, signer.namespaces)) {
+    return { status: 'unverified', reason: 'the key may not sign for git' };
+  }
+  if (signer.validAfter !== undefined && seconds < signer.validAfter) {
+    return { status: 'unverified', reason: `the key is valid only after ${time(signer.validAfter)}` };
+  }
+  if (signer.validBefore !== undefined && seconds > signer.validBefore) {
+    return { status: 'expired', reason: `the key was valid only before ${time(signer.validBefore)}` };
+  }
+  return undefined;
+}
+
+function namedPrincipal(principals: readonly string[]): string {
+  return principals.find((name) => !name.startsWith('!')) ?? principals.join(',');
+}
+
+function time(seconds: number): string {
+  return new Date(seconds * 1000).toISOString().replace('.000', '');
+}
+
+/** Somebody whose key was checked: only `VerifiedSigner.of` makes one, so holding one is the proof. */
+export class VerifiedSigner {
+  private constructor(
+    readonly commit: string,
+    readonly principal: string,
+    readonly key: string,
+    /** The time for which it was checked. */
+    readonly at: Date,
+  ) {}
+
+  static of(commit: Commit, signers: Signers, at: Date): VerifiedSigner | undefined {
+    const { status, principal, key } = checkSignature(commit, signers, at);
+    if (status !== 'verified' || principal === undefined || key === undefined) return undefined;
+    return new VerifiedSigner(commit.id, principal, key, at);
+  }
+}
