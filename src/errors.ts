@@ -2,6 +2,10 @@
 export type ErrorCode =
   // input that cannot be read
   | 'usage'
+  | 'query-invalid'
+  | 'query-limit'
+  | 'cursor-invalid'
+  | 'not-found'
   | 'config-invalid'
   | 'manifest-malformed'
   | 'manifest-duplicate-key'
@@ -47,6 +51,7 @@ export type ErrorCode =
   | 'cluster-unavailable'
   | 'cluster-refused'
   | 'cluster-conflict'
+  | 'kind-unknown'
   | 'not-approved'
   | 'run-superseded'
   | 'internal';

@@ -1,0 +1,178 @@
+import { Brackets, type DataSource, type EntityTarget, type SelectQueryBuilder } from 'typeorm';
+import type { ObjectLiteral } from 'typeorm';
+import { CountersignError } from '../../errors.js';
+import {
+  listOrder,
+  type AnyOf,
+  type Filters,
+  type ListName,
+  type Page,
+  type PageRequest,
+  type Position,
+  type Queries,
+  type Totals,
+} from '../../report/queries.js';
+import type { Tables } from '../../review/records.js';
+import { schemas } from './schemas.js';
+
+/** A condition, and the parameters it names. */
+type Condition = readonly [sql: string, parameters?: ObjectLiteral];
+type Conditions<K extends ListName> = {
+  readonly [F in keyof Required<Filters[K]>]: (value: NonNullable<Filters[K][F]>) => Condition;
+};
+
+const equal =
+  (column: string) =>
+  (value: string): Condition => [`row.${column} = :${column}`, { [column]: value }];
+const oneOf =
+  (column: string) =>
+  (values: readonly string[]): Condition => [`row.${column} = ANY(:${column})`, { [column]: values }];
+const period = (column: string) => ({
+  from: (value: string): Condition => [`row.${column} >= CAST(:from AS timestamptz)`, { from: value }],
+  to: (value: string): Condition => [`row.${column} < CAST(:to AS timestamptz)`, { to: value }],
+});
+const environment = { repository: equal('repository'), environment: equal('environment') };
+const object = { group: equal('group'), kind: equal('kind'), namespace: equal('namespace'), name: equal('name') };
+
+const conditions: { readonly [K in ListName]: Conditions<K> } = {
+  environment: { repository: equal('repository'), status: oneOf('status'), target: equal('target') },
+  push: { ...period('time'), repository: equal('repository'), ref: equal('ref'), kind: oneOf('kind') },
+  commit: {
+    ...period('firstSeen'),
+    repository: equal('repository'),
+    signature: (statuses) => [`row.signature ->> 'status' = ANY(:statuses)`, { statuses }],
+    signer: (signer) => [`row.signature ->> 'principal' = :signer`, { signer }],
+  },
+  change: { ...period('time'), ...environment, object: touches },
+  decision: {
+    ...period('time'),
+    ...environment,
+    outcome: oneOf('outcome'),
+    rule: (rule) => ['row.violations @> CAST(:rule AS jsonb)', { rule: JSON.stringify([{ rule }]) }],
+  },
+  liveObject: { ...environment, ...object, health: oneOf('health') },
+  run: { ...period('startedAt'), ...environment, outcome: oneOf('outcome') },
+  drift: {
+    ...period('detectedAt'),
+    ...environment,
+    ...object,
+    corrected: (corrected) => [`row.correctedAt IS ${corrected ? 'NOT ' : ''}NULL`],
+  },
+  fault: { ...period('time'), ...environment, code: (code) => [`row.trouble ->> 'code' = :code`, { code }] },
+};
+
+function touches(match: NonNullable<Filters['change']['object']>): Condition {
+  const columns = { group: 'api_group', kind: 'kind', namespace: 'namespace', name: 'name' } as const;
+  const given = (Object.keys(columns) as (keyof typeof columns)[]).filter((key) => match[key] !== undefined);
+  const where = given.map((key) => ` AND touched.${columns[key]} = :object_${key}`).join('');
+  return [
+    `EXISTS (SELECT 1 FROM object_change touched WHERE touched.change = row.id${where})`,
+    Object.fromEntries(given.map((key) => [`object_${key}`, match[key]])),
+  ];
+}
+
+/** src/report/queries.ts on PostgreSQL: keyset pages, every value a parameter. */
+export class PostgresQueries implements Queries {
+  constructor(private readonly dataSource: DataSource) {}
+
+  async list<K extends ListName>(list: K, filter: Filters[K], page: PageRequest): Promise<Page<Tables[K]>> {
+    const query = this.#filtered(list, filter);
+    for (const { column, newestFirst } of listOrder[list])
+      query.addOrderBy(`row.${column}`, newestFirst ? 'DESC' : 'ASC');
+    if (page.after) query.andWhere(...beyond(list, page.after));
+    const rows = await available(query.limit(page.first + 1).getMany());
+    return { rows: rows.slice(0, page.first), hasNext: rows.length > page.first };
+  }
+
+  async count<K extends ListName>(list: K, filter: Filters[K]): Promise<number> {
+    return await available(this.#filtered(list, filter).getCount());
+  }
+
+  async anyOf<K extends keyof Tables>(table: K, columns: AnyOf<Tables[K]>): Promise<readonly Tables[K][]> {
+    const query = this.#rows(table);
+    for (const [column, values] of Object.entries(columns) as [string, readonly unknown[]][]) {
+      const known = values.filter((value) => value !== null);
+      query.andWhere(
+        new Brackets((either) => {
+          either.where(`row.${column} = ANY(:${column})`, { [column]: known });
+          if (known.length < values.length) either.orWhere(`row.${column} IS NULL`);
+        }),
+      );
+    }
+    for (const { propertyName } of this.dataSource.getMetadata(schemas[table]).primaryColumns) {
+      query.addOrderBy(`row.${propertyName}`, 'ASC');
+    }
+    return await available(query.getMany());
+  }
+
+  async totals(): Promise<Totals> {
+    const rows = async <T>(sql: string): Promise<T[]> => await available(this.dataSource.query<T[]>(sql));
+    const counted = 'repository, environment, outcome, count(*)::int AS count';
+    const [decisions, runs, drift, faults, waiting] = await Promise.all([
+      rows<Totals['decisions'][number]>(`SELECT ${counted} FROM decision GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`),
+      rows<Totals['runs'][number]>(`SELECT ${counted} FROM run GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`),
+      rows<Totals['drift'][number]>(
+        `SELECT repository, environment, corrected_at IS NOT NULL AS corrected, count(*)::int AS count
+         FROM drift GROUP BY 1, 2, 3 ORDER BY 1, 2, 3`,
+      ),
+      rows<Totals['faults'][number]>(
+        `SELECT trouble ->> 'code' AS code, count(*)::int AS count FROM fault GROUP BY 1 ORDER BY 1`,
+      ),
+      rows<Totals['waiting'][number]>(
+        `SELECT tip.repository, count(*)::int AS environments,
+           extract(epoch FROM now() - min(push.time))::float8 AS seconds
+         FROM tip JOIN environment ON environment.repository = tip.repository AND environment.ref = tip.ref
+         LEFT JOIN push ON push.id = tip.push
+         WHERE environment.head IS DISTINCT FROM tip.commit_id AND environment.status NOT IN ('removed', 'refused')
+           AND environment.name <> 'governance'
+         GROUP BY 1 ORDER BY 1`,
+      ),
+    ]);
+    return { decisions, runs, drift, faults, waiting };
+  }
+
+  async ping(): Promise<void> {
+    await available(this.dataSource.query('SELECT 1'));
+  }
+
+  #rows<K extends keyof Tables>(table: K): SelectQueryBuilder<Tables[K]> {
+    return this.dataSource.getRepository(schemas[table] as EntityTarget<Tables[K]>).createQueryBuilder('row');
+  }
+
+  #filtered<K extends ListName>(list: K, filter: Filters[K]): SelectQueryBuilder<Tables[K]> {
+    const query = this.#rows(list);
+    const known = conditions[list] as Readonly<Record<string, (value: unknown) => Condition>>;
+    for (const [name, value] of Object.entries(filter)) {
+      if (value !== undefined && value !== null) query.andWhere(...known[name](value));
+    }
+    return query;
+  }
+}
+
+/** Rows after a position: `a < :a OR (a = :a AND (b > :b OR …))`, led by a bound on `a` that an index can use. */
+function beyond(list: ListName, after: Position): Condition {
+  const order = listOrder[list];
+  const is = (i: number, operator: string): string => {
+    const { column, newestFirst } = order[i];
+    return `row.${column} ${newestFirst ? operator.replace('>', '<') : operator} ${newestFirst ? `CAST(:after${i} AS timestamptz)` : `:after${i}`}`;
+  };
+  let sql = is(order.length - 1, '>');
+  for (let i = order.length - 2; i >= 0; i--) sql = `${is(i, '>')} OR (${is(i, '=')} AND (${sql}))`;
+  return [`${is(0, '>=')} AND (${sql})`, Object.fromEntries(after.map((value, i) => [`after${i}`, value]))];
+}
+
+/** A database that does not answer is a fault of its own, to be tried again; nothing of the query is shown. */
+async function available<T>(asked: Promise<T>): Promise<T> {
+  try {
+    return await asked;
+  } catch (cause) {
+    const code = (cause as { code?: string }).code ?? '';
+    // SQLSTATE classes of wrong questions are ours to mend; anything else is the database being away.
+    const ours = /^(22|42)[0-9A-Z]{3}$/.test(code);
+    throw new CountersignError(
+      ours ? 'internal' : 'database-unavailable',
+      ours ? 'a query failed' : 'the database does not answer',
+      { retry: !ours, remedy: ours ? undefined : 'Look at the reasons under /readyz', cause },
+    );
+  }
+}
