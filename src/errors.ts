@@ -25,6 +25,7 @@ export type ErrorCode =
   | 'repository-corrupt'
   | 'git-failed'
   | 'revision-unknown'
+  | 'history-rewritten'
   | 'object-missing'
   | 'signature-malformed'
   | 'signers-malformed'

@@ -1,0 +1,223 @@
+import type { JsonPatchOperation } from '../../cluster/diff.js';
+import {
+  describeIdentity,
+  identityOf,
+  isJsonObject,
+  type Json,
+  type KubernetesObject,
+  type ObjectIdentity,
+} from '../../cluster/object.js';
+import { CountersignError } from '../../errors.js';
+import {
+  FIELD_MANAGER,
+  type ApiKind,
+  type ApplyOptions,
+  type Cluster,
+  type LiveList,
+  type LiveObject,
+  type WatchEvent,
+} from '../../reconcile/cluster.js';
+import { readKubeconfig } from './kubeconfig.js';
+import { ApiTransport, type Call, type Deadlines } from './transport.js';
+
+export interface ClusterOptions {
+  /** As people and errors call it. */
+  readonly name: string;
+  /** Absolute path. */
+  readonly kubeconfig: string;
+  readonly context?: string;
+  readonly deadlines?: Deadlines;
+}
+
+/** Objects a list request asks for at once. */
+const PAGE = '500';
+/** Milliseconds for which "there is no such kind" is believed: what was just defined must be found. */
+const UNKNOWN_FOR = 1_000;
+
+/** Throws `config-invalid` when the kubeconfig cannot be used. The cluster itself is first asked when it is needed. */
+export async function openCluster(options: ClusterOptions): Promise<Cluster> {
+  const connection = await readKubeconfig(options.kubeconfig, options.context);
+  return new KubernetesCluster(options.name, new ApiTransport(options.name, connection, options.deadlines));
+}
+
+class KubernetesCluster implements Cluster {
+  readonly #served = new Map<string, { readonly kinds: ReadonlyMap<string, ApiKind>; readonly asked: number }>();
+
+  constructor(
+    readonly name: string,
+    private readonly transport: ApiTransport,
+  ) {}
+
+  async kind({ group, version, kind }: Pick<ObjectIdentity, 'group' | 'version' | 'kind'>): Promise<ApiKind> {
+    const api = group === '' ? `/api/${version}` : `/apis/${group}/${version}`;
+    let served = this.#served.get(api);
+    if (!served?.kinds.has(kind) && (served === undefined || Date.now() - served.asked > UNKNOWN_FOR)) {
+      served = { kinds: await this.#discover(api, group, version), asked: Date.now() };
+      this.#served.set(api, served);
+    }
+    const found = served?.kinds.get(kind);
+    if (found) return found;
+    throw new CountersignError(
+      'kind-unknown',
+      `cluster ${this.name} knows no kind ${kind} in ${group ? `${group}/` : ''}${version}`,
+      {
+        remedy: 'Add its CustomResourceDefinition, or correct apiVersion and kind',
+        retry: true,
+      },
+    );
+  }
+
+  async get(identity: ObjectIdentity): Promise<LiveObject | null> {
+    const path = objectPath(await this.kind(identity), identity);
+    return (await this.transport.call({ method: 'GET', path, subject: subjectOf(identity) })) as LiveObject | null;
+  }
+
+  async list(kind: ApiKind, labelSelector?: string): Promise<LiveList> {
+    const items: LiveObject[] = [];
+    let next = '';
+    for (;;) {
+      const page = await this.transport.call({
+        method: 'GET',
+        path: collectionPath(kind),
+        query: { limit: PAGE, ...(next ? { continue: next } : {}), ...(labelSelector ? { labelSelector } : {}) },
+        subject: { text: `the list of ${kind.plural}` },
+      });
+      const { metadata, items: found } = (page ?? {}) as {
+        metadata?: Record<string, string>;
+        items?: KubernetesObject[];
+      };
+      // Members of a list lack what the list says once for all of them.
+      const apiVersion = kind.group === '' ? kind.version : `${kind.group}/${kind.version}`;
+      for (const item of found ?? []) items.push({ ...item, apiVersion, kind: kind.kind } as LiveObject);
+      next = metadata?.['continue'] ?? '';
+      if (next === '') return { items, resourceVersion: metadata?.['resourceVersion'] ?? '' };
+    }
+  }
+
+  async *watch(
+    kind: ApiKind,
+    resourceVersion: string,
+    signal: AbortSignal,
+    labelSelector?: string,
+  ): AsyncGenerator<WatchEvent> {
+    const call: Call = {
+      method: 'GET',
+      path: collectionPath(kind),
+      query: {
+        watch: 'true',
+        resourceVersion,
+        allowWatchBookmarks: 'true',
+        // Not all watches of a service end in the same moment.
+        timeoutSeconds: String(300 + Math.floor(Math.random() * 300)),
+        ...(labelSelector ? { labelSelector } : {}),
+      },
+      subject: { text: `the watch on ${kind.plural}` },
+    };
+    for await (const line of this.transport.lines(call, signal)) {
+      const { type, object } = JSON.parse(line) as { type: string; object: LiveObject & { message?: string } };
+      if (type === 'BOOKMARK') yield { type: 'bookmark', resourceVersion: object.metadata.resourceVersion };
+      else if (type === 'ADDED' || type === 'MODIFIED') yield { type: 'changed', object };
+      else if (type === 'DELETED') yield { type: 'deleted', object };
+      else {
+        throw new CountersignError('cluster-conflict', `the watch on ${kind.plural} ended: ${object.message ?? type}`, {
+          retry: true,
+        });
+      }
+    }
+  }
+
+  async apply(object: KubernetesObject, { dryRun, expect }: ApplyOptions = {}): Promise<LiveObject> {
+    const identity = identityOf(object);
+    const kind = await this.kind(identity);
+    const body = expect ? { ...object, metadata: { ...object.metadata, ...expect } } : object;
+    const answer = await this.transport.call({
+      method: 'PATCH',
+      path: objectPath(kind, identity),
+      query: { fieldManager: FIELD_MANAGER, force: 'true', ...(dryRun ? { dryRun: 'All' } : {}) },
+      contentType: 'application/apply-patch+yaml',
+      body: JSON.stringify(body),
+      subject: subjectOf(identity),
+    });
+    return answer as LiveObject;
+  }
+
+  async patch(live: LiveObject, operations: readonly JsonPatchOperation[]): Promise<LiveObject> {
+    const identity = identityOf(live);
+    // Replacing the resource version by what we saw makes the server refuse if it is another by now.
+    const lock: JsonPatchOperation = {
+      op: 'replace',
+      path: '/metadata/resourceVersion',
+      value: live.metadata.resourceVersion,
+    };
+    const answer = await this.transport.call({
+      method: 'PATCH',
+      path: objectPath(await this.kind(identity), identity),
+      query: { fieldManager: FIELD_MANAGER },
+      contentType: 'application/json-patch+json',
+      body: JSON.stringify([...operations, lock]),
+      subject: subjectOf(identity),
+    });
+    return answer as LiveObject;
+  }
+
+  async delete(identity: ObjectIdentity, uid: string): Promise<boolean> {
+    const answer = await this.transport.call({
+      method: 'DELETE',
+      path: objectPath(await this.kind(identity), identity),
+      body: JSON.stringify({
+        apiVersion: 'v1',
+        kind: 'DeleteOptions',
+        preconditions: { uid },
+        propagationPolicy: 'Background',
+      }),
+      subject: subjectOf(identity),
+    });
+    return answer !== null;
+  }
+
+  async close(): Promise<void> {
+    await this.transport.close();
+  }
+
+  async #discover(api: string, group: string, version: string): Promise<ReadonlyMap<string, ApiKind>> {
+    const answer = await this.transport.call({
+      method: 'GET',
+      path: api,
+      orNoPath: true, // a group that nobody serves
+      subject: { text: `the kinds of ${api}` },
+    });
+    const kinds = new Map<string, ApiKind>();
+    const resources: Json | undefined = isJsonObject(answer ?? undefined)
+      ? (answer as Record<string, Json>)['resources']
+      : undefined;
+    for (const resource of (Array.isArray(resources) ? resources : []) as {
+      name: string;
+      kind: string;
+      namespaced: boolean;
+    }[]) {
+      // `deployments/scale` and the like are parts of objects.
+      if (resource.name.includes('/')) continue;
+      kinds.set(resource.kind, {
+        group,
+        version,
+        kind: resource.kind,
+        plural: resource.name,
+        namespaced: resource.namespaced,
+      });
+    }
+    return kinds;
+  }
+}
+
+function collectionPath({ group, version, plural }: ApiKind, namespace?: string): string {
+  const api = group === '' ? `/api/${version}` : `/apis/${group}/${version}`;
+  return `${api}${namespace === undefined ? '' : `/namespaces/${encodeURIComponent(namespace)}`}/${plural}`;
+}
+
+function objectPath(kind: ApiKind, { namespace, name }: ObjectIdentity): string {
+  return `${collectionPath(kind, kind.namespaced ? namespace : undefined)}/${encodeURIComponent(name)}`;
+}
+
+function subjectOf(identity: ObjectIdentity): { text: string; secret: boolean } {
+  return { text: describeIdentity(identity), secret: identity.kind === 'Secret' };
+}

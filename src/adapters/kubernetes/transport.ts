@@ -1,0 +1,201 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Agent, request, type Dispatcher } from 'undici';
+import type { Json, JsonObject } from '../../cluster/object.js';
+import { isJsonObject } from '../../cluster/object.js';
+import { CountersignError } from '../../errors.js';
+import type { Connection } from './kubeconfig.js';
+
+/** What a request is about, for messages. */
+export interface Subject {
+  /** `Deployment shop/cart`. */
+  readonly text: string;
+  /** True if the server's words about it may quote its values (invariant 10). */
+  readonly secret?: boolean;
+}
+
+export interface Call {
+  readonly method: 'GET' | 'PATCH' | 'DELETE';
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string>>;
+  readonly contentType?: string;
+  readonly body?: string;
+  /** True where a path that does not exist at all is an answer, too. */
+  readonly orNoPath?: boolean;
+  readonly subject: Subject;
+}
+
+export interface Deadlines {
+  /** Milliseconds for one request, answer included. */
+  readonly request: number;
+  /** Milliseconds without a byte after which a watch is given up; the server sends a bookmark about every minute. */
+  readonly silence: number;
+}
+
+export const defaultDeadlines: Deadlines = { request: 15_000, silence: 150_000 };
+
+/** How often a request that the server asks us to repeat (429, 503 with Retry-After) is repeated at once. */
+const REPEATS = 3;
+
+/** HTTP to one API server: credentials, deadlines, and its refusals as our errors. */
+export class ApiTransport {
+  readonly #requests: Agent;
+  /** A watch holds its connection for minutes: they have their own, or many kinds would leave none for writes. */
+  readonly #watches: Agent;
+
+  constructor(
+    private readonly name: string,
+    private readonly connection: Connection,
+    private readonly deadlines: Deadlines = defaultDeadlines,
+  ) {
+    const { authority, certificate, key, serverName, insecure } = connection;
+    const connect = {
+      ca: authority,
+      cert: certificate,
+      key,
+      servername: serverName,
+      rejectUnauthorized: !insecure,
+      timeout: Math.min(5_000, deadlines.request),
+      keepAlive: true,
+    };
+    this.#requests = new Agent({
+      connect,
+      connections: 16,
+      headersTimeout: deadlines.request,
+      bodyTimeout: deadlines.request,
+    });
+    this.#watches = new Agent({ connect, headersTimeout: deadlines.request, bodyTimeout: deadlines.silence });
+  }
+
+  /** The answer's JSON, or null for 404 of a GET or DELETE. */
+  async call(call: Call): Promise<Json> {
+    for (let attempt = 0; ; attempt++) {
+      const answer = await this.#send(call, this.#requests, AbortSignal.timeout(this.deadlines.request));
+      const text = await this.#reading(call, () => answer.body.text());
+      if (answer.statusCode < 300) return JSON.parse(text) as Json;
+      if (answer.statusCode === 404 && call.method !== 'PATCH' && (call.orNoPath || isNotFound(text))) return null;
+      const wait = Number(answer.headers['retry-after']);
+      if (attempt < REPEATS && (answer.statusCode === 429 || answer.statusCode === 503) && wait <= 5) {
+        await sleep(wait * 1000 || 200);
+        continue;
+      }
+      throw this.#refusal(call, answer.statusCode, text);
+    }
+  }
+
+  /** Lines of a stream, until it ends. */
+  async *lines(call: Call, signal: AbortSignal): AsyncGenerator<string> {
+    const answer = await this.#send(call, this.#watches, signal);
+    if (answer.statusCode >= 300) {
+      throw this.#refusal(call, answer.statusCode, await this.#reading(call, () => answer.body.text()));
+    }
+    let rest = '';
+    try {
+      answer.body.setEncoding('utf8');
+      for await (const chunk of answer.body as AsyncIterable<string>) {
+        const lines = (rest + chunk).split('\n');
+        rest = lines.pop() ?? '';
+        yield* lines;
+      }
+    } catch (cause) {
+      if (!signal.aborted) throw this.#away(call, cause);
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#requests.destroy(), this.#watches.destroy()]);
+  }
+
+  async #send(call: Call, dispatcher: Agent, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
+    const authorization = await this.connection.authorization();
+    const query = new URLSearchParams(call.query).toString();
+    return this.#reading(call, () =>
+      request(`${this.connection.server}${call.path}${query ? `?${query}` : ''}`, {
+        method: call.method,
+        body: call.body ?? null,
+        signal,
+        dispatcher,
+        headers: {
+          accept: 'application/json',
+          'user-agent': 'countersign',
+          ...(authorization === undefined ? {} : { authorization }),
+          ...(call.body === undefined ? {} : { 'content-type': call.contentType ?? 'application/json' }),
+        },
+      }),
+    );
+  }
+
+  async #reading<T>(call: Call, read: () => Promise<T>): Promise<T> {
+    try {
+      return await read();
+    } catch (cause) {
+      throw this.#away(call, cause);
+    }
+  }
+
+  #away(call: Call, cause: unknown): CountersignError {
+    const { name, code, message } = cause as NodeJS.ErrnoException;
+    const slow = name === 'TimeoutError' || name === 'AbortError' || /TIMEOUT/.test(code ?? '');
+    const why = slow
+      ? `did not answer within ${this.deadlines.request / 1000} s`
+      : `cannot be reached: ${message || code}`;
+    return new CountersignError('cluster-unavailable', `cluster ${this.name} ${why} (${call.subject.text})`, {
+      remedy: 'Nothing to do if it comes back: what is approved is applied then',
+      retry: true,
+      cause,
+    });
+  }
+
+  #refusal(call: Call, status: number, text: string): CountersignError {
+    const said = describeStatus(text, call.subject.secret ?? false);
+    const about = `cluster ${this.name} refused ${call.subject.text}`;
+    if (status === 409 || status === 410) {
+      return new CountersignError('cluster-conflict', `${call.subject.text} changed meanwhile: ${said}`, {
+        retry: true,
+      });
+    }
+    if (status === 429 || status >= 500) {
+      return new CountersignError('cluster-unavailable', `${about} for now (${status}): ${said}`, {
+        remedy: 'Nothing to do if it recovers: it is tried again',
+        retry: true,
+      });
+    }
+    const remedy =
+      status === 401 || status === 403
+        ? "Give the kubeconfig's user the right to do this"
+        : 'Correct the manifest, or what it needs in the cluster';
+    return new CountersignError('cluster-refused', `${about} (${status}): ${said}`, { remedy });
+  }
+}
+
+/** A 404 that is about the object; one about the path has no details. */
+function isNotFound(text: string): boolean {
+  const status = parse(text);
+  return isJsonObject(status) && status['reason'] === 'NotFound';
+}
+
+function describeStatus(text: string, secret: boolean): string {
+  const status = parse(text);
+  if (!isJsonObject(status)) return 'no explanation';
+  const message = typeof status['message'] === 'string' ? status['message'] : 'no explanation';
+  // An API server quotes what it finds invalid. For a Secret, the fields alone are told.
+  return secret
+    ? `${textOf(status['reason']) || 'its values are not quoted'}${fieldsOf(status)}`
+    : message.slice(0, 1000);
+}
+
+function fieldsOf(status: JsonObject): string {
+  const details = status['details'];
+  const causes = isJsonObject(details) ? details['causes'] : undefined;
+  if (!Array.isArray(causes)) return '';
+  return ` in ${causes.map((cause: Json) => (isJsonObject(cause) ? textOf(cause['field']) : '')).join(', ')}`;
+}
+
+const textOf = (value: Json | undefined): string => (typeof value === 'string' ? value : '');
+
+function parse(text: string): Json {
+  try {
+    return JSON.parse(text) as Json;
+  } catch {
+    return null; // a proxy's page: its status code says enough
+  }
+}

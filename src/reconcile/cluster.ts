@@ -1,0 +1,66 @@
+import type { JsonPatchOperation } from '../cluster/diff.js';
+import type { JsonObject, KubernetesObject, ObjectIdentity } from '../cluster/object.js';
+
+/** An object as the API server answered it. */
+export interface LiveObject extends KubernetesObject {
+  readonly metadata: JsonObject & {
+    readonly name: string;
+    readonly namespace?: string;
+    readonly uid: string;
+    readonly resourceVersion: string;
+  };
+}
+
+/** How the API server serves one kind. */
+export interface ApiKind {
+  readonly group: string;
+  readonly version: string;
+  readonly kind: string;
+  /** The name in URLs. */
+  readonly plural: string;
+  readonly namespaced: boolean;
+}
+
+export interface LiveList {
+  readonly items: readonly LiveObject[];
+  readonly resourceVersion: string;
+}
+
+export type WatchEvent =
+  | { readonly type: 'changed' | 'deleted'; readonly object: LiveObject }
+  /** Nothing changed up to here. */
+  | { readonly type: 'bookmark'; readonly resourceVersion: string };
+
+/** Who we are among the field managers of an object. A name proves nothing: anybody may use it. */
+export const FIELD_MANAGER = 'countersign';
+
+export interface ApplyOptions {
+  /** Only ask what the server would make of it. */
+  readonly dryRun?: boolean;
+  /** Write only if the object is still exactly this one; without it, whatever is there (or nothing) is taken over. */
+  readonly expect?: { readonly uid: string; readonly resourceVersion: string };
+}
+
+/**
+ * The port to one Kubernetes API server. Every method ends within its deadline, and throws CountersignError:
+ * `cluster-unavailable` (away, slow, overloaded; retry true), `cluster-refused` (it answered no; the same request will be
+ * refused again), `cluster-conflict` (the object changed meanwhile, or a list is too old; look again), `kind-unknown`. Values
+ * of Secrets are in no message (invariant 10).
+ */
+export interface Cluster {
+  readonly name: string;
+  /** Throws `kind-unknown` for a kind that the server does not serve right now. */
+  kind(identity: Pick<ObjectIdentity, 'group' | 'version' | 'kind'>): Promise<ApiKind>;
+  /** null: there is no such object. */
+  get(identity: ObjectIdentity): Promise<LiveObject | null>;
+  list(kind: ApiKind, labelSelector?: string): Promise<LiveList>;
+  /** Events after `resourceVersion`, until the server ends the stream or `signal` aborts. `cluster-conflict`: list again. */
+  watch(kind: ApiKind, resourceVersion: string, signal: AbortSignal, labelSelector?: string): AsyncIterable<WatchEvent>;
+  /** Server-side apply as FIELD_MANAGER, taking fields from other managers. */
+  apply(object: KubernetesObject, options?: ApplyOptions): Promise<LiveObject>;
+  /** RFC 6902; only for what server-side apply cannot do: taking away what another manager added. */
+  patch(live: LiveObject, operations: readonly JsonPatchOperation[]): Promise<LiveObject>;
+  /** Only the object with this UID. False: it was gone already. */
+  delete(identity: ObjectIdentity, uid: string): Promise<boolean>;
+  close(): Promise<void>;
+}
