@@ -1,21 +1,47 @@
 import type { Json } from '../cluster/object.js';
 import type { Rule } from './decision.js';
 
-/** Rego, data and metadata at one commit (or of one folder), compiled to one Wasm module. */
+/** Rego, data and metadata at one commit (or of one folder), compiled to one Wasm module. Plain data: it can be stored and read back. */
 export interface PolicyBundle {
   /** SHA-256, hex, over compiler version, sources, data and Wasm: what a decision names. */
   readonly digest: string;
   readonly wasm: Uint8Array;
   readonly wasmDigest: string;
   readonly data: Json;
+  /** One for each clause that takes part in decisions: a package's `deny` may be several rules. */
   readonly rules: readonly Rule[];
+  readonly outputs: BundleOutputs;
+}
+
+/** Which sets of results the Wasm's entry point of each scope gives, in its order. */
+export interface BundleOutputs {
+  readonly object: readonly RuleSet[];
+  readonly change: readonly RuleSet[];
+  /** Conftest's rules: their whole input is one plain object. */
+  readonly conftest: readonly RuleSet[];
+}
+
+export interface RuleSet {
+  readonly package: string;
+  /** Rule name; `exception` for Conftest's exceptions. */
+  readonly name: string;
 }
 
 /** What goes into a bundle: Rego sources by path, and the data they read. */
 export interface PolicySources {
   readonly files: ReadonlyMap<string, string>;
   readonly data: Json;
+  readonly starter?: StarterChoice;
 }
+
+/** Which of the rules that ship with Countersign run: `baseline` those that suit nearly everybody, `strict` all, `off` none. */
+export interface StarterChoice {
+  readonly profile: StarterProfile;
+  /** Ids of rules that do not run in spite of the profile. */
+  readonly off: readonly string[];
+}
+
+export type StarterProfile = 'baseline' | 'strict' | 'off';
 
 /** Compiles Rego in a sandbox. Throws `rego-invalid` with the place of the first error (all of them in the message). */
 export interface Compiler {

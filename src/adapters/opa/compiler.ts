@@ -1,0 +1,258 @@
+import { createHash } from 'node:crypto';
+import { Worker } from 'node:worker_threads';
+import { digestOf } from '../../cluster/canonical.js';
+import type { Json } from '../../cluster/object.js';
+import { CountersignError } from '../../errors.js';
+import type { BundleOutputs, Compiler, PolicyBundle, PolicySources } from '../../policy/bundle.js';
+import type { Rule } from '../../policy/decision.js';
+import { STARTER_PREFIX } from '../../policy/sources.js';
+import { BundleCache } from './bundle-cache.js';
+import { builtFile, programVersion } from './program.js';
+
+export interface CompilerOptions {
+  /** Folder for compiled bundles; none are kept if it is not given. */
+  readonly cache?: string;
+  /** Milliseconds for one request, the start of the program (1 s) not counted. */
+  readonly timeLimit?: number;
+  /** 64 KiB each. */
+  readonly maxPages?: number;
+}
+
+/** What is wrong with one place of the sources. */
+interface Fault {
+  readonly code: string;
+  readonly message: string;
+  readonly file?: string;
+  readonly row?: number;
+  readonly col?: number;
+  readonly remedy?: string;
+}
+
+export interface RegoTestResult {
+  readonly name: string;
+  readonly package: string;
+  readonly file: string;
+  readonly row: number;
+  readonly outcome: 'passed' | 'failed' | 'skipped' | 'error';
+  readonly error?: string;
+  /** What the test printed. */
+  readonly output?: string;
+  readonly micros: number;
+}
+
+/** A METADATA block and what it describes. */
+export interface Annotation {
+  readonly path: string;
+  readonly file?: string;
+  readonly row?: number;
+  readonly annotations: Json;
+}
+
+interface Answer {
+  readonly faults?: readonly Fault[];
+  readonly rules?: readonly (Omit<Rule, 'place'> & { readonly file: string; readonly row: number })[];
+  readonly outputs?: BundleOutputs;
+  readonly tests?: readonly RegoTestResult[];
+  readonly coverage?: Json;
+  readonly files?: Readonly<Record<string, string>>;
+  readonly annotations?: readonly Annotation[];
+  readonly result?: Json;
+  readonly defined?: boolean;
+}
+
+interface Reply {
+  readonly json: Answer;
+  readonly wasm: Uint8Array;
+}
+
+const IDLE = 15_000;
+
+/**
+ * OPA's compiler, in a worker thread that is started when first needed and stopped when idle. Throws `rego-invalid` for what is
+ * wrong with the sources, `policy-timeout` and `policy-memory` for what takes too much; the next request is served normally.
+ */
+export class RegoCompiler implements Compiler {
+  readonly version = programVersion();
+  private readonly cache: BundleCache | undefined;
+  private worker: Worker | undefined;
+  private queue: Promise<unknown> = Promise.resolve();
+  private idle: NodeJS.Timeout | undefined;
+  private closed = false;
+
+  constructor(private readonly options: CompilerOptions = {}) {
+    this.cache = options.cache === undefined ? undefined : new BundleCache(options.cache);
+  }
+
+  async compile(sources: PolicySources): Promise<PolicyBundle> {
+    const files = Object.fromEntries(sources.files);
+    const starter = {
+      prefix: STARTER_PREFIX,
+      profile: sources.starter?.profile ?? 'off',
+      off: sources.starter?.off ?? [],
+    };
+    const key = digestOf({ compiler: this.version, files, starter: { ...starter, off: starter.off.toSorted() } });
+    let compiled = await this.cache?.read(key);
+    if (!compiled) {
+      const { json, wasm } = await this.request({ op: 'compile', files, starter });
+      const wasmDigest = createHash('sha256').update(wasm).digest('hex');
+      compiled = { wasm, wasmDigest, rules: json.rules?.map(toRule) ?? [], outputs: json.outputs! };
+      await this.cache?.write(key, compiled);
+    }
+    const digest = digestOf({ sources: key, data: sources.data, wasm: compiled.wasmDigest });
+    return { digest, data: sources.data, ...compiled };
+  }
+
+  /** One Wasm module of the given entry points (`package/rule`), without Countersign's conventions. */
+  async compileRaw(
+    files: ReadonlyMap<string, string>,
+    entrypoints: readonly string[],
+    v0 = false,
+  ): Promise<Uint8Array> {
+    return (await this.request({ op: 'compile', files: Object.fromEntries(files), raw: entrypoints, v0 })).wasm;
+  }
+
+  /** Every fault there is, or the rules that would run. */
+  async check(sources: PolicySources): Promise<readonly Rule[]> {
+    const starter = {
+      prefix: STARTER_PREFIX,
+      profile: sources.starter?.profile ?? 'off',
+      off: sources.starter?.off ?? [],
+    };
+    return (
+      (await this.request({ op: 'check', files: Object.fromEntries(sources.files), starter })).json.rules?.map(
+        toRule,
+      ) ?? []
+    );
+  }
+
+  /** Runs the `test_` rules of *_test.rego. `run` is a regular expression over their full names. */
+  async test(sources: PolicySources, run = ''): Promise<readonly RegoTestResult[]> {
+    const { json } = await this.request({
+      op: 'test',
+      files: Object.fromEntries(sources.files),
+      data: sources.data,
+      run,
+    });
+    return json.tests ?? [];
+  }
+
+  async format(files: ReadonlyMap<string, string>): Promise<ReadonlyMap<string, string>> {
+    return new Map(
+      Object.entries((await this.request({ op: 'format', files: Object.fromEntries(files) })).json.files ?? {}),
+    );
+  }
+
+  async inspect(files: ReadonlyMap<string, string>): Promise<readonly Annotation[]> {
+    return (await this.request({ op: 'inspect', files: Object.fromEntries(files) })).json.annotations ?? [];
+  }
+
+  /** OPA's own interpreter, for comparison: the value of `query`, or undefined. */
+  async evaluate(sources: PolicySources, query: string, input: Json, time: bigint): Promise<Json | undefined> {
+    const request = {
+      op: 'eval',
+      files: Object.fromEntries(sources.files),
+      data: sources.data,
+      query,
+      input,
+      timeNs: Number(time),
+    };
+    const { json } = await this.request(request);
+    return json.defined ? (json.result ?? null) : undefined;
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    clearTimeout(this.idle);
+    await this.worker?.terminate();
+    this.worker = undefined;
+  }
+
+  /** One at a time: the program has one thread, and a request's time must not count another's. */
+  private request(request: object): Promise<Reply> {
+    const turn = this.queue.then(() => this.run(request));
+    this.queue = turn.catch(() => undefined);
+    return turn;
+  }
+
+  private async run(request: object): Promise<Reply> {
+    if (this.closed) throw new CountersignError('internal', 'the Rego compiler is closed');
+    clearTimeout(this.idle);
+    const worker = (this.worker ??= await this.start());
+    worker.ref();
+    try {
+      const reply = await this.exchange(worker, request);
+      if (reply.json.faults?.length) throw invalid(reply.json.faults);
+      return reply;
+    } catch (error) {
+      if (!(error instanceof CountersignError) || error.code !== 'rego-invalid') {
+        this.worker = undefined; // its state is unknown
+        await worker.terminate();
+      }
+      throw error;
+    } finally {
+      worker.unref();
+      this.idle = setTimeout(() => void this.rest(), IDLE).unref();
+    }
+  }
+
+  private exchange(worker: Worker, request: object): Promise<Reply> {
+    const limit = this.options.timeLimit ?? 60_000;
+    return new Promise<Reply>((resolve, reject) => {
+      const finish = (settle: () => void) => {
+        clearTimeout(timer);
+        worker.off('message', answered).off('error', failed);
+        settle();
+      };
+      const answered = (reply: Reply) => finish(() => resolve(reply));
+      const failed = (error: Error) => finish(() => reject(crashed(error)));
+      const timer = setTimeout(() => finish(() => reject(tooSlow(limit))), limit);
+      worker.on('message', answered).on('error', failed);
+      worker.postMessage({ request });
+    });
+  }
+
+  private async start(): Promise<Worker> {
+    const worker = new Worker(builtFile('compiler-worker.js'), {
+      workerData: { maxPages: this.options.maxPages ?? 16_384 },
+      execArgv: [],
+    });
+    await new Promise<void>((resolve, reject) => {
+      worker.once('message', () => resolve());
+      worker.on('error', reject); // stays: an error nobody listens to would end the process
+    });
+    return worker;
+  }
+
+  private async rest(): Promise<void> {
+    const { worker } = this;
+    this.worker = undefined;
+    await worker?.terminate();
+  }
+}
+
+function toRule({ file, row, ...rule }: NonNullable<Answer['rules']>[number]): Rule {
+  return { ...rule, place: { file, line: row } };
+}
+
+function invalid(faults: readonly Fault[]): CountersignError {
+  const first = faults[0]!;
+  const others = faults.slice(1).map((f) => `\n${f.file === undefined ? '' : `${f.file}:${f.row}  `}${f.message}`);
+  return new CountersignError('rego-invalid', first.message + others.join(''), {
+    place: first.file === undefined ? undefined : { file: first.file, line: first.row, column: first.col },
+    remedy: first.remedy ?? 'Correct the policy; countersign policy check PATH shows every fault',
+  });
+}
+
+function tooSlow(limit: number): CountersignError {
+  return new CountersignError('policy-timeout', `the policy took more than ${limit / 1000} s to compile or test`, {
+    remedy: 'Look for tests that never end, or generated Rego of great size',
+  });
+}
+
+function crashed(cause: Error): CountersignError {
+  if (cause instanceof CountersignError) return cause;
+  return new CountersignError('policy-memory', 'the Rego compiler ran out of memory or crashed on these sources', {
+    remedy: 'Look for tests that build very large values, or generated Rego of great size',
+    cause,
+  });
+}

@@ -1,0 +1,181 @@
+import { canonicalJson } from '../../cluster/canonical.js';
+import { CountersignError, toCountersignError } from '../../errors.js';
+import type { BundleOutputs } from '../../policy/bundle.js';
+import type { RuleResult } from '../../policy/evaluator.js';
+import { readResult } from '../../policy/rules.js';
+import { BuiltinError, PolicyAbort, type Builtin } from './builtins/builtin.js';
+import { parseTime } from './builtins/time.js';
+import { isMemory, PolicyHost } from './host.js';
+import { elementsOf, membersOf } from './split.js';
+import { RegoSet, toJson, type RegoValue } from './values.js';
+
+/** One bundle as an evaluating thread holds it. */
+export interface LoadedBundle {
+  readonly module: WebAssembly.Module;
+  /** JSON text. */
+  readonly data: string;
+  readonly outputs: BundleOutputs;
+}
+
+export interface EvaluationOptions {
+  readonly maxPages: number;
+  readonly builtin: (name: string) => Builtin | undefined;
+  /** Called before each entry into the guest, so that a watcher sees progress. */
+  readonly onStep: () => void;
+}
+
+/** A big input makes an instance big for good; a new one is cheap. */
+const RECYCLE_ABOVE = 32 * 1024 * 1024;
+
+/** Runs one bundle's rules over inputs, in the thread it is made in. */
+export class Evaluation {
+  private host: PolicyHost | undefined;
+
+  constructor(
+    private readonly bundle: LoadedBundle,
+    private readonly options: EvaluationOptions,
+  ) {
+    this.host = this.instance();
+  }
+
+  /** Throws `policy-failed`, `policy-memory`, `policy-result`. */
+  run(input: string): RuleResult[] {
+    const results: RuleResult[] = [];
+    const { outputs } = this.bundle;
+    const members = membersOf(input);
+    const context = { now: timeOf(members) };
+    const changes = outputs.object.length || outputs.conftest.length ? elementsOf(members.get('changes') ?? '[]') : [];
+    if (outputs.change.length) this.gather('change', input, context.now, undefined, results);
+    if (outputs.object.length) {
+      const around = envelope(members);
+      for (let i = 0; i < changes.length; i++)
+        this.gather('object', `${around}${changes[i]}]}`, context.now, i, results);
+    }
+    if (outputs.conftest.length) {
+      for (let i = 0; i < changes.length; i++) {
+        const after = membersOf(changes[i]!).get('after') ?? 'null';
+        if (after !== 'null') this.gather('conftest', after, context.now, i, results);
+      }
+    }
+    return inOrder(results);
+  }
+
+  private gather(
+    scope: keyof BundleOutputs,
+    input: string,
+    now: bigint,
+    change: number | undefined,
+    into: RuleResult[],
+  ): void {
+    const outputs = this.bundle.outputs[scope];
+    const sets = this.evaluate(`countersign__run/${scope}`, input, now);
+    if (!Array.isArray(sets) || sets.length !== outputs.length) {
+      throw new CountersignError('policy-failed', `the compiled policy gave no results for scope ${scope}`);
+    }
+    const excepted = scope === 'conftest' ? exceptions(outputs, sets) : undefined;
+    for (let i = 0; i < outputs.length; i++) {
+      const { package: pkg, name } = outputs[i]!;
+      if (name === 'exception' && excepted) continue;
+      if (excepted?.has(`${pkg} ${suffix(name)}`)) continue;
+      for (const member of (sets[i] as RegoSet).items) {
+        const [value, file, row] = member as readonly [RegoValue, string, number];
+        const result: RuleResult = {
+          package: pkg,
+          name,
+          ...(change === undefined ? {} : { change }),
+          value: toJson(value),
+          file,
+          row,
+        };
+        readResult(result);
+        into.push(result);
+      }
+    }
+  }
+
+  private evaluate(entrypoint: string, input: string, now: bigint): RegoValue | undefined {
+    this.options.onStep();
+    const host = (this.host ??= this.instance());
+    try {
+      const value = host.evaluate(host.entrypoints[entrypoint]!, input, { now });
+      if (host.size > RECYCLE_ABOVE) this.host = undefined;
+      return value;
+    } catch (error) {
+      this.host = undefined;
+      throw toPolicyError(error, this.options.maxPages);
+    }
+  }
+
+  private instance(): PolicyHost {
+    const { module, data } = this.bundle;
+    return new PolicyHost(module, { builtin: this.options.builtin, maxPages: this.options.maxPages, data });
+  }
+}
+
+/** What the guest or a builtin threw, as one of our errors. */
+export function toPolicyError(error: unknown, maxPages: number): CountersignError {
+  if (error instanceof CountersignError) return error;
+  if (isMemory(error)) {
+    return new CountersignError(
+      'policy-memory',
+      `the policy needed more than ${maxPages / 16} MiB for one evaluation`,
+      {
+        remedy: 'Look for a rule that builds large values or recurses deeply',
+        cause: error,
+      },
+    );
+  }
+  if (error instanceof PolicyAbort || error instanceof WebAssembly.RuntimeError || error instanceof BuiltinError) {
+    // OPA writes its own errors as file:row:column: message.
+    const at = /^(.+?):(\d+):(\d+): (.*)$/s.exec(error.message);
+    return new CountersignError('policy-failed', `the policy could not be evaluated: ${at?.[4] ?? error.message}`, {
+      place: at ? { file: at[1]!, line: Number(at[2]), column: Number(at[3]) } : undefined,
+      remedy: 'Correct the policy',
+      cause: error,
+    });
+  }
+  return toCountersignError(error);
+}
+
+function timeOf(members: ReadonlyMap<string, string>): bigint {
+  try {
+    return parseTime(JSON.parse(members.get('time') ?? 'null') as string);
+  } catch (cause) {
+    throw new CountersignError('policy-failed', 'the policy input has no time', { cause });
+  }
+}
+
+/** The input of object-scoped rules up to its one change. */
+function envelope(members: ReadonlyMap<string, string>): string {
+  let text = '{';
+  for (const [key, value] of members) {
+    if (key !== 'changes' && key !== 'commits') text += `${JSON.stringify(key)}:${value},`;
+  }
+  return `${text}"commits":[],"changes":[`;
+}
+
+/** Conftest: an exception names the suffixes of rules that do not count for this input, '' for a bare name. */
+function exceptions(outputs: BundleOutputs['conftest'], sets: readonly RegoValue[]): ReadonlySet<string> {
+  const found = new Set<string>();
+  for (let i = 0; i < outputs.length; i++) {
+    if (outputs[i]!.name !== 'exception') continue;
+    for (const names of (sets[i] as RegoSet).items) {
+      for (const name of names instanceof RegoSet ? names.items : Array.isArray(names) ? names : []) {
+        if (typeof name === 'string') found.add(`${outputs[i]!.package} ${name}`);
+      }
+    }
+  }
+  return found;
+}
+
+function suffix(name: string): string {
+  return name.replace(/^(deny|violation|warn)_?/, '');
+}
+
+/** The guest's order of set members is its own; this one anybody can compute. */
+function inOrder(results: RuleResult[]): RuleResult[] {
+  if (results.length < 2) return results;
+  const keyed = results.map((r) => ({ r, key: canonicalJson([r.package, r.name, r.file, r.row, r.value as string]) }));
+  keyed.sort((a, b) => (a.r.change ?? -1) - (b.r.change ?? -1) || (a.key < b.key ? -1 : a.key > b.key ? 1 : 0));
+  return keyed.map(({ r }) => r);
+}

@@ -1,0 +1,189 @@
+import { canonicalJson } from '../cluster/canonical.js';
+import { diffObjects, type JsonPatchOperation } from '../cluster/diff.js';
+import type { Json, JsonObject, KubernetesObject, Source } from '../cluster/object.js';
+import type { Redactor } from '../cluster/secret.js';
+import type { ChangedCommit, ObjectChange, ProposedChange } from '../change/proposed-change.js';
+import type { PersonClaim } from '../source/repository.js';
+import type { Signature } from '../source/signature.js';
+
+export type Operation = 'push' | 'rollback' | 'roll_forward' | 'promotion' | 'adoption' | 'break_glass';
+
+/** The policy input, `countersign.dev/v1`: all that a decision may depend on. */
+export interface PolicyInput {
+  readonly apiVersion: 'countersign.dev/v1';
+  readonly kind: 'ProposedChange';
+  /** RFC 3339, UTC: when the review began. */
+  readonly time: string;
+  readonly repository: InputRepository;
+  readonly environment: InputEnvironment;
+  readonly operation: Operation;
+  /** For every operation but push. */
+  readonly reason?: string;
+  readonly ticket?: string;
+  readonly push?: InputPush;
+  readonly base: string | null;
+  readonly head: string;
+  readonly commits: readonly InputCommit[];
+  readonly changes: readonly InputChange[];
+  readonly approvals: readonly InputApproval[];
+  readonly checks: readonly InputCheck[];
+  readonly exceptions: readonly InputException[];
+}
+
+export interface InputRepository {
+  readonly name: string;
+  readonly url: string;
+}
+
+export interface InputEnvironment {
+  readonly name: string;
+  readonly ref: string;
+  readonly path: string;
+  readonly target: string | null;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface InputPush {
+  readonly ref: string;
+  readonly old: string | null;
+  readonly new: string | null;
+  readonly forced: boolean;
+  readonly pusher?: string;
+}
+
+export interface InputCommit {
+  readonly id: string;
+  readonly tree: string;
+  readonly parents: readonly string[];
+  readonly message: string;
+  readonly trailers: Readonly<Record<string, readonly string[]>>;
+  readonly author: PersonClaim;
+  readonly committer: PersonClaim;
+  readonly signature: Signature;
+  readonly files: readonly { readonly path: string; readonly op: string; readonly mode: string }[];
+}
+
+export interface InputChange {
+  readonly op: ObjectChange['op'];
+  readonly object: {
+    readonly apiVersion: string;
+    readonly kind: string;
+    readonly namespace: string;
+    readonly name: string;
+  };
+  readonly before: KubernetesObject | null;
+  readonly after: KubernetesObject | null;
+  readonly patch: readonly JsonPatchOperation[];
+  readonly source: Source;
+  readonly live: { readonly object?: JsonObject; readonly health?: string } | null;
+}
+
+export interface InputApproval {
+  readonly principal: string;
+  readonly via: string;
+  readonly time: string;
+  readonly verified: boolean;
+}
+
+export interface InputCheck {
+  readonly name: string;
+  readonly result: string;
+  readonly url?: string;
+  readonly by?: string;
+}
+
+export interface InputException {
+  readonly id: string;
+  readonly rule: string;
+  readonly scope: Json;
+  readonly expires: string;
+  readonly principal: string;
+  readonly ticket?: string;
+}
+
+/** What a review knows besides the change itself. */
+export interface Circumstances {
+  readonly change: ProposedChange;
+  readonly repository: InputRepository;
+  readonly time: Date;
+  /** Everything secret goes through it before it becomes input (invariant 10). */
+  readonly redactor: Redactor;
+  readonly operation?: Operation;
+  readonly reason?: string;
+  readonly ticket?: string;
+  readonly push?: InputPush;
+  readonly approvals?: readonly InputApproval[];
+  readonly checks?: readonly InputCheck[];
+  readonly exceptions?: readonly InputException[];
+}
+
+/** The input as canonical JSON: the bytes that are judged, digested and kept. Throws as `canonicalJson` does. */
+export function policyInput(circumstances: Circumstances): string {
+  const { change, repository, time, redactor, operation = 'push', reason, ticket, push } = circumstances;
+  const { environment } = change;
+  const input: PolicyInput = {
+    apiVersion: 'countersign.dev/v1',
+    kind: 'ProposedChange',
+    time: time.toISOString(),
+    repository: { name: repository.name, url: repository.url },
+    environment: {
+      name: environment.name,
+      ref: environment.ref,
+      path: environment.path,
+      target: environment.target,
+      labels: environment.labels,
+    },
+    operation,
+    ...defined({ reason, ticket, push: push && defined(push) }),
+    base: change.base,
+    head: change.head,
+    commits: change.commits.map(inputCommit),
+    changes: change.changes.map((one) => inputChange(one, redactor)),
+    approvals: (circumstances.approvals ?? []).map(defined),
+    checks: (circumstances.checks ?? []).map(defined),
+    exceptions: (circumstances.exceptions ?? []).map(defined),
+  };
+  return canonicalJson(input as unknown as Json);
+}
+
+function inputCommit({ commit, files, signature }: ChangedCommit): InputCommit {
+  const { id, tree, parents, message, trailers, author, committer } = commit;
+  return {
+    id,
+    tree,
+    parents,
+    message,
+    trailers,
+    author: person(author),
+    committer: person(committer),
+    signature: defined(signature),
+    files: files.map(({ path, op, mode }) => ({ path, op, mode })),
+  };
+}
+
+function person({ name, email, time }: PersonClaim): PersonClaim {
+  return { name, email, time };
+}
+
+function inputChange(change: ObjectChange, redactor: Redactor): InputChange {
+  const { group, version, kind, namespace, name } = change.identity;
+  const before = change.before && redactor.redact(change.before);
+  const after = change.after && redactor.redact(change.after);
+  // A patch holds values too. It is made again from what may be shown, unless nothing was hidden.
+  const same = before === change.before && after === change.after;
+  const patch = same || !before || !after ? change.patch : diffObjects(before, after);
+  return {
+    op: change.op,
+    object: { apiVersion: group ? `${group}/${version}` : version, kind, namespace, name },
+    before,
+    after,
+    patch,
+    source: { path: change.source.path, line: change.source.line },
+    live: null,
+  };
+}
+
+/** JSON has no undefined. */
+function defined<T extends object>(value: T): T {
+  return Object.fromEntries(Object.entries(value).filter(([, member]) => member !== undefined)) as T;
+}

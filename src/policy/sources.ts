@@ -1,0 +1,110 @@
+import { readFileSync, readdirSync } from 'node:fs';
+import { load } from 'js-yaml';
+import { parseStrictJson } from '../cluster/canonical.js';
+import { isJsonObject, type Json, type JsonObject } from '../cluster/object.js';
+import { CountersignError } from '../errors.js';
+import type { PolicySources, StarterChoice, StarterProfile } from './bundle.js';
+
+/**
+ * Starter rules are named `countersign:policies/…` wherever a place is told. No path in a repository may begin so: a
+ * repository could otherwise pass its own file off as one of ours.
+ */
+export const STARTER_PREFIX = 'countersign:policies/';
+
+export interface StarterSettings {
+  readonly profile?: StarterProfile;
+  readonly off?: readonly string[];
+  /** What the starter rules are told, as `data.countersign.settings`. */
+  readonly data?: JsonObject;
+}
+
+/**
+ * A policy folder as sources. `files` are texts by path: `*.rego` are rules (`*_test.rego` their tests), `data.yaml`, `data.yml`
+ * and `data.json` are data, placed under the folders they lie in below `root` as `opa build` does; other files are ignored.
+ * The starter rules are added as the settings say; without settings the profile is `baseline`.
+ * Throws `rego-invalid`, `manifest-malformed` and its kin for data that cannot be read or that contradicts other data.
+ */
+export function policySources(
+  files: ReadonlyMap<string, string>,
+  starter: StarterSettings = {},
+  root = '',
+): PolicySources {
+  const profile = starter.profile ?? 'baseline';
+  const rego = new Map<string, string>();
+  const data: Record<string, Json> = {};
+  for (const [path, text] of [...files].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+    if (path.startsWith(STARTER_PREFIX)) {
+      throw new CountersignError('rego-invalid', `paths that begin with ${STARTER_PREFIX} are reserved`, {
+        place: { file: path },
+      });
+    }
+    if (path.endsWith('.rego')) rego.set(path, text);
+    else if (/(^|\/)data\.(ya?ml|json)$/.test(path))
+      merge(data, nested(foldersOf(path, root), readData(path, text)), path);
+  }
+  if (starter.data) merge(data, { countersign: { settings: starter.data } }, 'countersign.yaml');
+  // Also with profile `off`, the library of the starter rules is there for other rules to use.
+  for (const [path, text] of starterFiles()) rego.set(path, text);
+  const choice: StarterChoice = { profile, off: starter.off ?? [] };
+  return { files: rego, data, starter: choice };
+}
+
+let starters: ReadonlyMap<string, string> | undefined;
+
+/** The Rego that ships with Countersign, its tests not included. */
+export function starterFiles(): ReadonlyMap<string, string> {
+  return (starters ??= new Map([...readStarterFolder()].filter(([path]) => !path.endsWith('_test.rego'))));
+}
+
+/** With its tests. */
+export function readStarterFolder(): ReadonlyMap<string, string> {
+  const folder = new URL('../../policies/', import.meta.url);
+  const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.rego'));
+  return new Map(names.toSorted().map((name) => [STARTER_PREFIX + name, readFileSync(new URL(name, folder), 'utf8')]));
+}
+
+function readData(path: string, text: string): Json {
+  const place = { file: path };
+  if (path.endsWith('.json')) return parseStrictJson(text, place);
+  try {
+    // Through JSON: what policy reads is JSON, and dates or anchors must not give anything else.
+    return parseStrictJson(JSON.stringify(load(text) ?? {}), place);
+  } catch (cause) {
+    if (cause instanceof CountersignError) throw cause;
+    const { reason, mark } = cause as { reason?: string; mark?: { line: number } };
+    throw new CountersignError('manifest-malformed', `malformed YAML: ${reason ?? String(cause)}`, {
+      place: { ...place, line: mark ? mark.line + 1 : undefined },
+      cause,
+    });
+  }
+}
+
+function foldersOf(path: string, root: string): string[] {
+  const below = root !== '' && path.startsWith(`${root}/`) ? path.slice(root.length + 1) : path;
+  return below.split('/').slice(0, -1);
+}
+
+function nested(folders: readonly string[], value: Json): Json {
+  return folders.reduceRight<Json>((inner, folder) => ({ [folder]: inner }), value);
+}
+
+function merge(into: Record<string, Json>, from: Json, file: string, at = 'data'): void {
+  if (!isJsonObject(from)) {
+    throw new CountersignError('rego-invalid', `${at} is not an object`, {
+      place: { file },
+      remedy: 'Write keys and values at its top',
+    });
+  }
+  for (const [key, value] of Object.entries(from)) {
+    const existing = Object.hasOwn(into, key) ? into[key] : undefined;
+    if (existing === undefined) into[key] = structuredClone(value) as Json;
+    else if (isJsonObject(existing) && isJsonObject(value))
+      merge(existing as Record<string, Json>, value, file, `${at}.${key}`);
+    else {
+      throw new CountersignError('rego-invalid', `${at}.${key} is given twice`, {
+        place: { file },
+        remedy: 'Keep one of the two',
+      });
+    }
+  }
+}
