@@ -3,7 +3,7 @@ import { matchesPatterns, parseAllowedSigners, type AllowedSigner } from './allo
 import type { Commit } from './repository.js';
 import type { Signature } from './signature.js';
 import { signatureKind, splitSignedPayload } from './signed-payload.js';
-import { fingerprint, parseSshKey, verifySshBlob, type SshKey } from './ssh-key.js';
+import { fingerprint, verifySshBlob, type SshKey } from './ssh-key.js';
 import { decodeBase64 } from './ssh-wire.js';
 import { parseSshSignature, signerWasPresent, verifySshSignature } from './sshsig.js';
 
@@ -114,10 +114,9 @@ function byCertificate(key: SshKey, signer: AllowedSigner, at: Date): Standing |
   if (!certificate?.authority.equals(signer.key.blob)) return undefined;
   const bounds = outOfBounds(signer, at);
   if (bounds) return bounds;
-  const refuse = (reason: string): Standing => ({ status: 'unverified', reason });
   if (certificate.type !== 1) return refuse('its certificate is for a host');
   if (certificate.criticalOptions.length > 0) return refuse('its certificate has options that are not known');
-  if (!verifySshBlob(parseSshKey(certificate.authority), certificate.signature, certificate.signed)) {
+  if (!verifySshBlob(signer.key, certificate.signature, certificate.signed)) {
     return refuse('its certificate was not made by the authority it names');
   }
   const seconds = BigInt(Math.floor(at.getTime() / 1000));
@@ -127,6 +126,10 @@ function byCertificate(key: SshKey, signer: AllowedSigner, at: Date): Standing |
   return principal === undefined
     ? refuse('its certificate names nobody whom the authority may certify')
     : { status: 'verified', principal };
+}
+
+function refuse(reason: string): Standing {
+  return { status: 'unverified', reason };
 }
 
 function outOfBounds(signer: AllowedSigner, at: Date): Standing | undefined {

@@ -141,9 +141,12 @@ export function verifySshBlob(key: SshKey, signature: Buffer, data: Buffer): boo
   return algorithm === key.algorithm && verifyNumbers(key, value, data);
 }
 
+function sha256(bytes: Buffer): Buffer {
+  return createHash('sha256').update(bytes).digest();
+}
+
 /** What a security key signs (PROTOCOL.u2f): hashes, and its own word on whether it was touched. */
 function securityKeyMessage(application: Buffer, flags: number, counter: number, data: Buffer): Buffer {
-  const sha256 = (bytes: Buffer): Buffer => createHash('sha256').update(bytes).digest();
   const middle = Buffer.alloc(5);
   middle.writeUInt8(flags, 0);
   middle.writeUInt32BE(counter, 1);
