@@ -12,16 +12,20 @@ const LAST_APPLIED = 'kubectl.kubernetes.io/last-applied-configuration';
  * cannot be recognised in another object or under another name.
  */
 export class Redactor {
+  private readonly hmac: (data: Uint8Array) => Uint8Array;
+
   /**
-   * `extra` are JSON pointers, `*` standing for any one segment, redacted in every object besides the values of Secrets.
-   * Throws `keys-invalid` for a key of less than 32 bytes.
+   * `key` is the secret, or a function that computes HMAC-SHA-256 under one that stays elsewhere. `extra` are JSON pointers, `*`
+   * standing for any one segment, redacted in every object besides the values of Secrets. Throws `keys-invalid` for a key of
+   * less than 32 bytes.
    */
   constructor(
-    private readonly key: Buffer,
+    key: Buffer | ((data: Uint8Array) => Uint8Array),
     private readonly keyId: string,
     private readonly extra: readonly string[] = [],
   ) {
-    if (key.length < 32) {
+    this.hmac = typeof key === 'function' ? key : (data) => createHmac('sha256', key).update(data).digest();
+    if (typeof key !== 'function' && key.length < 32) {
       throw new CountersignError('keys-invalid', 'the redaction key is shorter than 32 bytes', {
         remedy: 'Let Countersign make a new one, or give 32 random bytes',
       });
@@ -111,14 +115,13 @@ export class Redactor {
   }
 
   private digest(identity: string, path: string, value: Buffer): string {
-    const hmac = createHmac('sha256', this.key);
-    for (const part of [Buffer.from(identity), Buffer.from(path), value]) {
-      // Lengths first, so that no shift of bytes between the parts gives the same digest.
+    // Lengths first, so that no shift of bytes between the parts gives the same digest.
+    const parts = [Buffer.from(identity), Buffer.from(path), value].flatMap((part) => {
       const length = Buffer.alloc(8);
       length.writeBigUInt64BE(BigInt(part.length));
-      hmac.update(length).update(part);
-    }
-    return `hmac-sha256:${this.keyId}:${hmac.digest('hex')}`;
+      return [length, part];
+    });
+    return `hmac-sha256:${this.keyId}:${Buffer.from(this.hmac(Buffer.concat(parts))).toString('hex')}`;
   }
 }
 

@@ -98,6 +98,7 @@ export interface EnvironmentRecord {
   readonly approvedDecision: string | null;
   /** True while the bundle in force would no longer allow the approved commit. */
   readonly noLongerCompliant: boolean;
+  /** `status` and `trouble` are the reconciler's to write, everything above is the follower's. */
   readonly status: EnvironmentStatus;
   readonly trouble: Trouble | null;
   readonly updatedAt: string;
@@ -208,11 +209,13 @@ export interface LiveObjectRecord {
   readonly name: string;
   readonly uid: string;
   readonly resourceVersion: string;
-  /** The last commit that changed this object, and the decision under which that was applied. */
+  /** The last commit that changed this object, and the log index of the decision under which that was applied. */
   readonly commit: string;
-  readonly decision: string;
+  readonly decision: number;
   readonly path: string;
   readonly line: number;
+  /** Digest of the redacted manifest object that was applied. */
+  readonly digest: string;
   readonly health: string;
   readonly healthReason: string;
   readonly updatedAt: string;
@@ -248,6 +251,11 @@ export interface Records {
   /** Inserts, or replaces rows of the same primary key, in that transaction. */
   save<K extends keyof Tables>(transaction: LedgerTransaction, table: K, rows: readonly Tables[K][]): Promise<void>;
   remove<K extends keyof Tables>(transaction: LedgerTransaction, table: K, where: Partial<Tables[K]>): Promise<void>;
-  /** Changes columns of rows outside any entry: states that can be derived again. */
-  update<K extends keyof Tables>(table: K, where: Partial<Tables[K]>, values: Partial<Tables[K]>): Promise<void>;
+  /** Changes columns of rows; outside any transaction of the ledger only for states that can be derived again. */
+  update<K extends keyof Tables>(
+    table: K,
+    where: Partial<Tables[K]>,
+    values: Partial<Tables[K]>,
+    transaction?: LedgerTransaction,
+  ): Promise<void>;
 }

@@ -12,6 +12,7 @@ const integer: EntitySchemaColumnOptions = { type: 'integer' };
 const flag: EntitySchemaColumnOptions = { type: 'boolean' };
 // bigint comes back as text from the driver; log indexes are safe integers.
 const bigint = { to: (v: number | null) => v, from: (v: string | null) => (v === null ? null : Number(v)) };
+const index: EntitySchemaColumnOptions = { type: 'bigint', transformer: bigint };
 const maybeIndex: EntitySchemaColumnOptions = { type: 'bigint', nullable: true, transformer: bigint };
 const time = (name: string, nullable = false): EntitySchemaColumnOptions => ({
   name,
@@ -179,9 +180,10 @@ export const schemas = {
     uid: text,
     resourceVersion: named('resource_version', text),
     commit: named('commit_id', text),
-    decision: text,
+    decision: index,
     path: text,
     line: integer,
+    digest: text,
     health: text,
     healthReason: named('health_reason', text),
     updatedAt: time('updated_at'),

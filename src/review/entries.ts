@@ -1,0 +1,156 @@
+import { createHash } from 'node:crypto';
+import type { ContentDraft, EntryDraft } from '../audit/entry.js';
+import { canonicalJson } from '../cluster/canonical.js';
+import type { Json, JsonObject, KubernetesObject } from '../cluster/object.js';
+import type { PolicyBundle } from '../policy/bundle.js';
+import type { Decision } from '../policy/decision.js';
+import type { RuleResult } from '../policy/evaluator.js';
+import type { FaultRecord, PushRecord } from './records.js';
+
+// What review writes into the log. Predicates hold identities and digests only; anything that may name a person or quote an
+// object is salted content (invariants 10, 11).
+
+/** The subjects of an entry about commits, with their trees where those are known. */
+function gitSubjects(repository: string, commit: string, tree?: string): EntryDraft['subjects'] {
+  return [{ name: `git:${repository}`, digest: { gitCommit: commit, ...(tree ? { gitTree: tree } : {}) } }];
+}
+
+export function genesisEntry(genesis: {
+  readonly id: string;
+  readonly repository: string;
+  readonly ref: string;
+  readonly commit: string;
+  readonly trust: 'commit' | 'key';
+  readonly bundle: PolicyBundle;
+  readonly time: string;
+}): EntryDraft {
+  const { bundle, ...rest } = genesis;
+  return {
+    type: 'genesis',
+    subjects: gitSubjects(genesis.repository, genesis.commit),
+    predicate: { ...rest, bundleDigest: bundle.digest, wasmDigest: bundle.wasmDigest },
+    contents: policyContents(bundle),
+  };
+}
+
+export function pushEntry(push: PushRecord, commits: number): EntryDraft {
+  const { id, repository, ref, kind, time } = push;
+  const subject = push.new ?? push.old;
+  return {
+    type: 'push',
+    subjects: subject ? gitSubjects(repository, subject) : [],
+    predicate: { id, repository, ref, kind, old: push.old, new: push.new, commits, time },
+  };
+}
+
+/** Everything a decision commits to, and everything needed to compute it again. */
+export interface DecisionFacts {
+  readonly id: string;
+  readonly repository: string;
+  readonly environment: string;
+  readonly operation: string;
+  readonly ref: string;
+  readonly push: string;
+  readonly base: string | null;
+  readonly head: string;
+  readonly tree: string;
+  readonly renderedDigest: string;
+  readonly time: string;
+  readonly decision: Decision;
+  readonly bundle: PolicyBundle;
+  /** Canonical JSON of the policy input; null when it could not be made. */
+  readonly input: string | null;
+  readonly results: readonly RuleResult[];
+  /** Redacted. */
+  readonly rendered: readonly KubernetesObject[];
+}
+
+export function decisionEntry(facts: DecisionFacts): EntryDraft {
+  const { decision } = facts;
+  return {
+    type: 'decision',
+    subjects: gitSubjects(facts.repository, facts.head, facts.tree),
+    predicate: {
+      id: facts.id,
+      repository: facts.repository,
+      environment: facts.environment,
+      operation: facts.operation,
+      ref: facts.ref,
+      pushEntry: facts.push,
+      base: facts.base,
+      head: facts.head,
+      tree: facts.tree,
+      renderedDigest: facts.renderedDigest,
+      outcome: decision.outcome,
+      bundleDigest: decision.bundleDigest,
+      wasmDigest: decision.wasmDigest,
+      inputDigest: decision.inputDigest,
+      resultDigest: decision.resultDigest,
+      rules: [...new Set(decision.violations.map((violation) => violation.rule))],
+      error: decision.error ? { code: decision.error.code } : null,
+      approvals: [],
+      exceptions: [],
+      time: facts.time,
+    },
+    contents: {
+      ...policyContents(facts.bundle),
+      ...(facts.input === null ? {} : { input: jsonText(facts.input) }),
+      result: jsonText(canonicalJson(facts.results as unknown as Json)),
+      violations: json(withoutUndefined([...decision.violations, ...decision.warnings, ...decision.required])),
+      rendered: json(facts.rendered),
+    },
+  };
+}
+
+export function faultEntry(fault: FaultRecord): EntryDraft {
+  const { id, repository, environment, time, trouble } = fault;
+  return {
+    type: 'fault',
+    subjects: [],
+    predicate: { id, repository, environment, code: trouble.code, time },
+    // Messages quote paths and what was found there.
+    contents: { trouble: json(withoutUndefined(trouble)) },
+  };
+}
+
+export function serviceEntry(service: {
+  readonly id: string;
+  readonly version: string;
+  readonly configuration: JsonObject;
+  readonly time: string;
+}): EntryDraft {
+  const { configuration, ...rest } = service;
+  const text = canonicalJson(configuration);
+  return {
+    type: 'service',
+    subjects: [],
+    predicate: { ...rest, configurationDigest: createHash('sha256').update(text).digest('hex') },
+    contents: { configuration: jsonText(text) },
+  };
+}
+
+/** Wasm, and the rest of the bundle beside it: both are the same for many decisions, so neither is salted. */
+function policyContents(bundle: PolicyBundle): Record<'wasm' | 'policy', ContentDraft> {
+  const { digest, wasmDigest, data, rules, outputs } = bundle;
+  return {
+    wasm: { mediaType: 'application/wasm', bytes: bundle.wasm, salted: false },
+    policy: {
+      mediaType: 'application/json',
+      bytes: Buffer.from(canonicalJson(withoutUndefined({ digest, wasmDigest, data, rules, outputs }))),
+      salted: false,
+    },
+  };
+}
+
+function json(value: unknown): ContentDraft {
+  return jsonText(canonicalJson(value as Json));
+}
+
+function jsonText(text: string): ContentDraft {
+  return { mediaType: 'application/json', bytes: Buffer.from(text), salted: true };
+}
+
+/** Optional fields that are absent, as JSON has them. */
+function withoutUndefined(value: unknown): Json {
+  return JSON.parse(JSON.stringify(value)) as Json;
+}

@@ -1,0 +1,587 @@
+import { randomUUID } from 'node:crypto';
+import type { Inclusion, Ledger, LedgerTransaction } from '../audit/ledger.js';
+import { GOVERNANCE, type Environment } from '../change/environment.js';
+import type { Grant } from '../change/grant.js';
+import type { ManifestCache } from '../change/manifest-cache.js';
+import type { ProposedChange } from '../change/proposed-change.js';
+import { CountersignError, toCountersignError } from '../errors.js';
+import type { Evaluator } from '../policy/evaluator.js';
+import type { Redactor } from '../cluster/secret.js';
+import type { CommitWithFiles, Mirror, RefMove } from '../source/repository.js';
+import { checkSignature, NO_SIGNERS, type Signers } from '../source/signers.js';
+import { decisionEntry, faultEntry, genesisEntry, pushEntry } from './entries.js';
+import {
+  type Governance,
+  type GovernanceReader,
+  governanceEnvironment,
+  initialTrust,
+  isGoverned,
+} from './governance.js';
+import type {
+  CommitRecord,
+  DecisionRecord,
+  EnvironmentRecord,
+  FaultRecord,
+  PushRecord,
+  Records,
+  RepositoryRecord,
+  TipRecord,
+  Trouble,
+} from './records.js';
+import { type Reviewed, review } from './review.js';
+
+/** A repository as the service's own configuration names it. */
+export interface FollowedRepository {
+  readonly name: string;
+  readonly url: string;
+  readonly refs: readonly string[];
+  readonly governance: string;
+  readonly trust: { readonly commit?: string; readonly key?: string };
+  readonly pollMilliseconds: number;
+}
+
+/** An environment's head as it was approved: what a reconciler may be given. */
+export interface Approved {
+  readonly repository: string;
+  readonly environment: Environment;
+  readonly change: ProposedChange;
+  readonly decision: DecisionRecord;
+  readonly inclusion: Inclusion;
+  /** True when the bundle in force would no longer allow it: repair goes on under its original allow. */
+  readonly noLongerCompliant: boolean;
+}
+
+/** What a follower tells the rest of the service. Each is called after the thing is in the log. */
+export interface FollowerEvents {
+  approved(approved: Approved): void;
+  /** A decision of any outcome. */
+  decided(decision: DecisionRecord): void;
+  /** Removed from the governed configuration: its objects are left alone. */
+  removed(repository: string, environment: string): void;
+  /** Defined, but there is nothing to judge. */
+  unserved(repository: string, environment: Environment, trouble: Trouble): void;
+  fault(trouble: Trouble, repository: string): void;
+}
+
+export interface FollowerParts {
+  readonly ledger: Ledger;
+  readonly records: Records;
+  readonly mirror: Mirror;
+  readonly governance: GovernanceReader;
+  readonly evaluator: Evaluator;
+  readonly redactor: Redactor;
+  readonly cache: ManifestCache;
+  /** Grants by target; a target not in it is not configured. */
+  readonly grants: ReadonlyMap<string, readonly Grant[]>;
+  readonly events: FollowerEvents;
+  readonly now?: () => Date;
+}
+
+/** The longest pause between two looks at a repository that fails, in milliseconds. */
+const LONGEST_PAUSE = 30_000;
+/** Commit rows written by one statement while a first ingest streams. */
+const INGEST_BATCH = 500;
+
+/**
+ * Follows one repository: sees refs move, records the pushes, reviews what they propose, and says what was approved.
+ *
+ * Every step starts from what the records say and ends in one transaction with its entry, so a process killed between any
+ * two of them takes the same step again and nothing is judged, or approved, twice or never. One follower runs per repository
+ * and takes one step at a time; that is what makes "base is the last approved commit" true when the decision is recorded.
+ */
+export class RepositoryFollower {
+  readonly #now: () => Date;
+  #tips = new Map<string, TipRecord>();
+  #environments = new Map<string, EnvironmentRecord>();
+  #governance: Governance | null = null;
+  /** The governance head judged last, so that a denied one is not judged at every look. */
+  #governanceJudged: string | null = null;
+  #state: RepositoryRecord | null = null;
+  #stopped = false;
+  #wake: (() => void) | null = null;
+  #running: Promise<void> | null = null;
+  #failures = 0;
+
+  constructor(
+    readonly repository: FollowedRepository,
+    private readonly parts: FollowerParts,
+  ) {
+    this.#now = parts.now ?? (() => new Date());
+  }
+
+  start(): void {
+    this.#running ??= this.#loop();
+  }
+
+  /** Looks again now rather than at the next poll. */
+  nudge(): void {
+    this.#wake?.();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#wake?.();
+    await this.#running;
+    await this.parts.mirror.close();
+  }
+
+  async #loop(): Promise<void> {
+    let loaded = false;
+    while (!this.#stopped) {
+      try {
+        if (!loaded) {
+          await this.#load();
+          loaded = true;
+        }
+        await this.look();
+        if (this.#failures > 0 || this.#state?.state === 'new') await this.#settled();
+        this.#failures = 0;
+      } catch (thrown) {
+        await this.#failed(toCountersignError(thrown));
+      }
+      const pause = Math.min(LONGEST_PAUSE, this.repository.pollMilliseconds * 2 ** Math.min(this.#failures, 10));
+      if (!this.#stopped) await this.#pause(pause);
+    }
+  }
+
+  #pause(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  /** One look at the repository: everything that moved is recorded and judged when it returns. */
+  async look(): Promise<void> {
+    await this.#seePushes();
+    await this.#reviewGovernance();
+    if (!this.#governance) return;
+    for (const environment of this.#governance.environments) {
+      await this.#reviewEnvironment(environment, this.#governance);
+    }
+  }
+
+  /** Takes up what was recorded before: tips, environments, the governance in force; then says again what is approved. */
+  async #load(): Promise<void> {
+    const { records } = this.parts;
+    const own = { repository: this.repository.name };
+    const [state] = await records.find('repository', { name: this.repository.name });
+    this.#state = state ?? {
+      name: this.repository.name,
+      url: this.repository.url,
+      state: 'new',
+      trouble: null,
+      governanceRef: this.repository.governance,
+      governanceCommit: null,
+      bundleDigest: null,
+      updatedAt: this.#now().toISOString(),
+    };
+    if (!state) await this.#saveState({});
+    for (const tip of await records.find('tip', own)) this.#tips.set(tip.ref, tip);
+    for (const environment of await records.find('environment', own))
+      this.#environments.set(environment.name, environment);
+    this.#governanceJudged = this.#environments.get(GOVERNANCE)?.head ?? null;
+    if (this.#state.governanceCommit) {
+      this.#governance = await this.parts.governance.read(this.parts.mirror.repository, this.#state.governanceCommit);
+      for (const environment of this.#governance.environments) await this.#resume(environment, this.#governance);
+    }
+  }
+
+  /** An environment approved before this process started is held to that again. */
+  async #resume(environment: Environment, governance: Governance): Promise<void> {
+    const record = this.#environments.get(environment.name);
+    if (!record?.approved || !record.approvedDecision || !sameDefinition(record, environment)) return;
+    const [decision] = await this.parts.records.find('decision', { id: record.approvedDecision });
+    if (!decision) return;
+    const [change] = await this.parts.records.find('change', { id: decision.change });
+    if (!change) return;
+    const push = await this.#push(change.push);
+    const reviewed = await this.#review(environment, governance, push, record.approved, record.approved);
+    await this.#announce(environment, reviewed.change, decision, record.noLongerCompliant);
+  }
+
+  // ---- pushes ----
+
+  async #seePushes(): Promise<void> {
+    const remote = await this.parts.mirror.poll();
+    if (sameTips(remote, this.#tips)) return;
+    const seen = new Map([...this.#tips].map(([ref, tip]) => [ref, tip.commit]));
+    for (const move of await this.parts.mirror.fetch(seen)) await this.#recordPush(move);
+  }
+
+  async #recordPush(move: RefMove): Promise<void> {
+    const { ledger, records, mirror } = this.parts;
+    const time = this.#now();
+    const push: PushRecord = {
+      id: randomUUID(),
+      repository: this.repository.name,
+      ref: move.ref,
+      kind: move.kind,
+      old: move.old,
+      new: move.new,
+      time: time.toISOString(),
+      index: null,
+    };
+    const range = move.new
+      ? { head: move.new, exclude: [...new Set([...this.#tips.values()].map((tip) => tip.commit))] }
+      : null;
+    const signers = this.#governance?.signers ?? NO_SIGNERS;
+    const { entries } = await ledger.record(async (transaction) => {
+      let count = 0;
+      let batch: CommitRecord[] = [];
+      const flush = async (): Promise<void> => {
+        await records.save(transaction, 'commit', batch);
+        count += batch.length;
+        batch = [];
+      };
+      for await (const seen of range ? mirror.repository.history(range) : []) {
+        batch.push(this.#commitRecord(seen, time, signers));
+        if (batch.length === INGEST_BATCH) await flush();
+      }
+      await flush();
+      await records.save(transaction, 'push', [push]);
+      if (move.new) {
+        const tip = { repository: this.repository.name, ref: move.ref, commit: move.new, push: push.id };
+        await records.save(transaction, 'tip', [tip]);
+      } else {
+        await records.remove(transaction, 'tip', { repository: this.repository.name, ref: move.ref });
+      }
+      transaction.append(pushEntry(push, count));
+    });
+    await records.update('push', { id: push.id }, { index: entries[0]!.index });
+    if (move.new) {
+      this.#tips.set(move.ref, { repository: this.repository.name, ref: move.ref, commit: move.new, push: push.id });
+    } else {
+      this.#tips.delete(move.ref);
+    }
+  }
+
+  #commitRecord({ commit, files }: CommitWithFiles, seen: Date, signers: Signers): CommitRecord {
+    const { id, tree, parents, author, committer, message } = commit;
+    return {
+      repository: this.repository.name,
+      id,
+      tree,
+      parents,
+      author,
+      committer,
+      message,
+      signature: checkSignature(commit, signers, seen),
+      files: files.map(({ path, op, mode }) => ({ path, op, mode })),
+      firstSeen: seen.toISOString(),
+    };
+  }
+
+  // ---- governance ----
+
+  async #reviewGovernance(): Promise<void> {
+    const tip = this.#tips.get(this.repository.governance);
+    if (!tip)
+      throw new CountersignError('repository-empty', `${this.repository.name} has no ${this.repository.governance}`, {
+        remedy: 'Push that branch, or name another under governance: in the configuration',
+        retry: true,
+      });
+    if (!this.#governance && !(await this.#begin(tip))) return;
+    const governance = this.#governance!;
+    if (tip.commit === governance.commit || tip.commit === this.#governanceJudged) return;
+    const { repository } = this.parts.mirror;
+    const touched = await repository.changes(governance.commit, tip.commit);
+    if (!touched.some((file) => isGoverned(file.path, governance.settings))) {
+      this.#governanceJudged = tip.commit;
+      return;
+    }
+    const environment = governanceEnvironment(this.repository.governance);
+    const push = await this.#push(tip.push);
+    const proposed = await this.parts.governance.attempt(repository, tip.commit);
+    const reviewed = await this.#review(
+      environment,
+      governance,
+      push,
+      governance.commit,
+      tip.commit,
+      proposed.problems,
+    );
+    const decision = await this.#record(environment, reviewed, governance);
+    this.#governanceJudged = tip.commit;
+    if (decision.outcome !== 'allow' || !proposed.governance) return;
+    await this.#adopt(proposed.governance);
+  }
+
+  /** The first governance commit comes from the service's own configuration, never from the repository (invariant 2). */
+  async #begin(tip: TipRecord): Promise<boolean> {
+    const { ledger, records, mirror } = this.parts;
+    const commit = await initialTrust(mirror.repository, this.repository.trust, tip.commit, tip.ref);
+    const governance = await this.parts.governance.read(mirror.repository, commit);
+    const time = this.#now().toISOString();
+    const state: RepositoryRecord = {
+      ...this.#state!,
+      state: 'ok',
+      trouble: null,
+      governanceCommit: commit,
+      bundleDigest: governance.bundle.digest,
+      updatedAt: time,
+    };
+    const trust = this.repository.trust.commit === undefined ? 'key' : 'commit';
+    await ledger.record(async (transaction) => {
+      await records.save(transaction, 'repository', [state]);
+      transaction.append(
+        genesisEntry({
+          id: randomUUID(),
+          repository: this.repository.name,
+          ref: this.repository.governance,
+          commit,
+          trust,
+          bundle: governance.bundle,
+          time,
+        }),
+      );
+    });
+    this.#state = state;
+    this.#governance = governance;
+    await this.#recheckSignatures(governance);
+    return true;
+  }
+
+  /** Commits seen before anybody was trusted get their signatures checked now, still at the time they were first seen. */
+  async #recheckSignatures(governance: Governance): Promise<void> {
+    const { records, mirror } = this.parts;
+    for (const record of await records.find('commit', { repository: this.repository.name })) {
+      if (record.signature.kind === 'none') continue;
+      const commit = await mirror.repository.commit(record.id);
+      const signature = checkSignature(commit, governance.signers, new Date(record.firstSeen));
+      await records.update('commit', { repository: this.repository.name, id: record.id }, { signature });
+    }
+  }
+
+  async #adopt(governance: Governance): Promise<void> {
+    this.#governance = governance;
+    await this.#saveState({ governanceCommit: governance.commit, bundleDigest: governance.bundle.digest });
+    const names = new Set([GOVERNANCE, ...governance.environments.map((environment) => environment.name)]);
+    for (const name of this.#environments.keys()) {
+      if (!names.has(name)) this.parts.events.removed(this.repository.name, name);
+    }
+  }
+
+  // ---- environments ----
+
+  async #reviewEnvironment(environment: Environment, governance: Governance): Promise<void> {
+    const tip = this.#tips.get(environment.ref);
+    const before = this.#environments.get(environment.name);
+    if (!tip) {
+      this.parts.events.unserved(this.repository.name, environment, {
+        code: 'revision-unknown',
+        message: `${environment.ref} is not among the refs followed in ${this.repository.name}`,
+        place: { file: 'countersign.yaml' },
+        remedy: 'Push it, or add it under refs: in the configuration',
+      });
+      return;
+    }
+    const last = before?.headDecision
+      ? (await this.parts.records.find('decision', { id: before.headDecision }))[0]
+      : undefined;
+    const judged =
+      before !== undefined &&
+      before.head === tip.commit &&
+      last?.bundleDigest === governance.bundle.digest &&
+      sameDefinition(before, environment);
+    if (judged) return;
+    const push = await this.#push(tip.push);
+    // The live commit is judged again as the change it was, not as no change at all.
+    const base =
+      before?.approved === tip.commit && last
+        ? await this.#baseOf(before.approvedDecision!)
+        : (before?.approved ?? null);
+    const reviewed = await this.#review(environment, governance, push, base, tip.commit);
+    const decision = await this.#record(environment, reviewed, governance);
+    if (decision.outcome === 'allow') await this.#announce(environment, reviewed.change, decision, false);
+  }
+
+  async #baseOf(decisionId: string): Promise<string | null> {
+    const [decision] = await this.parts.records.find('decision', { id: decisionId });
+    const [change] = decision ? await this.parts.records.find('change', { id: decision.change }) : [];
+    return change?.base ?? null;
+  }
+
+  async #review(
+    environment: Environment,
+    governance: Governance,
+    push: PushRecord,
+    base: string | null,
+    head: string,
+    problems: readonly CountersignError[] = [],
+  ): Promise<Reviewed> {
+    const { mirror, grants, evaluator, redactor, records, cache } = this.parts;
+    const seen = new Map<string, Date>();
+    for (const record of await records.find('commit', { repository: this.repository.name })) {
+      seen.set(record.id, new Date(record.firstSeen));
+    }
+    const started = this.#now();
+    return review({
+      repository: { name: this.repository.name, url: this.repository.url },
+      reader: mirror.repository,
+      environment,
+      governance,
+      push,
+      base,
+      head,
+      problems,
+      grants: environment.target === null ? null : (grants.get(environment.target) ?? 'unknown target'),
+      firstSeen: (commit) => seen.get(commit) ?? started,
+      cache,
+      evaluator,
+      redactor,
+      now: this.#now,
+    });
+  }
+
+  /** The decision, its change and the environment's new state: one transaction, one entry. */
+  async #record(environment: Environment, reviewed: Reviewed, governance: Governance): Promise<DecisionRecord> {
+    const { ledger, records } = this.parts;
+    const { facts } = reviewed;
+    const { change, decision } = reviewed.record;
+    const before = this.#environments.get(environment.name) ?? newEnvironment(this.repository.name, environment);
+    const allowed = decision.outcome === 'allow';
+    const after: EnvironmentRecord = {
+      ...before,
+      ...definition(environment),
+      head: change.head,
+      headDecision: decision.id,
+      headOutcome: decision.outcome,
+      ...(allowed ? { approved: change.head, approvedDecision: decision.id, noLongerCompliant: false } : {}),
+      ...(!allowed && before.approved === change.head ? { noLongerCompliant: true } : {}),
+      updatedAt: decision.time,
+    };
+    const { entries } = await ledger.record(async (transaction) => {
+      await records.save(transaction, 'change', [change]);
+      await records.save(transaction, 'objectChange', reviewed.record.objectChanges);
+      await records.save(transaction, 'decision', [decision]);
+      await this.#writeEnvironment(transaction, after);
+      transaction.append(decisionEntry({ ...facts, bundle: governance.bundle }));
+    });
+    const index = entries[0]!.index;
+    await records.update('decision', { id: decision.id }, { index });
+    this.#environments.set(environment.name, after);
+    const recorded = { ...decision, index };
+    this.parts.events.decided(recorded);
+    return recorded;
+  }
+
+  async #announce(
+    environment: Environment,
+    change: ProposedChange,
+    decision: DecisionRecord,
+    noLongerCompliant: boolean,
+  ): Promise<void> {
+    if (environment.target === null || decision.index === null) return;
+    const inclusion = await this.parts.ledger.inclusion(decision.index);
+    this.parts.events.approved({
+      repository: this.repository.name,
+      environment,
+      change,
+      decision,
+      inclusion,
+      noLongerCompliant,
+    });
+  }
+
+  async #push(id: string): Promise<PushRecord> {
+    const [push] = await this.parts.records.find('push', { id });
+    if (!push)
+      throw new CountersignError('log-invalid', `the record of push ${id} of ${this.repository.name} is gone`, {
+        remedy: 'Restore the database from a backup',
+      });
+    return push;
+  }
+
+  // ---- state ----
+
+  async #settled(): Promise<void> {
+    await this.#saveState({ state: 'ok', trouble: null });
+  }
+
+  /** A look failed: said once in the log for each new kind of trouble, shown until it is over, tried again with growing pauses. */
+  async #failed(error: CountersignError): Promise<void> {
+    this.#failures += 1;
+    const trouble = describeTrouble(error);
+    this.parts.events.fault(trouble, this.repository.name);
+    if (this.#state?.trouble?.code === trouble.code && this.#state.trouble.message === trouble.message) return;
+    const time = this.#now().toISOString();
+    const fault: FaultRecord = {
+      id: randomUUID(),
+      repository: this.repository.name,
+      environment: null,
+      trouble,
+      time,
+      index: null,
+    };
+    try {
+      const { entries } = await this.parts.ledger.record(async (transaction) => {
+        await this.parts.records.save(transaction, 'fault', [fault]);
+        transaction.append(faultEntry(fault));
+      });
+      await this.parts.records.update('fault', { id: fault.id }, { index: entries[0]!.index });
+      await this.#saveState({ state: this.#governance ? 'unavailable' : 'ungoverned', trouble });
+    } catch (again) {
+      // The log itself is away: it was said on standard error by the event above, and is recorded by a later look.
+      this.parts.events.fault(describeTrouble(toCountersignError(again)), this.repository.name);
+    }
+  }
+
+  async #saveState(values: Partial<RepositoryRecord>): Promise<void> {
+    this.#state = { ...this.#state!, ...values, updatedAt: this.#now().toISOString() };
+    const state = this.#state;
+    await this.parts.ledger.record((transaction) => this.parts.records.save(transaction, 'repository', [state]));
+  }
+
+  /** Leaves `status` and `trouble` of a row that exists to whoever reconciles it. */
+  async #writeEnvironment(transaction: LedgerTransaction, record: EnvironmentRecord): Promise<void> {
+    const { repository, name, status: _status, trouble: _trouble, ...values } = record;
+    if (!this.#environments.has(name)) await this.parts.records.save(transaction, 'environment', [record]);
+    else await this.parts.records.update('environment', { repository, name }, values, transaction);
+  }
+}
+
+export function describeTrouble(error: CountersignError): Trouble {
+  const { code, message, place, remedy } = error;
+  return { code, message, ...(place ? { place } : {}), ...(remedy ? { remedy } : {}) };
+}
+
+type Definition = Pick<EnvironmentRecord, 'path' | 'ref' | 'target' | 'namespace' | 'labels' | 'ignore'>;
+
+function definition({ path, ref, target, namespace, labels, ignore }: Environment): Definition {
+  return { path, ref, target, namespace, labels, ignore };
+}
+
+function sameDefinition(record: EnvironmentRecord, environment: Environment): boolean {
+  const written = JSON.stringify(sorted(definition(record as Environment)));
+  return written === JSON.stringify(sorted(definition(environment)));
+}
+
+/** jsonb keeps no key order. */
+function sorted({ labels, ...rest }: Definition): unknown {
+  return [rest.path, rest.ref, rest.target, rest.namespace, rest.ignore, Object.entries(labels).toSorted()];
+}
+
+function newEnvironment(repository: string, environment: Environment): EnvironmentRecord {
+  return {
+    repository,
+    name: environment.name,
+    ...definition(environment),
+    head: null,
+    headDecision: null,
+    headOutcome: null,
+    approved: null,
+    approvedDecision: null,
+    noLongerCompliant: false,
+    status: 'new',
+    trouble: null,
+    updatedAt: new Date(0).toISOString(),
+  };
+}
+
+function sameTips(remote: ReadonlyMap<string, string>, seen: ReadonlyMap<string, TipRecord>): boolean {
+  return remote.size === seen.size && [...remote].every(([ref, commit]) => seen.get(ref)?.commit === commit);
+}

@@ -1,0 +1,199 @@
+import { randomUUID } from 'node:crypto';
+import { diffObjects } from '../cluster/diff.js';
+import { renderedDigest } from '../cluster/rendered.js';
+import type { Redactor } from '../cluster/secret.js';
+import type { Environment } from '../change/environment.js';
+import type { ManifestCache } from '../change/manifest-cache.js';
+import { outsideGrants, type Grant } from '../change/grant.js';
+import { proposeChange, type ObjectChange, type ProposedChange } from '../change/proposed-change.js';
+import { CountersignError, toCountersignError } from '../errors.js';
+import { decision as decide } from '../policy/decide.js';
+import { policyInput } from '../policy/input.js';
+import type { PolicyBundle } from '../policy/bundle.js';
+import type { Evaluator, RuleResult } from '../policy/evaluator.js';
+import type { Repository } from '../source/repository.js';
+import { checkSignature } from '../source/signers.js';
+import type { DecisionFacts } from './entries.js';
+import type { Governance } from './governance.js';
+import type { ChangeRecord, DecisionRecord, ObjectChangeRecord, PushRecord } from './records.js';
+
+export interface ReviewRequest {
+  readonly repository: { readonly name: string; readonly url: string };
+  readonly reader: Repository;
+  readonly environment: Environment;
+  readonly governance: Governance;
+  /** The push that put `head` on the environment's ref. */
+  readonly push: PushRecord;
+  /** The last approved commit; null when there is none. */
+  readonly base: string | null;
+  readonly head: string;
+  /** What is wrong with head beyond what reading the environment will find. */
+  readonly problems: readonly CountersignError[];
+  /** Null for an environment without a target; a string when its target is not configured. */
+  readonly grants: readonly Grant[] | null | 'unknown target';
+  /** When the log first saw each commit: what key validity is judged at (invariant 6). */
+  readonly firstSeen: (commit: string) => Date;
+  readonly cache: ManifestCache;
+  readonly evaluator: Evaluator;
+  readonly redactor: Redactor;
+  readonly now: () => Date;
+}
+
+export interface Reviewed {
+  readonly change: ProposedChange;
+  readonly facts: Omit<DecisionFacts, 'bundle'>;
+  readonly record: {
+    readonly change: ChangeRecord;
+    readonly objectChanges: readonly ObjectChangeRecord[];
+    readonly decision: DecisionRecord;
+  };
+}
+
+/**
+ * Judges what moving an environment from base to head does. Pure but for reading Git and evaluating: nothing is recorded here.
+ * What can't be read or judged comes back as a decision that denies or errs, never as an allow (invariant 7); only a repository
+ * that can't be read at all throws.
+ */
+export async function review(request: ReviewRequest): Promise<Reviewed> {
+  const { repository, reader, environment, governance, push, base, head, redactor } = request;
+  const started = request.now();
+  const rewritten = base !== null && !(await reader.isAncestor(base, head));
+  const read = await proposeChange(reader, environment, base, head, {
+    cache: request.cache,
+    checkSignature: (commit) => checkSignature(commit, governance.signers, request.firstSeen(commit.id)),
+  });
+  const problems = [
+    ...(rewritten ? [rewrittenHistory(environment, base, head)] : []),
+    ...request.problems,
+    ...read.problems,
+    ...grantProblems(request, read),
+  ];
+  const change = { ...read, problems };
+  const forced = push.kind === 'forced' || push.kind === 'rewound';
+  const input = policyInput({
+    change,
+    repository,
+    time: started,
+    redactor,
+    operation: 'push',
+    push: { ref: push.ref, old: push.old, new: push.new ?? head, forced },
+  });
+  const results = await evaluate(request.evaluator, governance.bundle, input);
+  const decision = decide(governance.bundle, input, change, results);
+  const id = randomUUID();
+  const changeId = randomUUID();
+  const time = request.now();
+  const digest = renderedDigest(change.rendered, redactor);
+  const common = { repository: repository.name, environment: environment.name, time: time.toISOString() };
+  const { headTree: tree } = change;
+  return {
+    change,
+    facts: {
+      ...common,
+      id,
+      operation: 'push',
+      ref: environment.ref,
+      push: push.id,
+      base,
+      head,
+      tree,
+      renderedDigest: digest,
+      decision,
+      input,
+      results: results instanceof CountersignError ? [] : results,
+      rendered: change.rendered.map(({ object }) => redactor.redact(object)),
+    },
+    record: {
+      change: {
+        ...common,
+        id: changeId,
+        operation: 'push',
+        ref: environment.ref,
+        push: push.id,
+        base,
+        head,
+        tree,
+        commits: change.commits.map(({ commit }) => commit.id),
+        objectChanges: change.changes.length,
+        renderedDigest: digest,
+        otherDocuments: [...change.otherDocuments.values()].reduce((sum, count) => sum + count, 0),
+        notRendered: change.notRendered,
+      },
+      objectChanges: change.changes.map((objectChange, position) => ({
+        change: changeId,
+        position,
+        op: objectChange.op,
+        ...objectChange.identity,
+        before: objectChange.before && redactor.redact(objectChange.before),
+        after: objectChange.after && redactor.redact(objectChange.after),
+        patch: redactedPatch(objectChange, redactor),
+        ...objectChange.source,
+      })),
+      decision: {
+        ...common,
+        id,
+        change: changeId,
+        outcome: decision.outcome,
+        violations: decision.violations,
+        warnings: decision.warnings,
+        required: decision.required,
+        rulesRun: decision.rulesRun,
+        rulesPassed: decision.rulesPassed,
+        error: decision.error ?? null,
+        bundleDigest: decision.bundleDigest,
+        wasmDigest: decision.wasmDigest,
+        inputDigest: decision.inputDigest,
+        resultDigest: decision.resultDigest,
+        milliseconds: time.getTime() - started.getTime(),
+        index: null,
+      },
+    },
+  };
+}
+
+/** A failed evaluation is a result, too: one that is never acted on. */
+async function evaluate(
+  evaluator: Evaluator,
+  bundle: PolicyBundle,
+  input: string,
+): Promise<readonly RuleResult[] | CountersignError> {
+  try {
+    return await evaluator.evaluate(bundle, input);
+  } catch (thrown) {
+    return toCountersignError(thrown);
+  }
+}
+
+function redactedPatch({ before, after, patch }: ObjectChange, redactor: Redactor): ObjectChange['patch'] {
+  if (!before || !after) return patch;
+  const [old, now] = [redactor.redact(before), redactor.redact(after)];
+  return old === before && now === after ? patch : diffObjects(old, now);
+}
+
+function grantProblems({ grants, repository, environment }: ReviewRequest, change: ProposedChange): CountersignError[] {
+  if (grants === null || environment.target === null) return [];
+  if (grants === 'unknown target') {
+    return [
+      new CountersignError(
+        'environment-not-granted',
+        `environment ${environment.name} deploys to ${environment.target}, which is no target of this service`,
+        {
+          place: { file: 'countersign.yaml' },
+          remedy: `Add ${environment.target} under targets: in the service's configuration, or name another target`,
+        },
+      ),
+    ];
+  }
+  return outsideGrants(repository.name, environment.target, grants, change.rendered);
+}
+
+/** DESIGN, section 9: a forced push is denied unless the last approved commit is still an ancestor. */
+function rewrittenHistory(environment: Environment, base: string, head: string): CountersignError {
+  return new CountersignError(
+    'history-rewritten',
+    `${environment.ref} was rewritten: ${head.slice(0, 7)} does not descend from the approved ${base.slice(0, 7)}`,
+    {
+      remedy: `Restore it with git push --force origin ${base.slice(0, 12)}:${environment.ref} and add commits on top`,
+    },
+  );
+}
