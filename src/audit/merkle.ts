@@ -46,10 +46,16 @@ export class Frontier {
     return this.#size;
   }
 
-  append(leaf: Hash): void {
+  /** `completed` hears of every perfect subtree that this leaf completes, smallest first, the leaf itself included. */
+  append(leaf: Hash, completed?: (node: TreeNode, hash: Hash) => void): void {
     let hash = leaf;
+    let [level, index] = [0, this.#size];
+    completed?.({ level, index }, hash);
     // Every trailing one bit of the old size is a subtree that this leaf completes.
-    for (let n = this.#size; n % 2 === 1; n = (n - 1) / 2) hash = nodeHash(this.#roots.pop()!, hash);
+    for (; index % 2 === 1; level += 1, index = (index - 1) / 2) {
+      hash = nodeHash(this.#roots.pop()!, hash);
+      completed?.({ level: level + 1, index: (index - 1) / 2 }, hash);
+    }
     this.#roots.push(hash);
     this.#size += 1;
   }

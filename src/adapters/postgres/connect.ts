@@ -1,0 +1,110 @@
+import { readdir } from 'node:fs/promises';
+import { fileURLToPath } from 'node:url';
+import { DataSource } from 'typeorm';
+import type { DataSourceOptions, MigrationInterface } from 'typeorm';
+import { CountersignError } from '../../errors.js';
+import { startEmbedded } from './embedded.js';
+import type { EmbeddedDatabase } from './embedded.js';
+import { databaseFault } from './faults.js';
+import { schemas } from './schemas.js';
+
+export type DatabaseLocation = { readonly data: string } | { readonly url: string };
+
+export interface DatabaseOptions {
+  /** What PostgreSQL itself writes, line by line. */
+  readonly log?: (line: string) => void;
+  /** Leaves the tables as they are, for a reader beside a running service. */
+  readonly migrate?: boolean;
+}
+
+// Any number, the same in every instance: two that start at once migrate one after the other.
+const migrationLock = 0x6d69_6772;
+
+/**
+ * Opens PostgreSQL ≥ 15 by URL, or the embedded one in a data folder, and brings its tables up to date. `destroy()` stops an
+ * embedded one, too. Throws `database-unavailable`, `data-folder`, `disk-full`.
+ */
+export async function openDatabase(location: DatabaseLocation, options: DatabaseOptions = {}): Promise<DataSource> {
+  const embedded = 'data' in location ? await startEmbedded(location.data, options.log) : undefined;
+  const url = embedded?.url ?? ('url' in location ? location.url : '');
+  const dataSource = new OwningDataSource(await dataSourceOptions(url), embedded);
+  try {
+    await dataSource.initialize();
+    await requireVersion(dataSource);
+    if (options.migrate !== false) await migrate(dataSource);
+    return dataSource;
+  } catch (error) {
+    if (dataSource.isInitialized) await dataSource.destroy();
+    else await embedded?.stop();
+    throw databaseFault(error);
+  }
+}
+
+class OwningDataSource extends DataSource {
+  constructor(
+    options: DataSourceOptions,
+    private readonly embedded: EmbeddedDatabase | undefined,
+  ) {
+    super(options);
+  }
+
+  override async destroy(): Promise<void> {
+    await super.destroy();
+    await this.embedded?.stop();
+  }
+}
+
+async function dataSourceOptions(url: string): Promise<DataSourceOptions> {
+  return {
+    type: 'postgres',
+    url,
+    applicationName: 'countersign',
+    entities: Object.values(schemas),
+    migrations: await migrations(),
+    migrationsTableName: 'migration',
+    synchronize: false,
+    extra: { max: 20, connectionTimeoutMillis: 10_000, statement_timeout: 60_000, keepAlive: true },
+    // A connection that breaks while idle is replaced by the pool; whoever needs one next hears of it.
+    poolErrorHandler: () => undefined,
+  };
+}
+
+/** migrations/ beside src/ (tests) or inside dist/. */
+async function migrations(): Promise<(new () => MigrationInterface)[]> {
+  const compiled = import.meta.url.endsWith('.js');
+  const folder = new URL(compiled ? '../../migrations/' : '../../../migrations/', import.meta.url);
+  const names = (await readdir(fileURLToPath(folder))).filter((name) => /^\d{4}-.*\.(ts|js)$/.test(name)).toSorted();
+  const modules = await Promise.all(
+    names.map(
+      (name) => import(fileURLToPath(new URL(name, folder))) as Promise<Record<string, new () => MigrationInterface>>,
+    ),
+  );
+  return modules.flatMap((module) => Object.values(module));
+}
+
+async function requireVersion(dataSource: DataSource): Promise<void> {
+  const [{ version, standby }] = await dataSource.query<{ version: string; standby: boolean }[]>(
+    `SELECT current_setting('server_version_num') AS version, pg_is_in_recovery() AS standby`,
+  );
+  if (Number(version) < 150_000) {
+    throw new CountersignError('database-unavailable', `PostgreSQL ${version} is too old`, {
+      remedy: 'Use PostgreSQL 15 or newer',
+    });
+  }
+  if (standby) {
+    throw new CountersignError('database-unavailable', 'the database is a read-only standby', {
+      remedy: 'Name the primary in the database URL',
+    });
+  }
+}
+
+async function migrate(dataSource: DataSource): Promise<void> {
+  const runner = dataSource.createQueryRunner();
+  try {
+    await runner.query('SELECT pg_advisory_lock($1)', [migrationLock]);
+    await dataSource.runMigrations({ transaction: 'each' });
+  } finally {
+    await runner.query('SELECT pg_advisory_unlock($1)', [migrationLock]).catch(() => undefined);
+    await runner.release();
+  }
+}

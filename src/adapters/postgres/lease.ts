@@ -1,0 +1,83 @@
+import type { DataSource, QueryRunner } from 'typeorm';
+import type { Queryable } from './log-storage.js';
+
+// Advisory locks are numbered; these two say "countersign" and "log" to nobody but us, in our own database.
+const lockSpace = 0x43_53_49_47;
+const lockLog = 1;
+export const stagedChannel = 'countersign_staged';
+
+interface Client {
+  on(event: 'notification' | 'error' | 'end', listener: () => void): void;
+  off(event: 'notification' | 'error' | 'end', listener: () => void): void;
+}
+
+/**
+ * The right to extend the log: an advisory lock that PostgreSQL takes back when this connection ends, and an epoch that fences
+ * off whoever held it before but has not noticed yet.
+ */
+export class Lease {
+  #lost = false;
+
+  private constructor(
+    private readonly runner: QueryRunner,
+    private readonly client: Client,
+    readonly epoch: string,
+    private readonly onStaged: () => void,
+  ) {
+    client.on('notification', onStaged);
+    client.on('error', this.#lose);
+    client.on('end', this.#lose);
+  }
+
+  /** Undefined while another process holds it. `onStaged`: another process has staged an entry. */
+  static async tryAcquire(dataSource: DataSource, onStaged: () => void): Promise<Lease | undefined> {
+    const runner = dataSource.createQueryRunner();
+    try {
+      const client = (await runner.connect()) as Client;
+      const [{ held }] = await runner.manager.query<{ held: boolean }[]>(
+        'SELECT pg_try_advisory_lock($1, $2) AS held',
+        [lockSpace, lockLog],
+      );
+      if (!held) {
+        await runner.release();
+        return undefined;
+      }
+      const [{ epoch }] = await runner.manager.query<{ epoch: string }[]>(
+        'WITH next AS (UPDATE log_head SET epoch = epoch + 1 RETURNING epoch) SELECT epoch FROM next',
+      );
+      await runner.query(`LISTEN ${stagedChannel}`);
+      return new Lease(runner, client, epoch, onStaged);
+    } catch (error) {
+      await runner.release().catch(() => undefined);
+      throw error;
+    }
+  }
+
+  get connection(): Queryable {
+    return this.runner.manager;
+  }
+
+  get lost(): boolean {
+    return this.#lost;
+  }
+
+  async release(): Promise<void> {
+    this.client.off('notification', this.onStaged);
+    try {
+      if (!this.#lost) {
+        await this.runner.query(`UNLISTEN ${stagedChannel}`);
+        await this.runner.query('SELECT pg_advisory_unlock($1, $2)', [lockSpace, lockLog]);
+      }
+    } catch {
+      // The connection is gone, and PostgreSQL has taken the lock back with it.
+    } finally {
+      this.client.off('error', this.#lose);
+      this.client.off('end', this.#lose);
+      await this.runner.release().catch(() => undefined);
+    }
+  }
+
+  readonly #lose = (): void => {
+    this.#lost = true;
+  };
+}

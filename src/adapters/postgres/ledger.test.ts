@@ -1,0 +1,162 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { DataSource, EntityManager } from 'typeorm';
+import { startPostgres } from '../../../test/support/postgres.js';
+import type { TestPostgres } from '../../../test/support/postgres.js';
+import { openCheckpoint } from '../../audit/checkpoint.js';
+import type { EntryDraft } from '../../audit/entry.js';
+import type { KeyRing } from '../../audit/keys.js';
+import { consistencyHolds, rootOf } from '../../audit/merkle.js';
+import { parseVkey } from '../../audit/note.js';
+import { trustIn } from '../../audit/policy-file.js';
+import { verifyInclusion } from '../../audit/proof.js';
+import { contentsOf } from '../../audit/statement.js';
+import { openKeys } from '../keys/file.js';
+import { openDatabase } from './connect.js';
+import { openLedger } from './ledger.js';
+import type { PostgresLedger } from './ledger.js';
+
+const draft = (n: number): EntryDraft => ({ type: 'push', subjects: [], predicate: { n } });
+
+describe.each(['embedded', 'installed'] as const)('ledger on the %s PostgreSQL', (kind) => {
+  let server: TestPostgres | undefined;
+  let data: string;
+  let dataSource: DataSource;
+  let keys: KeyRing;
+  let ledger: PostgresLedger;
+
+  beforeAll(async () => {
+    data = mkdtempSync(join(tmpdir(), 'countersign-ledger-'));
+    if (kind === 'installed') server = await startPostgres();
+    dataSource = await openDatabase(server ? { url: await server.database() } : { data });
+    await dataSource.query('CREATE TABLE note (text text)');
+    keys = await openKeys({ data, origin: 'log.example.org/test' });
+    ledger = await openLedger({ dataSource, keys, dataDir: data });
+  });
+
+  afterAll(async () => {
+    await ledger?.close();
+    await dataSource?.destroy();
+    await server?.stop();
+    rmSync(data, { recursive: true });
+  });
+
+  it('begins with the key that signs its entries', async () => {
+    expect(await ledger.size()).toBe(1);
+    expect(await ledger.entry(0)).toMatchObject({ type: 'key', predicate: { use: 'entry-signing' } });
+  });
+
+  it('records rows and entries together, and answers with proven entries', async () => {
+    const { value, entries } = await ledger.record(async (transaction) => {
+      await (transaction.handle as EntityManager).query(`INSERT INTO note VALUES ('one')`);
+      transaction.append(draft(1));
+      transaction.append(draft(2));
+      return 'done';
+    });
+    expect(value).toBe('done');
+    expect(entries.map((entry) => entry.predicate['n'])).toEqual([1, 2]);
+    expect(entries[1].index).toBe(entries[0].index + 1);
+    const trust = trustIn(parseVkey(keys.log.vkey));
+    for (const { index, leafHash } of entries) {
+      expect(verifyInclusion(await ledger.inclusion(index), trust).entry.leafHash).toBe(leafHash);
+    }
+    expect(await dataSource.query('SELECT * FROM note')).toHaveLength(1);
+  });
+
+  it('records nothing if the work throws, and hands on what it threw', async () => {
+    const size = await ledger.size();
+    const fault = new Error('changed my mind');
+    const attempt = ledger.record(async (transaction) => {
+      await (transaction.handle as EntityManager).query(`INSERT INTO note VALUES ('two')`);
+      transaction.append(draft(3));
+      throw fault;
+    });
+    await expect(attempt).rejects.toBe(fault);
+    expect(await ledger.size()).toBe(size);
+    expect(await dataSource.query('SELECT * FROM note')).toHaveLength(1);
+  });
+
+  it('acknowledges an append on an idle service within 30 ms', async () => {
+    const times: number[] = [];
+    for (let n = 0; n < 21; n += 1) {
+      const start = performance.now();
+      await ledger.record(async (transaction) => transaction.append(draft(n)));
+      times.push(performance.now() - start);
+    }
+    expect(times.toSorted((a, b) => a - b)[10]).toBeLessThan(30);
+  });
+
+  it('stays consistent through 300 entries from 64 callers, beyond a full tile', async () => {
+    const log = parseVkey(keys.log.vkey);
+    const before = openCheckpoint(await ledger.checkpoint(), log);
+    let n = 0;
+    const indexes: number[] = [];
+    const caller = async (): Promise<void> => {
+      while (n < 300) {
+        const mine = (n += 1);
+        const [entry] =
+          mine % 2 === 0
+            ? await ledger.append(draft(mine))
+            : (await ledger.record(async (t) => t.append(draft(mine)))).entries;
+        expect(entry.predicate['n']).toBe(mine);
+        indexes.push(entry.index);
+      }
+    };
+    await Promise.all(Array.from({ length: 64 }, caller));
+    expect(new Set(indexes).size).toBe(indexes.length);
+    const after = openCheckpoint(await ledger.checkpoint(), log);
+    const hashes: Buffer[] = [];
+    for await (const entry of ledger.entries(0, after.size)) hashes.push(Buffer.from(entry.leafHash, 'hex'));
+    expect(Buffer.from(rootOf(hashes)).equals(after.root)).toBe(true);
+    const proof = (await ledger.consistency(before.size, after.size)).map((hash) => Buffer.from(hash, 'hex'));
+    expect(consistencyHolds(before.size, after.size, before.root, after.root, proof)).toBe(true);
+  });
+
+  it('stores contents once, compressed, salted ones apart, and notices when one was changed', async () => {
+    const bytes = Buffer.from('a policy input '.repeat(100));
+    const contents = {
+      input: { mediaType: 'text/plain', bytes, salted: false },
+      who: { mediaType: 'text/plain', bytes, salted: true },
+    };
+    const [first, second] = await ledger.append({ ...draft(0), contents }, { ...draft(1), contents });
+    const [a, b] = [contentsOf(first.predicate), contentsOf(second.predicate)];
+    expect(a.get('input')).toEqual(b.get('input'));
+    expect(a.get('who')!.sha256).not.toBe(b.get('who')!.sha256);
+    expect((await ledger.content(a.get('input')!)).equals(bytes)).toBe(true);
+    expect((await ledger.content(a.get('who')!)).equals(bytes)).toBe(true);
+    const digest = Buffer.from(a.get('input')!.sha256, 'hex');
+    await dataSource.query(`UPDATE content SET encoding = 'identity', bytes = 'other' WHERE digest = $1`, [digest]);
+    await expect(ledger.content(a.get('input')!)).rejects.toMatchObject({ code: 'content-corrupt' });
+    await dataSource.query('DELETE FROM content WHERE digest = $1', [digest]);
+    await expect(ledger.content(a.get('input')!)).rejects.toMatchObject({ code: 'content-missing' });
+  });
+
+  it('goes on where it was when opened again', async () => {
+    const size = await ledger.size();
+    await ledger.close();
+    ledger = await openLedger({ dataSource, keys, dataDir: data });
+    expect(await ledger.size()).toBe(size);
+    const [entry] = await ledger.append(draft(9));
+    expect(entry.index).toBe(size);
+  });
+
+  it('shares one log with a second instance, which stages while the first sequences, and takes over', async () => {
+    const elsewhere = mkdtempSync(join(tmpdir(), 'countersign-second-'));
+    const second = await openLedger({ dataSource, keys, dataDir: elsewhere });
+    const size = await ledger.size();
+    const entries = await Promise.all([second.append(draft(1)), ledger.append(draft(2)), second.append(draft(3))]);
+    expect(
+      entries
+        .flat()
+        .map((entry) => entry.index)
+        .toSorted((a, b) => a - b),
+    ).toEqual([size, size + 1, size + 2]);
+    await ledger.close();
+    const [after] = await second.append(draft(4));
+    expect(after.index).toBe(size + 3);
+    await second.close();
+    ledger = await openLedger({ dataSource, keys, dataDir: data });
+    rmSync(elsewhere, { recursive: true });
+  });
+});
