@@ -1,0 +1,63 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { CountersignError, toCountersignError } from '../errors.js';
+import { printable } from './output.js';
+
+/** Every command, in the order of the help. Only the one that is asked for is loaded. */
+const COMMANDS: Readonly<Record<string, string>> = {
+  check: 'judge a change, or a folder, before it is merged',
+  history: 'judge every commit of a repository',
+  commits: 'list the commits of a repository with their signers and files',
+  serve: 'follow repositories, judge, record and apply',
+  keys: 'show or make the keys of a data folder',
+  export: 'write the log of a data folder to a file or folder',
+  verify: 'check exported evidence, offline',
+  policy: 'list, test and explain rules',
+};
+
+interface CommandModule {
+  readonly register: (program: Command) => void;
+}
+
+const fileOf = (name: string): URL => new URL(`./${name}.js`, import.meta.url);
+
+async function main(args: readonly string[]): Promise<void> {
+  const program = new Command('countersign')
+    .description('The compliance layer that GitOps lacks.')
+    .version(version(), '-v, --version')
+    .exitOverride()
+    .showHelpAfterError('(countersign help COMMAND shows how it is used)');
+  const asked = args.find((arg) => !arg.startsWith('-') && arg !== 'help');
+  for (const [name, summary] of Object.entries(COMMANDS)) {
+    if (!existsSync(fileOf(name))) continue;
+    if (name === asked) ((await import(fileOf(name).href)) as CommandModule).register(program);
+    else program.command(name).description(summary);
+  }
+  if (args.length === 0) program.help({ error: true });
+  await program.parseAsync([...args], { from: 'user' });
+}
+
+function version(): string {
+  const file = new URL('../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}
+
+// A reader that has seen enough (`countersign commits | head`) is no fault.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit();
+  throw error;
+});
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  if (error instanceof CommanderError) {
+    // Commander has printed what it had to say; 1 is taken for "denied".
+    process.exitCode = error.exitCode === 0 ? 0 : 2;
+  } else {
+    const fault = toCountersignError(error);
+    process.stderr.write(`countersign: ${printable(fault.sentence)}\n`);
+    if (!(error instanceof CountersignError) && process.env['COUNTERSIGN_DEBUG']) console.error(error);
+    process.exitCode = 2;
+  }
+}
