@@ -29,6 +29,7 @@ import type {
   Trouble,
 } from './records.js';
 import { type Reviewed, review } from './review.js';
+import { describeTrouble } from './trouble.js';
 
 /** A repository as the service's own configuration names it. */
 export interface FollowedRepository {
@@ -542,11 +543,6 @@ export class RepositoryFollower {
     if (!this.#environments.has(name)) await this.parts.records.save(transaction, 'environment', [record]);
     else await this.parts.records.update('environment', { repository, name }, values, transaction);
   }
-}
-
-export function describeTrouble(error: CountersignError): Trouble {
-  const { code, message, place, remedy } = error;
-  return { code, message, ...(place ? { place } : {}), ...(remedy ? { remedy } : {}) };
 }
 
 type Definition = Pick<EnvironmentRecord, 'path' | 'ref' | 'target' | 'namespace' | 'labels' | 'ignore'>;
