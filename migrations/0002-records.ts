@@ -43,6 +43,7 @@ export class Records1763700000002 implements MigrationInterface {
       CREATE INDEX decision_by_time ON decision (time DESC, id);
       CREATE INDEX decision_by_environment ON decision (repository, environment, time DESC, id);
       CREATE INDEX decision_by_change ON decision (change);
+      CREATE INDEX decision_by_index ON decision (log_index);
       CREATE TABLE run (
         id text PRIMARY KEY, repository text NOT NULL, environment text NOT NULL, decision text NOT NULL, reason text NOT NULL,
         started_at timestamptz(3) NOT NULL, started_index bigint, finished_at timestamptz(3), finished_index bigint,

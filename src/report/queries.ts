@@ -1,3 +1,4 @@
+import type { EntryType } from '../audit/entry.js';
 import type { Outcome } from '../policy/decision.js';
 import type { EnvironmentStatus, PushRecord, RunRecord, Tables } from '../review/records.js';
 import type { SignatureStatus } from '../source/signature.js';
@@ -75,6 +76,13 @@ export interface Page<T> {
   readonly hasNext: boolean;
 }
 
+/** Entries of some types from one index (inclusive) to another (exclusive). */
+export interface EntryRange {
+  readonly types: readonly EntryType[];
+  readonly from: number;
+  readonly to: number;
+}
+
 /** Any of these values in each of these columns; null stands for an absent value. */
 export type AnyOf<T> = { readonly [C in keyof T]?: readonly T[C][] };
 
@@ -94,6 +102,9 @@ export interface Queries {
   count<K extends ListName>(list: K, filter: Filters[K]): Promise<number>;
   /** Every row that matches, in the order of its primary key: for looking up what other rows name. */
   anyOf<K extends keyof Tables>(table: K, columns: AnyOf<Tables[K]>): Promise<readonly Tables[K][]>;
+  /** Indexes of log entries, in the log's order or from the end. */
+  entryIndexes(range: EntryRange, limit: number, newestFirst: boolean): Promise<readonly number[]>;
+  countEntries(range: EntryRange): Promise<number>;
   totals(): Promise<Totals>;
   /** Resolves if the database answers. */
   ping(): Promise<void>;

@@ -1,9 +1,9 @@
 import { Brackets, type DataSource, type EntityTarget, type SelectQueryBuilder } from 'typeorm';
 import type { ObjectLiteral } from 'typeorm';
-import { CountersignError } from '../../errors.js';
 import {
   listOrder,
   type AnyOf,
+  type EntryRange,
   type Filters,
   type ListName,
   type Page,
@@ -13,6 +13,7 @@ import {
   type Totals,
 } from '../../report/queries.js';
 import type { Tables } from '../../review/records.js';
+import { databaseFault } from './faults.js';
 import { schemas } from './schemas.js';
 
 /** A condition, and the parameters it names. */
@@ -105,6 +106,27 @@ export class PostgresQueries implements Queries {
     return await available(query.getMany());
   }
 
+  async entryIndexes({ types, from, to }: EntryRange, limit: number, newestFirst: boolean): Promise<readonly number[]> {
+    const rows = await available(
+      this.dataSource.query<{ log_index: string }[]>(
+        `SELECT log_index FROM log_entry WHERE type = ANY($1) AND log_index >= $2 AND log_index < $3
+         ORDER BY log_index ${newestFirst ? 'DESC' : 'ASC'} LIMIT $4`,
+        [types, from, to, limit],
+      ),
+    );
+    return rows.map((row) => Number(row.log_index));
+  }
+
+  async countEntries({ types, from, to }: EntryRange): Promise<number> {
+    const [{ count }] = await available(
+      this.dataSource.query<[{ count: string }]>(
+        'SELECT count(*) FROM log_entry WHERE type = ANY($1) AND log_index >= $2 AND log_index < $3',
+        [types, from, to],
+      ),
+    );
+    return Number(count);
+  }
+
   async totals(): Promise<Totals> {
     const rows = async <T>(sql: string): Promise<T[]> => await available(this.dataSource.query<T[]>(sql));
     const counted = 'repository, environment, outcome, count(*)::int AS count';
@@ -161,18 +183,10 @@ function beyond(list: ListName, after: Position): Condition {
   return [`${is(0, '>=')} AND (${sql})`, Object.fromEntries(after.map((value, i) => [`after${i}`, value]))];
 }
 
-/** A database that does not answer is a fault of its own, to be tried again; nothing of the query is shown. */
 async function available<T>(asked: Promise<T>): Promise<T> {
   try {
     return await asked;
   } catch (cause) {
-    const code = (cause as { code?: string }).code ?? '';
-    // SQLSTATE classes of wrong questions are ours to mend; anything else is the database being away.
-    const ours = /^(22|42)[0-9A-Z]{3}$/.test(code);
-    throw new CountersignError(
-      ours ? 'internal' : 'database-unavailable',
-      ours ? 'a query failed' : 'the database does not answer',
-      { retry: !ours, remedy: ours ? undefined : 'Look at the reasons under /readyz', cause },
-    );
+    throw databaseFault(cause);
   }
 }

@@ -1,0 +1,76 @@
+import { Inject } from '@nestjs/common';
+import { Args, Context, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
+import { decodeCursor, encodeCursor } from '../report/cursor.js';
+import type { Filters, Queries } from '../report/queries.js';
+import type { ChangeRecord, CommitRecord, DecisionRecord, ObjectChangeRecord, PushRecord } from '../review/records.js';
+import { connect, connection, pageLength, type Connection, type PageArguments } from './connection.js';
+import type { ApiContext } from './context.js';
+import { QUERIES } from './state.js';
+
+@Resolver('Change')
+export class ChangeResolver {
+  constructor(@Inject(QUERIES) private readonly queries: Queries) {}
+
+  @Query('changes')
+  changes(@Args() args: PageArguments & { filter?: Filters['change'] }): Promise<Connection<ChangeRecord>> {
+    return connect(this.queries, 'change', args);
+  }
+
+  @Query('change')
+  change(@Args('id') id: string, @Context() { loaders }: ApiContext): Promise<ChangeRecord | null> {
+    return loaders.change.load(id);
+  }
+
+  @ResolveField('push')
+  push(@Parent() change: ChangeRecord, @Context() { loaders }: ApiContext): Promise<PushRecord | null> {
+    return loaders.push.load(change.push);
+  }
+
+  @ResolveField('commitIds')
+  commitIds(@Parent() change: ChangeRecord): readonly string[] {
+    return change.commits;
+  }
+
+  @ResolveField('commits')
+  async commits(
+    @Parent() { repository, commits }: ChangeRecord,
+    @Context() { loaders }: ApiContext,
+  ): Promise<readonly CommitRecord[]> {
+    const rows = await Promise.all(commits.map((id) => loaders.commit.load({ repository, id })));
+    return rows.filter((row) => row !== null);
+  }
+
+  @ResolveField('objectChangeCount')
+  objectChangeCount(@Parent() change: ChangeRecord): number {
+    return change.objectChanges;
+  }
+
+  @ResolveField('objectChanges')
+  async objectChanges(
+    @Parent() change: ChangeRecord,
+    @Args() args: PageArguments,
+    @Context() { loaders }: ApiContext,
+  ): Promise<Connection<ObjectChangeRecord>> {
+    const after = args.after ? Number(decodeCursor('objectChange', args.after, 1, isPosition)[0]) : -1;
+    const total = change.objectChanges;
+    const from = Math.min(after + 1, total);
+    const to = Math.min(from + pageLength(args), total);
+    const rows = from < to ? await loaders.objectChanges.load({ change: change.id, from, to }) : [];
+    const edges = rows.map((node) => ({ cursor: encodeCursor('objectChange', [String(node.position)]), node }));
+    return connection(edges, { hasNext: to < total, hasPrevious: after >= 0 }, () => total);
+  }
+
+  @ResolveField('decisions')
+  decisions(@Parent() { id }: ChangeRecord, @Context() { loaders }: ApiContext): Promise<readonly DecisionRecord[]> {
+    return loaders.decisionsOf.load(id);
+  }
+
+  @ResolveField('decision')
+  async decision(@Parent() { id }: ChangeRecord, @Context() { loaders }: ApiContext): Promise<DecisionRecord | null> {
+    return (await loaders.decisionsOf.load(id)).at(-1) ?? null;
+  }
+}
+
+function isPosition(value: string): boolean {
+  return /^\d{1,9}$/.test(value);
+}

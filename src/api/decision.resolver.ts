@@ -1,0 +1,33 @@
+import { Inject } from '@nestjs/common';
+import { Args, Context, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
+import type { LoggedEntry } from '../audit/entry.js';
+import type { Filters, Queries } from '../report/queries.js';
+import type { ChangeRecord, DecisionRecord } from '../review/records.js';
+import { connect, type Connection, type PageArguments } from './connection.js';
+import type { ApiContext } from './context.js';
+import { QUERIES } from './state.js';
+
+@Resolver('Decision')
+export class DecisionResolver {
+  constructor(@Inject(QUERIES) private readonly queries: Queries) {}
+
+  @Query('decisions')
+  decisions(@Args() args: PageArguments & { filter?: Filters['decision'] }): Promise<Connection<DecisionRecord>> {
+    return connect(this.queries, 'decision', args);
+  }
+
+  @Query('decision')
+  decision(@Args('id') id: string, @Context() { loaders }: ApiContext): Promise<DecisionRecord | null> {
+    return loaders.decision.load(id);
+  }
+
+  @ResolveField('change')
+  change(@Parent() decision: DecisionRecord, @Context() { loaders }: ApiContext): Promise<ChangeRecord | null> {
+    return loaders.change.load(decision.change);
+  }
+
+  @ResolveField('entry')
+  entry(@Parent() { index }: DecisionRecord, @Context() { loaders }: ApiContext): Promise<LoggedEntry | null> | null {
+    return index === null ? null : loaders.entry.load(index);
+  }
+}

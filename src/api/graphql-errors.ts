@@ -1,0 +1,74 @@
+import { GraphQLError, type ExecutionResult } from 'graphql';
+import type { FastifyBaseLogger } from 'fastify';
+import { CountersignError, formatPlace, type ErrorCode } from '../errors.js';
+
+interface Formatted {
+  readonly statusCode: number;
+  readonly response: ExecutionResult;
+}
+
+/** HTTP status by code; everything else that a caller can mend is a 400. */
+const statuses: Partial<Record<ErrorCode, number>> = {
+  'not-found': 404,
+  'database-unavailable': 503,
+  'disk-full': 503,
+  internal: 500,
+};
+
+export function statusOf(code: ErrorCode): number {
+  return statuses[code] ?? 400;
+}
+
+/**
+ * Errors as clients see them: a code for programs, a message and a remedy for people; never a stack, an SQL text or a path inside
+ * the service. What is not one of ours is logged under the request's id and shown as `internal`.
+ */
+export function formatErrors(execution: ExecutionResult, log: FastifyBaseLogger): Formatted {
+  const errors = (execution.errors ?? []).flatMap((error) => expand(error)).map((error) => present(error, log));
+  const failed = execution.data === null || execution.data === undefined;
+  const status = errors.map((error) => Number(error.extensions['status'])).reduce((a, b) => Math.max(a, b), 200);
+  return { statusCode: failed ? status : 200, response: { data: execution.data ?? null, errors } };
+}
+
+/** Mercurius packs parse and validation errors into one. */
+function expand(error: GraphQLError): GraphQLError[] {
+  const packed = (error.originalError as { errors?: unknown } | undefined)?.errors;
+  if (!Array.isArray(packed) || packed.length === 0) return [error];
+  return packed.slice(0, 20).map((each: unknown) => (each instanceof GraphQLError ? each : invalid(each as Error)));
+}
+
+function invalid(error: Error): GraphQLError {
+  return new GraphQLError(error.message, { originalError: new CountersignError('query-invalid', error.message) });
+}
+
+function present(error: GraphQLError, log: FastifyBaseLogger): GraphQLError {
+  const { code, message, place, remedy, retry } = toOurs(error, log);
+  return new GraphQLError(message, {
+    nodes: error.nodes,
+    source: error.source,
+    positions: error.positions,
+    path: error.path,
+    extensions: {
+      code,
+      status: statusOf(code),
+      ...(place && { place: formatPlace(place) }),
+      ...(remedy && { remedy }),
+      ...(retry && { retry }),
+    },
+  });
+}
+
+function toOurs(error: GraphQLError, log: FastifyBaseLogger): CountersignError {
+  const original = error.originalError as (Error & { statusCode?: number; code?: string }) | undefined;
+  if (original instanceof CountersignError && original.code !== 'internal') return original;
+  // Without an original, graphql itself refused a query or a value in it.
+  if (!original || original instanceof GraphQLError) return new CountersignError('query-invalid', error.message);
+  if (original.statusCode === 413) return new CountersignError('query-limit', 'the request is too large');
+  if (original.statusCode !== undefined && original.statusCode < 500) {
+    return new CountersignError('query-invalid', error.message);
+  }
+  log.error({ err: original }, 'a query failed');
+  return new CountersignError('internal', 'something went wrong inside the service', {
+    remedy: 'Look into its log for this request',
+  });
+}

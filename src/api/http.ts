@@ -1,0 +1,82 @@
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { NestFactory } from '@nestjs/core';
+import type { DynamicModule } from '@nestjs/common';
+import helmet from '@fastify/helmet';
+import { Logger as NestLogger } from 'nestjs-pino';
+import { randomUUID } from 'node:crypto';
+import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import type { Histogram } from 'prom-client';
+import { limits } from './limits.js';
+import { problem, ProblemFilter, sendProblem } from './problems.js';
+
+export interface HttpOptions {
+  readonly logger: Logger;
+  readonly requests: Histogram<'route' | 'status'>;
+}
+
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
+
+/** The application over HTTP: headers, limits and errors that hold for every route. */
+export async function createHttp(
+  module: DynamicModule,
+  { logger, requests }: HttpOptions,
+): Promise<NestFastifyApplication> {
+  const adapter = new FastifyAdapter({
+    loggerInstance: logger,
+    disableRequestLogging: true,
+    bodyLimit: limits.body,
+    requestTimeout: 30_000,
+    keepAliveTimeout: 10_000,
+    maxParamLength: 200,
+    genReqId: () => randomUUID(),
+    // Idle connections would hold a stop up; those with a request under way are waited for.
+    forceCloseConnections: 'idle',
+    frameworkErrors: (error: FastifyError, _request: FastifyRequest, reply: FastifyReply) => {
+      sendProblem(reply, problem(error.statusCode ?? 400, 'query-invalid', frameworkMessage(error)));
+    },
+  });
+  const app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
+    bufferLogs: true,
+    abortOnError: false,
+    forceCloseConnections: false,
+  });
+  app.useLogger(app.get(NestLogger));
+  app.useGlobalFilters(new ProblemFilter());
+  await app.register(helmet, {
+    contentSecurityPolicy: { directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
+  });
+  guard(adapter.getInstance<FastifyInstance>(), requests);
+  return app;
+}
+
+function guard(fastify: FastifyInstance, requests: Histogram<'route' | 'status'>): void {
+  fastify.addHook('onRequest', async (request, reply) => {
+    void reply.header('x-request-id', request.id);
+    if (LOOPBACK.test(request.headers.host ?? '')) return;
+    // A page elsewhere can point its own name at 127.0.0.1 and have a browser here ask for it (DNS rebinding).
+    sendProblem(reply, problem(421, 'query-invalid', 'this service answers to loopback names only, such as 127.0.0.1'));
+    return reply;
+  });
+  fastify.addHook('onResponse', async (request, reply) => {
+    const route = request.routeOptions.url ?? 'none';
+    requests.observe({ route, status: String(reply.statusCode) }, reply.elapsedTime / 1_000);
+    const facts = {
+      method: request.method,
+      path: pathOf(request),
+      status: reply.statusCode,
+      ms: Math.round(reply.elapsedTime),
+    };
+    const quiet = reply.statusCode < 500 && /^\/(healthz|readyz|metrics|log\/)/.test(facts.path);
+    request.log[quiet ? 'debug' : 'info'](facts, 'request');
+  });
+}
+
+/** Without its query, which may hold what does not belong in a log. */
+function pathOf(request: FastifyRequest): string {
+  return request.url.split('?', 1)[0].slice(0, 200);
+}
+
+function frameworkMessage(error: FastifyError): string {
+  return error.code === 'FST_ERR_BAD_URL' ? 'the address is malformed' : error.message;
+}

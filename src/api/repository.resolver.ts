@@ -1,0 +1,59 @@
+import { Inject } from '@nestjs/common';
+import { Args, Context, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
+import type { LoggedEntry } from '../audit/entry.js';
+import type { Filters, Queries } from '../report/queries.js';
+import type { EnvironmentRecord, PushRecord, RepositoryRecord, TipRecord } from '../review/records.js';
+import { connect, type Connection, type PageArguments } from './connection.js';
+import type { ApiContext } from './context.js';
+import { QUERIES } from './state.js';
+
+@Resolver('Repository')
+export class RepositoryResolver {
+  constructor(@Inject(QUERIES) private readonly queries: Queries) {}
+
+  @Query('repositories')
+  repositories(): Promise<readonly RepositoryRecord[]> {
+    return this.queries.anyOf('repository', {});
+  }
+
+  @Query('repository')
+  async repository(@Args('name') name: string): Promise<RepositoryRecord | null> {
+    return (await this.queries.anyOf('repository', { name: [name] }))[0] ?? null;
+  }
+
+  @ResolveField('tips')
+  tips(@Parent() repository: RepositoryRecord, @Context() { loaders }: ApiContext): Promise<readonly TipRecord[]> {
+    return loaders.tipsOf.load(repository.name);
+  }
+
+  @ResolveField('environments')
+  environments(
+    @Parent() repository: RepositoryRecord,
+    @Context() { loaders }: ApiContext,
+  ): Promise<readonly EnvironmentRecord[]> {
+    return loaders.environmentsOf.load(repository.name);
+  }
+}
+
+@Resolver('Tip')
+export class TipResolver {
+  @ResolveField('push')
+  push(@Parent() tip: TipRecord, @Context() { loaders }: ApiContext): Promise<PushRecord | null> {
+    return loaders.push.load(tip.push);
+  }
+}
+
+@Resolver('Push')
+export class PushResolver {
+  constructor(@Inject(QUERIES) private readonly queries: Queries) {}
+
+  @Query('pushes')
+  pushes(@Args() args: PageArguments & { filter?: Filters['push'] }): Promise<Connection<PushRecord>> {
+    return connect(this.queries, 'push', args);
+  }
+
+  @ResolveField('entry')
+  entry(@Parent() { index }: PushRecord, @Context() { loaders }: ApiContext): Promise<LoggedEntry | null> | null {
+    return index === null ? null : loaders.entry.load(index);
+  }
+}

@@ -1,0 +1,44 @@
+import { Args, Query, ResolveField, Resolver } from '@nestjs/graphql';
+import { Inject } from '@nestjs/common';
+import { parseCheckpoint } from '../audit/checkpoint.js';
+import { toHex } from '../audit/crypto.js';
+import { CountersignError } from '../errors.js';
+import { STATE, type ServiceState } from './state.js';
+
+@Resolver('Service')
+export class ServiceResolver {
+  constructor(@Inject(STATE) private readonly state: ServiceState) {}
+
+  @Query('service')
+  service(): object {
+    const { ok, reasons } = this.state.ready();
+    return { version: this.state.version, startedAt: this.state.startedAt, ready: ok, reasons };
+  }
+}
+
+@Resolver('Log')
+export class LogResolver {
+  constructor(@Inject(STATE) private readonly state: ServiceState) {}
+
+  @Query('log')
+  async log(): Promise<object> {
+    const { vkey, ledger } = this.state;
+    const checkpoint = await ledger.checkpoint();
+    // The note is our own, signed: what it says of size and root is one moment's truth, unlike two calls.
+    const { origin, size, root } = parseCheckpoint(checkpoint.slice(0, checkpoint.indexOf('\n\n') + 1));
+    return { origin, vkey, size, rootHash: toHex(root), checkpoint };
+  }
+
+  @ResolveField('consistency')
+  async consistency(@Args('from') from: number, @Args('to') to: number): Promise<readonly string[]> {
+    const size = await this.state.ledger.size();
+    if (from <= to && to <= size) return await this.state.ledger.consistency(from, to);
+    throw new CountersignError(
+      'query-invalid',
+      `there is no proof from size ${from} to ${to}: the log has ${size} entries`,
+      {
+        remedy: 'Give two sizes, the smaller first, neither beyond the log',
+      },
+    );
+  }
+}

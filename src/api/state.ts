@@ -1,0 +1,27 @@
+import type { Ledger } from '../audit/ledger.js';
+
+/** What the API shows of the running service beside its records. */
+export interface ServiceState {
+  readonly version: string;
+  /** RFC 3339. */
+  readonly startedAt: string;
+  /** C2SP vkey of the log's key; its name is the log's origin. */
+  readonly vkey: string;
+  readonly ledger: Ledger;
+  /** What is not as it should be, one sentence each. */
+  ready(): { readonly ok: boolean; readonly reasons: readonly string[] };
+}
+
+/** The log as C2SP tlog-tiles serves it. */
+export interface LogFiles {
+  /** The newest signed note. */
+  checkpoint(): Promise<string>;
+  /** `tile/0/000`, `tile/entries/000.p/5`, …; undefined for a path that names no tile of the released tree. */
+  tile(path: string): Promise<Uint8Array | undefined>;
+}
+
+/** Nest's tokens of what resolvers and controllers are given. */
+export const STATE = Symbol('state');
+export const QUERIES = Symbol('queries');
+export const METRICS = Symbol('metrics');
+export const LOG_FILES = Symbol('log files');

@@ -1,0 +1,99 @@
+import { Module, type DynamicModule } from '@nestjs/common';
+import { GraphQLModule } from '@nestjs/graphql';
+import { MercuriusDriver, type MercuriusDriverConfig } from '@nestjs/mercurius';
+import type { FastifyRequest } from 'fastify';
+import { readFileSync } from 'node:fs';
+import { LoggerModule } from 'nestjs-pino';
+import type { Logger } from 'pino';
+import type { Registry } from 'prom-client';
+import { ChangeResolver } from './api/change.resolver.js';
+import { DriftResolver, FaultResolver, LiveObjectResolver, RunResolver } from './api/cluster.resolver.js';
+import { CommitResolver } from './api/commit.resolver.js';
+import { DecisionResolver } from './api/decision.resolver.js';
+import { EntryResolver } from './api/entry.resolver.js';
+import { EnvironmentResolver } from './api/environment.resolver.js';
+import { formatErrors } from './api/graphql-errors.js';
+import { HealthController } from './api/health.controller.js';
+import { checkLimits, limits, refuseForeignText } from './api/limits.js';
+import { createLoaders } from './api/loaders.js';
+import { LogController } from './api/log.controller.js';
+import { MetricsController } from './api/metrics.controller.js';
+import { plainResolvers } from './api/plain-resolvers.js';
+import { PushResolver, RepositoryResolver, TipResolver } from './api/repository.resolver.js';
+import { LogResolver, ServiceResolver } from './api/service.resolver.js';
+import { LOG_FILES, METRICS, QUERIES, STATE, type LogFiles, type ServiceState } from './api/state.js';
+import type { Queries } from './report/queries.js';
+
+export interface AppParts {
+  readonly state: ServiceState;
+  readonly queries: Queries;
+  readonly logFiles: LogFiles;
+  readonly metrics: Registry;
+  readonly logger: Logger;
+}
+
+const resolvers = [
+  ServiceResolver,
+  LogResolver,
+  EntryResolver,
+  RepositoryResolver,
+  TipResolver,
+  PushResolver,
+  EnvironmentResolver,
+  CommitResolver,
+  ChangeResolver,
+  DecisionResolver,
+  LiveObjectResolver,
+  RunResolver,
+  DriftResolver,
+  FaultResolver,
+];
+
+/** The only wiring of what answers over HTTP. */
+@Module({})
+export class AppModule {
+  static of(parts: AppParts): DynamicModule {
+    const { state, queries, logFiles, metrics, logger } = parts;
+    const provided = [
+      { provide: STATE, useValue: state },
+      { provide: QUERIES, useValue: queries },
+      { provide: METRICS, useValue: metrics },
+      { provide: LOG_FILES, useValue: logFiles },
+    ];
+    return {
+      module: AppModule,
+      imports: [
+        LoggerModule.forRoot({ pinoHttp: { logger, autoLogging: false } }),
+        GraphQLModule.forRoot<MercuriusDriverConfig>(graphql(parts)),
+      ],
+      controllers: [HealthController, MetricsController, LogController],
+      providers: [...provided, ...resolvers],
+    };
+  }
+}
+
+/** The contract that the API keeps. */
+export function schemaText(): string {
+  return readFileSync(new URL('./api/schema.graphql', import.meta.url), 'utf8');
+}
+
+function graphql({ state, queries, logger }: AppParts): MercuriusDriverConfig & { driver: typeof MercuriusDriver } {
+  return {
+    driver: MercuriusDriver,
+    typeDefs: schemaText(),
+    resolvers: plainResolvers,
+    path: '/graphql',
+    jit: 1,
+    graphiql: false,
+    allowBatchedQueries: false,
+    graphql: { parseOptions: { maxTokens: limits.tokens } },
+    context: (req: FastifyRequest) => ({ req, loaders: createLoaders(queries, state.ledger) }),
+    errorFormatter: (execution, context) => formatErrors(execution, context.reply?.log ?? logger),
+    hooks: {
+      preParsing: async (_schema, source) => refuseForeignText(source),
+      preExecution: async (schema, document, _context, variables) => {
+        checkLimits(schema, document, variables ?? {});
+      },
+    },
+  };
+}
