@@ -1,4 +1,4 @@
-import type { DataSource, EntityManager } from 'typeorm';
+import { type DataSource, type EntityManager, IsNull } from 'typeorm';
 import type { LedgerTransaction } from '../../audit/ledger.js';
 import type { Records, Tables } from '../../review/records.js';
 import { schemas } from './schemas.js';
@@ -41,7 +41,8 @@ export class PostgresRecords implements Records {
   }
 }
 
-/** Equality on every given column; TypeORM would read `undefined` as "any". */
+/** Equality on every given column; to TypeORM `undefined` would mean "any" and null an error. */
 function plain(where: object): object {
-  return Object.fromEntries(Object.entries(where).filter(([, value]) => value !== undefined));
+  const given = Object.entries(where).filter(([, value]) => value !== undefined);
+  return Object.fromEntries(given.map(([key, value]) => [key, value === null ? IsNull() : value]));
 }

@@ -1,0 +1,176 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, readFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import type { DataSource } from 'typeorm';
+import { openMirror } from './adapters/git/mirror.js';
+import { openKeys } from './adapters/keys/file.js';
+import { RegoCompiler } from './adapters/opa/compiler.js';
+import { RegoEvaluator } from './adapters/opa/evaluator.js';
+import { openDatabase } from './adapters/postgres/connect.js';
+import { openLedger, type PostgresLedger } from './adapters/postgres/ledger.js';
+import { PostgresRecords } from './adapters/postgres/records.js';
+import type { Grant } from './change/grant.js';
+import { ManifestCache } from './change/manifest-cache.js';
+import { Redactor } from './cluster/secret.js';
+import { type Config, withoutSecrets } from './config.js';
+import { toCountersignError } from './errors.js';
+import type { JsonObject } from './cluster/object.js';
+import { Deployments } from './reconcile/deployments.js';
+import type { Cluster } from './reconcile/cluster.js';
+import { repairIndexes } from './review/repair-indexes.js';
+import { serviceEntry } from './review/entries.js';
+import { RepositoryFollower } from './review/follower.js';
+import { GovernanceReader } from './review/governance.js';
+import type { Records, Trouble } from './review/records.js';
+import { describeTrouble } from './review/trouble.js';
+
+/** Where the service's running commentary goes. The log that counts is the ledger. */
+export interface Commentary {
+  info(facts: object, message: string): void;
+  warn(facts: object, message: string): void;
+  error(facts: object, message: string): void;
+}
+
+/** The running service: everything but its HTTP side. */
+export interface Service {
+  readonly config: Config;
+  readonly ledger: PostgresLedger;
+  readonly records: Records;
+  readonly dataSource: DataSource;
+  /** Whether it can do all of its work right now, and why not. */
+  ready(): Promise<{ readonly ok: boolean; readonly reasons: readonly string[] }>;
+  /** Finishes what is under way, in order, and stops what it started. */
+  close(): Promise<void>;
+}
+
+/**
+ * Starts the service: database, log, policy, one follower a repository, one reconciler an environment. Whatever was begun is
+ * stopped again when a later step throws.
+ */
+export async function startService(config: Config, commentary: Commentary): Promise<Service> {
+  const opened: (() => Promise<void>)[] = [];
+  const close = async (): Promise<void> => {
+    while (opened.length > 0) await opened.pop()!();
+  };
+  try {
+    // 1. What must be there before anything is judged: database, keys, log.
+    await mkdir(config.data, { recursive: true, mode: 0o700 });
+    const dataSource = await openDatabase(
+      config.database === 'embedded' ? { data: config.data } : { url: config.database },
+    );
+    opened.push(() => dataSource.destroy());
+    const keys = await openKeys({ data: config.data, origin: config.log.origin });
+    const ledger = await openLedger({ dataSource, keys, origin: config.log.origin, dataDir: config.data });
+    opened.push(() => ledger.close());
+    const records = new PostgresRecords(dataSource);
+
+    // 2. What a process that died left open.
+    await repairIndexes(ledger, records);
+    const id = randomUUID();
+    const version = await packageVersion();
+    const configuration = JSON.parse(JSON.stringify(withoutSecrets(config))) as JsonObject;
+    await ledger.record(async (transaction) => {
+      transaction.append(serviceEntry({ id, version, configuration, time: new Date().toISOString() }));
+    });
+
+    // 3. Policy, under limits.
+    const compiler = new RegoCompiler({ cache: policyCache() });
+    opened.push(() => compiler.close());
+    const evaluator = new RegoEvaluator({
+      timeLimit: config.limits.evaluationMilliseconds,
+      maxPages: Math.floor(config.limits.wasmMemoryBytes / 65_536),
+    });
+    opened.push(() => evaluator.close());
+
+    // 4. Targets.
+    const redactor = new Redactor((data) => keys.redaction.digest(data), keys.redaction.id);
+    const clusters = new Map<string, Cluster>();
+    for (const { name, kubeconfig, context } of config.targets) {
+      const cluster = await openCluster({ name, kubeconfig, context });
+      opened.push(() => cluster.close());
+      clusters.set(name, cluster);
+    }
+    const runs = new RecordedRuns(ledger, records);
+    await runs.closeOpenRuns(new Date());
+    const grants = new Map<string, readonly Grant[]>(config.targets.map((target) => [target.name, target.grants]));
+    const trust = trustOf(keys);
+    const deployments = new Deployments({ clusters, grants, runs, records, redactor, trust, commentary });
+    opened.push(() => deployments.close());
+
+    // 5. Repositories.
+    const cache = new ManifestCache(64 * 1024 * 1024, { bytes: config.limits.manifestBytes });
+    const followers: RepositoryFollower[] = [];
+    for (const repository of config.repositories) {
+      const { url, refs, credentials } = repository;
+      const mirror = await openMirror(join(config.data, 'mirrors', `${repository.name}.git`), {
+        url,
+        refs,
+        credentials,
+      });
+      const follower = new RepositoryFollower(repository, {
+        ledger,
+        records,
+        mirror,
+        governance: new GovernanceReader((sources) => compiler.compile(sources)),
+        evaluator,
+        redactor,
+        cache,
+        grants,
+        events: {
+          approved: (approved) => deployments.approved(approved),
+          decided: ({ environment, outcome, index, violations }) =>
+            commentary.info(
+              { repository: repository.name, environment, outcome, index, violations: violations.length },
+              `decision ${outcome}`,
+            ),
+          removed: (_, environment) => deployments.removed(repository.name, environment),
+          unserved: (_, environment, trouble) => deployments.unserved(repository.name, environment.name, trouble),
+          fault: (trouble) => commentary.warn({ repository: repository.name, trouble }, trouble.message),
+        },
+      });
+      followers.push(follower);
+      opened.push(() => follower.stop());
+    }
+    for (const follower of followers) follower.start();
+    commentary.info({ version, data: config.data }, 'following');
+    return { config, ledger, records, dataSource, close, ready: () => readiness(dataSource, records, deployments) };
+  } catch (thrown) {
+    await close().catch((again: unknown) =>
+      commentary.error({ trouble: describeTrouble(toCountersignError(again)) }, 'while stopping'),
+    );
+    throw toCountersignError(thrown);
+  }
+}
+
+async function readiness(
+  dataSource: DataSource,
+  records: Records,
+  deployments: Deployments,
+): Promise<{ ok: boolean; reasons: string[] }> {
+  try {
+    await dataSource.query('SELECT 1');
+  } catch (thrown) {
+    return { ok: false, reasons: [`database: ${toCountersignError(thrown).message}`] };
+  }
+  const about = (name: string, trouble: Trouble): string => `${name}: ${trouble.message}`;
+  const reasons = [
+    ...(await records.find('repository')).flatMap(({ name, trouble }) =>
+      trouble ? [about(`repository ${name}`, trouble)] : [],
+    ),
+    ...deployments.troubles().map(({ target, trouble }) => about(`target ${target}`, trouble)),
+  ];
+  return { ok: reasons.length === 0, reasons };
+}
+
+/** Compiled policy is the same for all who compile the same sources: outside the data folder, shared and disposable. */
+export function policyCache(): string {
+  const cache =
+    process.env['COUNTERSIGN_CACHE'] ?? join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'countersign');
+  return join(cache, 'policy');
+}
+
+async function packageVersion(): Promise<string> {
+  const text = await readFile(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
