@@ -1,0 +1,23 @@
+import { identityKey, type ObjectIdentity, type Source } from '../cluster/object.js';
+import type { Provenance } from './own-metadata.js';
+
+/** One object as our last run left it. */
+export interface InventoryEntry extends Provenance {
+  readonly identity: ObjectIdentity;
+  readonly uid: string;
+  readonly resourceVersion: string;
+  /** Digest of the redacted manifest object that was applied. */
+  readonly digest: string;
+  /** Where it is written, at the commit that is live. */
+  readonly source: Source;
+}
+
+/**
+ * What an environment's runs have put into its target, by identity key. Only what it holds, with the same UID, is ever pruned: labels
+ * and annotations in a cluster are claims that anybody can write.
+ */
+export type Inventory = ReadonlyMap<string, InventoryEntry>;
+
+export function inventoryOf(entries: Iterable<InventoryEntry>): Inventory {
+  return new Map([...entries].map((entry) => [identityKey(entry.identity), entry]));
+}

@@ -1,0 +1,122 @@
+import { describeIdentity, identityKey, identityOf, isJsonObject, type ObjectIdentity } from '../cluster/object.js';
+import { CountersignError } from '../errors.js';
+import type { LiveObject } from './cluster.js';
+import type { Informer, InformerListener, Informers } from './informer.js';
+import type { Desired } from './plan.js';
+
+/** Objects of one kind that are asked for one by one; more are listed. */
+const ONE_BY_ONE = 8;
+
+/** One environment's view of its target: the informers of its kinds, and a direct look at what they cannot see. */
+export class TargetView {
+  readonly #informers = new Map<string, Informer>();
+  readonly #unsubscribe: (() => void)[] = [];
+
+  constructor(
+    private readonly informers: Informers,
+    private readonly listener: InformerListener,
+  ) {}
+
+  /**
+   * Watches the kinds of these objects, and checks that they can be what they say they are. Kinds that the environment itself
+   * is about to define are left for the next time. Throws `kind-unknown`, `object-invalid`, `namespace-missing`,
+   * `cluster-unavailable`.
+   */
+  async watch(desired: Desired, others: Iterable<ObjectIdentity>): Promise<void> {
+    const own = definedKinds(desired);
+    for (const { identity, source } of desired.values()) {
+      const informer = await this.#informer(identity, own.has(`${identity.group}/${identity.kind}`));
+      if (!informer) continue;
+      const place = { file: source.path, line: source.line };
+      if (informer.kind.namespaced && identity.namespace === '') {
+        throw new CountersignError('namespace-missing', `${describeIdentity(identity)} names no namespace`, {
+          place,
+          remedy: 'Add metadata.namespace, or a namespace to its environment in countersign.yaml',
+        });
+      }
+      // Grants are by namespace: what claims one without living in it would slip through them.
+      if (!informer.kind.namespaced && identity.namespace !== '') {
+        throw new CountersignError(
+          'object-invalid',
+          `${describeIdentity(identity)} names a namespace, but its kind has none`,
+          {
+            place,
+            remedy: 'Remove metadata.namespace',
+          },
+        );
+      }
+    }
+    for (const identity of others) await this.#informer(identity, true);
+    await Promise.all([...this.#informers.values()].map((informer) => informer.synced()));
+  }
+
+  /** What is there now; what the informers do not show is asked for, as our label may have been taken off. */
+  async look(identities: Iterable<ObjectIdentity>): Promise<Map<string, LiveObject | null>> {
+    const found = new Map<string, LiveObject | null>();
+    const missing = new Map<string, ObjectIdentity[]>();
+    for (const identity of identities) {
+      const key = identityKey(identity);
+      const live = this.#informers.get(kindOf(identity))?.get(key);
+      if (live) found.set(key, live);
+      else missing.set(kindOf(identity), [...(missing.get(kindOf(identity)) ?? []), identity]);
+    }
+    for (const group of missing.values()) await this.#ask(group, found);
+    return found;
+  }
+
+  get(identity: ObjectIdentity): LiveObject | undefined {
+    return this.#informers.get(kindOf(identity))?.get(identityKey(identity));
+  }
+
+  learn(live: LiveObject): void {
+    this.#informers.get(kindOf(identityOf(live)))?.learn(live);
+  }
+
+  close(): void {
+    for (const unsubscribe of this.#unsubscribe.splice(0)) unsubscribe();
+  }
+
+  async #informer(identity: ObjectIdentity, mayBeUnknown: boolean): Promise<Informer | null> {
+    const name = kindOf(identity);
+    let informer = this.#informers.get(name);
+    if (informer) return informer;
+    try {
+      informer = await this.informers.of(identity);
+    } catch (error) {
+      if (mayBeUnknown && error instanceof CountersignError && error.code === 'kind-unknown') return null;
+      throw error;
+    }
+    this.#informers.set(name, informer);
+    this.#unsubscribe.push(informer.listen(this.listener));
+    return informer;
+  }
+
+  async #ask(identities: readonly ObjectIdentity[], found: Map<string, LiveObject | null>): Promise<void> {
+    const { cluster } = this.informers;
+    for (const identity of identities) found.set(identityKey(identity), null);
+    const informer = this.#informers.get(kindOf(identities[0]));
+    if (!informer) return; // a kind that is not served has no objects
+    if (identities.length <= ONE_BY_ONE) {
+      const answers = await Promise.all(identities.map((identity) => cluster.get(identity)));
+      identities.forEach((identity, i) => found.set(identityKey(identity), answers[i]));
+    } else {
+      for (const live of (await cluster.list(informer.kind)).items) {
+        const key = identityKey(identityOf(live));
+        if (found.has(key)) found.set(key, live);
+      }
+    }
+  }
+}
+
+const kindOf = ({ group, version, kind }: ObjectIdentity): string => `${group}/${version}/${kind}`;
+
+/** `group/Kind` of every definition among the objects. */
+function definedKinds(desired: Desired): Set<string> {
+  const kinds = new Set<string>();
+  for (const { identity, sent } of desired.values()) {
+    const { spec } = sent;
+    if (identity.kind !== 'CustomResourceDefinition' || !isJsonObject(spec) || !isJsonObject(spec['names'])) continue;
+    kinds.add(`${spec['group'] as string}/${spec['names']['kind'] as string}`);
+  }
+  return kinds;
+}
