@@ -129,6 +129,14 @@ func locate(modules map[string]*ast.Module, rules []Rule) {
 		c.Head.SetRef(ast.Ref{ast.VarTerm(name)})
 		c.Head.Name = ast.Var(name)
 		c.Head.Key = ast.ArrayTerm(r.clause.Head.Key.Copy(), ast.StringTerm(r.File), ast.IntNumberTerm(r.Row))
+		// OPA prints the modules while it builds; its printer looks at the location of every term, and at comments between.
+		ast.WalkTerms(c.Head, func(t *ast.Term) bool {
+			if t.Location == nil {
+				t.Location = r.clause.Location
+			}
+			return false
+		})
+		m.Comments = nil
 		m.Rules = append(m.Rules, c)
 	}
 }

@@ -1,0 +1,37 @@
+# METADATA
+# title: Four eyes
+package countersign.change.approvals
+
+import data.countersign.lib.settings
+
+# METADATA
+# title: A change is approved by people who did not make it
+# description: |-
+#   settings.approvals says by how many; without it none are needed. Only verified approvals count, each person once, and
+#   nobody who signed, wrote or committed any of the change (invariant 5).
+# custom:
+#   id: approvals.required
+#   severity: high
+#   scope: change
+#   controls: ["SOC2:CC8.1", "ISO27001:A.5.3", "PCI-DSS:6.5.1", "NIST-800-53:CM-3"]
+require contains result if {
+	settings.approvals > count(approvers)
+	result := {
+		"msg": sprintf("%d of %d approvals are there", [count(approvers), settings.approvals]),
+		"fix": "Ask somebody who made none of these commits to approve",
+	}
+}
+
+approvers contains approval.principal if {
+	some approval in input.approvals
+	approval.verified
+	not lower(approval.principal) in makers
+}
+
+makers contains lower(commit.signature.principal) if some commit in input.commits
+
+makers contains lower(commit.author.email) if some commit in input.commits
+
+makers contains lower(commit.committer.email) if some commit in input.commits
+
+makers contains lower(input.push.pusher)
