@@ -17,7 +17,8 @@ export interface Config {
   readonly listen: { readonly host: string; readonly port: number };
   /** `embedded`, or a `postgres://` URL (which may hold a password: never print it). */
   readonly database: string;
-  readonly log: { readonly origin: string };
+  /** Undefined: the data folder's own, made with its keys. */
+  readonly log: { readonly origin: string | undefined };
   readonly logLevel: (typeof logLevels)[number];
   readonly repositories: readonly RepositoryConfig[];
   readonly targets: readonly TargetConfig[];
@@ -216,9 +217,9 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
   const database = databaseFrom.value ?? written.database;
   checkDatabase(database, databaseFrom.value === undefined, (m) => fault(databaseFrom.path, databaseFrom.by + m));
   const originFrom = fromEnv('COUNTERSIGN_LOG_ORIGIN', ['log', 'origin']);
-  const origin = originFrom.value ?? written.log?.origin ?? 'localhost/countersign';
+  const origin = originFrom.value ?? written.log?.origin;
   // C2SP tlog-checkpoint: the origin is also the signed note's key name, which may hold neither spaces nor a plus.
-  if (!/^[^\s+]{1,200}$/u.test(origin)) {
+  if (origin !== undefined && !/^[^\s+]{1,200}$/u.test(origin)) {
     fault(
       originFrom.path,
       `${originFrom.by}it must be a name such as countersign.example.org/prod, without spaces and "+"`,

@@ -1,0 +1,107 @@
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { mkdtempSync, rmSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pino from 'pino';
+import type { DataSource } from 'typeorm';
+import { openKeys } from '../../src/adapters/keys/file.js';
+import { openDatabase } from '../../src/adapters/postgres/connect.js';
+import { openLedger, type PostgresLedger } from '../../src/adapters/postgres/ledger.js';
+import { PostgresQueries } from '../../src/adapters/postgres/queries.js';
+import { PostgresRecords } from '../../src/adapters/postgres/records.js';
+import { createHttp } from '../../src/api/http.js';
+import { createMetrics, requestHistogram } from '../../src/api/metrics.js';
+import type { LogFiles, ServiceState } from '../../src/api/state.js';
+import { AppModule } from '../../src/app.module.js';
+import type { KeyRing } from '../../src/audit/keys.js';
+import { startPostgres } from './postgres.js';
+
+export interface Answer<T = Record<string, unknown>> {
+  readonly status: number;
+  readonly data: T | null;
+  readonly errors: readonly { message: string; path?: unknown[]; extensions: Record<string, unknown> }[];
+}
+
+/** The API on a real PostgreSQL and a real port, with nothing followed: tests write the records they ask for. */
+export interface TestApi {
+  readonly url: string;
+  readonly ledger: PostgresLedger;
+  readonly records: PostgresRecords;
+  readonly dataSource: DataSource;
+  readonly keys: KeyRing;
+  /** Lines that the service logged. */
+  readonly logged: readonly string[];
+  reasons: string[];
+  /** Statements that PostgreSQL was sent since the last call. */
+  statements(): readonly string[];
+  query<T = Record<string, unknown>>(query: string, variables?: Record<string, unknown>): Promise<Answer<T>>;
+  close(): Promise<void>;
+}
+
+export async function startApi(): Promise<TestApi> {
+  const server = await startPostgres();
+  const data = mkdtempSync(join(tmpdir(), 'countersign-api-'));
+  const dataSource = await openDatabase({ url: await server.database() });
+  const keys = await openKeys({ data, origin: 'log.example.org/test' });
+  const ledger = await openLedger({ dataSource, keys, dataDir: data });
+  const logged: string[] = [];
+  const logger = pino({ level: 'debug' }, { write: (line) => void logged.push(line) });
+  const reasons: string[] = [];
+  const state: ServiceState = {
+    version: '0.0.0-test',
+    startedAt: '2026-07-01T00:00:00.000Z',
+    vkey: keys.log.vkey,
+    ledger,
+    ready: () => ({ ok: reasons.length === 0, reasons }),
+  };
+  const queries = new PostgresQueries(dataSource);
+  const metrics = createMetrics(state, queries);
+  const logFiles: LogFiles = { checkpoint: () => ledger.checkpoint(), tile: () => Promise.resolve(undefined) };
+  const module = AppModule.of({ state, queries, metrics, logFiles, logger });
+  const app: NestFastifyApplication = await createHttp(module, { logger, requests: requestHistogram(metrics) });
+  await app.listen(0, '127.0.0.1');
+  const url = `http://127.0.0.1:${(app.getHttpServer().address() as AddressInfo).port}`;
+  const sent = spyOnStatements(dataSource);
+  return {
+    url,
+    ledger,
+    records: new PostgresRecords(dataSource),
+    dataSource,
+    keys,
+    logged,
+    reasons,
+    statements: () => sent.splice(0),
+    query: async (query, variables) => {
+      const response = await fetch(`${url}/graphql`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ query, variables }),
+      });
+      return { status: response.status, errors: [], ...((await response.json()) as object) } as never;
+    },
+    close: async () => {
+      await app.close();
+      await ledger.close();
+      if (dataSource.isInitialized) await dataSource.destroy();
+      await server.stop();
+      rmSync(data, { recursive: true });
+    },
+  };
+}
+
+/** TypeORM's own logger sees every statement. */
+function spyOnStatements(dataSource: DataSource): string[] {
+  const sent: string[] = [];
+  const nothing = (): void => undefined;
+  dataSource.setOptions({ logging: ['query'] });
+  dataSource.logger = {
+    logQuery: (text) => void sent.push(text),
+    logQueryError: nothing,
+    logQuerySlow: nothing,
+    logSchemaBuild: nothing,
+    logMigration: nothing,
+    log: nothing,
+  };
+  return sent;
+}
