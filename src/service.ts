@@ -4,12 +4,14 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { DataSource } from 'typeorm';
 import { openMirror } from './adapters/git/mirror.js';
+import { openCluster } from './adapters/kubernetes/cluster.js';
 import { openKeys } from './adapters/keys/file.js';
 import { RegoCompiler } from './adapters/opa/compiler.js';
 import { RegoEvaluator } from './adapters/opa/evaluator.js';
 import { openDatabase } from './adapters/postgres/connect.js';
 import { openLedger, type PostgresLedger } from './adapters/postgres/ledger.js';
 import { PostgresRecords } from './adapters/postgres/records.js';
+import { parseTrust } from './audit/policy-file.js';
 import type { Grant } from './change/grant.js';
 import { ManifestCache } from './change/manifest-cache.js';
 import { Redactor } from './cluster/secret.js';
@@ -18,6 +20,7 @@ import { toCountersignError } from './errors.js';
 import type { JsonObject } from './cluster/object.js';
 import { Deployments } from './reconcile/deployments.js';
 import type { Cluster } from './reconcile/cluster.js';
+import { RecordedRuns } from './reconcile/recorded-runs.js';
 import { repairIndexes } from './review/repair-indexes.js';
 import { serviceEntry } from './review/entries.js';
 import { RepositoryFollower } from './review/follower.js';
@@ -94,8 +97,17 @@ export async function startService(config: Config, commentary: Commentary): Prom
     const runs = new RecordedRuns(ledger, records);
     await runs.closeOpenRuns(new Date());
     const grants = new Map<string, readonly Grant[]>(config.targets.map((target) => [target.name, target.grants]));
-    const trust = trustOf(keys);
-    const deployments = new Deployments({ clusters, grants, runs, records, redactor, trust, commentary });
+    const deployments = new Deployments({
+      clusters,
+      grants,
+      ledger,
+      runs,
+      records,
+      redactor,
+      trust: parseTrust(keys.log.vkey, 'our own key'),
+      onFault: (trouble, repository, environment) =>
+        commentary.warn({ repository, environment, trouble }, trouble.message),
+    });
     opened.push(() => deployments.close());
 
     // 5. Repositories.

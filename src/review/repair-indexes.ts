@@ -17,7 +17,8 @@ export async function repairIndexes(ledger: Ledger, records: Records): Promise<v
   }
   for (const { id, finishedAt } of await records.find('run', { finishedIndex: null })) {
     // A run that is still open has no such entry to look for.
-    if (finishedAt !== null) missing.set(`finished ${id}`, (finishedIndex) => records.update('run', { id }, { finishedIndex }));
+    if (finishedAt !== null)
+      missing.set(`finished ${id}`, (finishedIndex) => records.update('run', { id }, { finishedIndex }));
   }
   for (let to = await ledger.size(); to > 0 && missing.size > 0; to -= STEP) {
     for await (const { index, type, predicate } of ledger.entries(Math.max(0, to - STEP), to)) {

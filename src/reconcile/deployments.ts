@@ -1,0 +1,198 @@
+import { randomUUID } from 'node:crypto';
+import type { Ledger } from '../audit/ledger.js';
+import type { Trust } from '../audit/policy-file.js';
+import type { Grant } from '../change/grant.js';
+import type { Redactor } from '../cluster/secret.js';
+import { CountersignError, toCountersignError } from '../errors.js';
+import { faultEntry } from '../review/entries.js';
+import type { Approved } from '../review/follower.js';
+import type { EnvironmentRecord, FaultRecord, Records, Trouble } from '../review/records.js';
+import { describeTrouble } from '../review/trouble.js';
+import type { Cluster } from './cluster.js';
+import { approve } from './gate.js';
+import { Informers } from './informer.js';
+import { EnvironmentReconciler, type ReconcilerState } from './loop.js';
+import type { RecordedRuns } from './recorded-runs.js';
+
+export interface DeploymentsParts {
+  /** By target name. */
+  readonly clusters: ReadonlyMap<string, Cluster>;
+  readonly grants: ReadonlyMap<string, readonly Grant[]>;
+  readonly ledger: Ledger;
+  readonly runs: RecordedRuns;
+  readonly records: Records;
+  readonly redactor: Redactor;
+  /** Our own log's key: what the gate holds a decision's checkpoint against. */
+  readonly trust: Trust;
+  /** Where a failure to record goes: the log itself may be what fails. */
+  readonly onFault: (trouble: Trouble, repository: string, environment: string) => void;
+}
+
+interface Deployment {
+  readonly repository: string;
+  readonly environment: string;
+  readonly target: string | null;
+  reconciler: EnvironmentReconciler | null;
+  /** What was written last about it. */
+  trouble: Trouble | null;
+  /** One step at a time for one environment; others are not delayed. */
+  work: Promise<void>;
+}
+
+/** Every environment's reconciler: what review approved goes through the gate to it, what it finds goes into the records. */
+export class Deployments {
+  readonly #informers = new Map<string, Informers>();
+  readonly #deployments = new Map<string, Deployment>();
+
+  constructor(private readonly parts: DeploymentsParts) {
+    for (const [target, cluster] of parts.clusters) this.#informers.set(target, new Informers(cluster));
+  }
+
+  approved(approved: Approved): void {
+    const { repository, environment } = approved;
+    const deployment = this.#deployment(repository, environment.name, environment.target);
+    this.#then(deployment, () => this.#hand(deployment, approved));
+  }
+
+  /** No longer defined: its objects are left alone. */
+  removed(repository: string, environment: string): void {
+    const deployment = this.#deployment(repository, environment, null);
+    this.#then(deployment, async () => {
+      await deployment.reconciler?.stop();
+      deployment.reconciler = null;
+      await this.#show(deployment, 'removed', null);
+    });
+  }
+
+  /** Defined, but there is nothing that could be applied. */
+  unserved(repository: string, environment: string, trouble: Trouble): void {
+    const deployment = this.#deployment(repository, environment, null);
+    this.#then(deployment, () => this.#show(deployment, 'refused', trouble));
+  }
+
+  /** Targets that cannot be reached right now. */
+  troubles(): { readonly target: string; readonly trouble: Trouble }[] {
+    const found = new Map<string, Trouble>();
+    for (const { target, reconciler } of this.#deployments.values()) {
+      const trouble = reconciler?.state.trouble;
+      if (target && trouble?.code === 'cluster-unavailable') found.set(target, describeTrouble(trouble));
+    }
+    return [...found].map(([target, trouble]) => ({ target, trouble }));
+  }
+
+  async close(): Promise<void> {
+    const all = [...this.#deployments.values()];
+    await Promise.all(all.map(async ({ reconciler }) => reconciler?.stop()));
+    await Promise.all(all.map(({ work }) => work));
+    await Promise.all([...this.#informers.values()].map((informers) => informers.close()));
+  }
+
+  #deployment(repository: string, environment: string, target: string | null): Deployment {
+    const key = `${repository}\0${environment}`;
+    let deployment = this.#deployments.get(key);
+    if (!deployment || (target !== null && deployment.target !== target)) {
+      const before = deployment;
+      deployment = { repository, environment, target, reconciler: null, trouble: null, work: Promise.resolve() };
+      // The same environment on another target: what holds it to the old one ends first.
+      if (before) deployment.work = before.work.then(async () => before.reconciler?.stop());
+      this.#deployments.set(key, deployment);
+    }
+    return deployment;
+  }
+
+  #then(deployment: Deployment, work: () => Promise<void>): void {
+    const { repository, environment } = deployment;
+    deployment.work = deployment.work.then(work).catch(async (thrown: unknown) => {
+      const trouble = describeTrouble(toCountersignError(thrown));
+      this.parts.onFault(trouble, repository, environment);
+      // The environment stays as it is and says why (invariant 7).
+      await this.#show(deployment, 'failed', trouble).catch(() => {});
+    });
+  }
+
+  async #hand(deployment: Deployment, { environment, change, inclusion, repository }: Approved): Promise<void> {
+    const { parts } = this;
+    const { target } = deployment;
+    const informers = target === null ? undefined : this.#informers.get(target);
+    if (target === null || !informers) {
+      throw new CountersignError('environment-not-granted', `${String(target)} is no target of this service`, {
+        remedy: "Add it under targets: in the service's configuration",
+      });
+    }
+    const facts = await this.#gateFacts(repository, environment.name);
+    const sameBundle = inclusion.entry.predicate['bundleDigest'] === facts.bundleInForce;
+    // Under another bundle than it was judged by, what was never applied is not applied now; what was, is kept.
+    const live = sameBundle || (await this.#wasApplied(inclusion.entry.predicate['id']));
+    if (!live) return;
+    const approved = approve(
+      {
+        repository,
+        environment,
+        head: change.head,
+        objects: change.rendered,
+        inclusion,
+        purpose: sameBundle ? 'deploy' : 'repair',
+      },
+      { ...facts, trust: parts.trust, redactor: parts.redactor },
+    );
+    deployment.reconciler ??= new EnvironmentReconciler(
+      repository,
+      environment.name,
+      (await parts.runs.inventory(repository, environment.name)).values(),
+      {
+        informers,
+        log: parts.runs,
+        redactor: parts.redactor,
+        grants: parts.grants.get(target) ?? [],
+        // One process: whoever holds the data folder's or database's lease is the only one there is.
+        epoch: () => 1,
+        onState: (state) => this.#then(deployment, () => this.#learn(deployment, state)),
+      },
+    );
+    deployment.reconciler.approve(approved);
+  }
+
+  /** From the records, not from whoever says that something is approved. */
+  async #gateFacts(repository: string, name: string): Promise<{ bundleInForce: string; newestAllow: number }> {
+    const [[governed], [environment]] = await Promise.all([
+      this.parts.records.find('repository', { name: repository }),
+      this.parts.records.find('environment', { repository, name }),
+    ]);
+    const id = environment?.approvedDecision;
+    const [decision] = id ? await this.parts.records.find('decision', { id }) : [];
+    return { bundleInForce: governed?.bundleDigest ?? '', newestAllow: decision?.index ?? -1 };
+  }
+
+  async #wasApplied(decision: unknown): Promise<boolean> {
+    if (typeof decision !== 'string') return false;
+    return (await this.parts.records.find('run', { decision, outcome: 'succeeded' })).length > 0;
+  }
+
+  async #learn(deployment: Deployment, state: ReconcilerState): Promise<void> {
+    const { repository, environment, reconciler } = deployment;
+    for (const { entry, health } of reconciler?.objects() ?? []) {
+      const { group, kind, namespace, name } = entry.identity;
+      const where = { repository, environment, group, kind, namespace, name };
+      await this.parts.records.update('liveObject', where, { health: health.status, healthReason: health.reason });
+    }
+    await this.#show(deployment, state.status, state.trouble && describeTrouble(state.trouble));
+  }
+
+  /** What is wrong with an environment is in its record while it lasts, and in the log when it begins. */
+  async #show(deployment: Deployment, status: EnvironmentRecord['status'], trouble: Trouble | null): Promise<void> {
+    const { repository, environment } = deployment;
+    const { records, ledger } = this.parts;
+    const time = new Date().toISOString();
+    await records.update('environment', { repository, name: environment }, { status, trouble, updatedAt: time });
+    const before = deployment.trouble;
+    deployment.trouble = trouble;
+    if (!trouble || (before?.code === trouble.code && before.message === trouble.message)) return;
+    this.parts.onFault(trouble, repository, environment);
+    const fault: FaultRecord = { id: randomUUID(), repository, environment, trouble, time, index: null };
+    const { entries } = await ledger.record(async (transaction) => {
+      await records.save(transaction, 'fault', [fault]);
+      transaction.append(faultEntry(fault));
+    });
+    await records.update('fault', { id: fault.id }, { index: entries[0]!.index });
+  }
+}
