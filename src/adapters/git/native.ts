@@ -93,6 +93,16 @@ export class NativeRepository implements Repository {
     throw unknownRevision(this.path, revision, refs ? [...refs.keys()] : []);
   }
 
+  /** The commit that an object of any kind leads to; undefined if it is not here or leads to none. */
+  async peel(id: string): Promise<string | undefined> {
+    return (await this.objects.info(`${this.checkId(id)}^{commit}`))?.id;
+  }
+
+  /** Whether the ref is there and holds exactly this id. */
+  async refersTo(ref: string, id: string): Promise<boolean> {
+    return (await this.objects.info(ref))?.id === id;
+  }
+
   async *history(range: HistoryRange): AsyncGenerator<CommitWithFiles> {
     yield* nativeHistory(await this.revisions(range), {
       gitDir: this.gitDir,

@@ -1,0 +1,195 @@
+import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join, resolve as resolvePath } from 'node:path';
+import { CountersignError } from '../../errors.js';
+import type { Mirror, RefMove, RemoteOptions } from '../../source/repository.js';
+import { corruptRepository } from './faults.js';
+import { isFolder } from './local-refs.js';
+import { NativeRepository } from './native.js';
+import { runGit } from './processes.js';
+import { away, remoteOf, type Remote } from './remote.js';
+
+const KEEP = 'refs/countersign/keep';
+/** After this many fetches the mirror's small packs and loose refs are put together. */
+const FETCHES_PER_REPACK = 200;
+const FETCH_OPTIONS = [
+  '--quiet',
+  '--no-tags',
+  '--no-write-fetch-head',
+  '--no-auto-maintenance',
+  '--no-recurse-submodules',
+  '--no-show-forced-updates',
+];
+const FETCH_TIMEOUT = 30 * 60_000;
+
+/**
+ * Opens, or makes, the mirror of `remote` in `dir`. One process at a time may have it open. Throws `config-invalid` for a
+ * URL that is not followed; a remote that is away is noticed by `poll`, so that a service can start without it.
+ */
+export async function openMirror(dir: string, remote: RemoteOptions): Promise<Mirror> {
+  const where = remoteOf(remote);
+  const path = resolvePath(dir);
+  if (!(await isFolder(join(path, 'objects')))) await makeMirror(path, where);
+  await removeLeftovers(path);
+  // upload-pack of a repository that somebody else owns asks the user's own config whether to trust it, nothing else.
+  await writeFile(join(path, 'trust.gitconfig'), `[safe]\n\tdirectory = *\n`);
+  return new NativeMirror(
+    path,
+    where,
+    remote.refs.map((ref) => ref.replace(/\/\*$/, '')),
+    await NativeRepository.open(path),
+  );
+}
+
+/** Made beside its place and renamed, so that a killed process leaves either a whole mirror or none. */
+async function makeMirror(path: string, remote: Remote): Promise<void> {
+  const temporary = `${path}.new`;
+  await rm(temporary, { recursive: true, force: true });
+  await mkdir(dirname(path), { recursive: true });
+  const format = await objectFormatOf(remote);
+  const { code, stderr } = await runGit([
+    'init',
+    '--quiet',
+    '--bare',
+    '--template=',
+    `--object-format=${format}`,
+    temporary,
+  ]);
+  if (code !== 0) throw new CountersignError('data-folder', `no mirror can be made at ${path}: ${stderr}`);
+  await rm(path, { recursive: true, force: true });
+  await rename(temporary, path);
+}
+
+async function objectFormatOf({ address, environment }: Remote): Promise<string> {
+  if (!environment.protocols?.includes('file')) return 'sha1';
+  const { stdout } = await runGit(['-C', address, 'rev-parse', '--show-object-format']).catch(() => ({ stdout: '' }));
+  return stdout.toString().trim() || 'sha1';
+}
+
+/** What a fetch that was killed leaves behind: locks that would stop the next one, and half-written packs. */
+async function removeLeftovers(path: string): Promise<void> {
+  const unfinished = /^(?:tmp_|incoming-)/;
+  const entries = await readdir(path, { recursive: true, withFileTypes: true });
+  for (const entry of entries) {
+    const place = join(entry.parentPath, entry.name);
+    if (entry.name.endsWith('.lock') || (unfinished.test(entry.name) && place.startsWith(join(path, 'objects')))) {
+      await rm(place, { recursive: true, force: true });
+    }
+  }
+}
+
+class NativeMirror implements Mirror {
+  /** Ids of tips to the commits they mean: a tag's to its commit, a commit's to itself. */
+  private readonly commits = new Map<string, string>();
+  private fetches = 0;
+
+  constructor(
+    private readonly path: string,
+    private readonly remote: Remote,
+    private readonly refs: readonly string[],
+    readonly repository: NativeRepository,
+  ) {}
+
+  async poll(): Promise<ReadonlyMap<string, string>> {
+    const tips = await this.remote.refs(this.refs);
+    const commits = new Map<string, string>();
+    // A tip that is not fetched yet stands for itself: what matters is that it differs from the one seen.
+    for (const [ref, id] of tips) commits.set(ref, (await this.commitOf(id)) ?? id);
+    return commits;
+  }
+
+  async fetch(seen: ReadonlyMap<string, string>): Promise<readonly RefMove[]> {
+    const tips = await this.remote.refs(this.refs);
+    await this.bring(new Set(tips.values()));
+    const moves: RefMove[] = [];
+    for (const ref of new Set([...seen.keys(), ...tips.keys()])) {
+      const id = tips.get(ref);
+      // A tag of something else than a commit has nothing to deploy.
+      const tip = id === undefined ? null : ((await this.commitOf(id)) ?? null);
+      const move = await this.classify(ref, seen.get(ref) ?? null, tip);
+      if (move) moves.push(move);
+    }
+    return moves;
+  }
+
+  close(): Promise<void> {
+    return this.repository.close();
+  }
+
+  /**
+   * Fetches by id, and the refs that pin them are written by the same git: either a tip is here, whole and pinned, or nothing
+   * changed. The remote may move on meanwhile; that is the next poll's news.
+   */
+  private async bring(ids: ReadonlySet<string>): Promise<void> {
+    const wanted: string[] = [];
+    for (const id of ids) if (!(await this.repository.refersTo(`${KEEP}/${id}`, id))) wanted.push(id);
+    if (wanted.length === 0) return;
+    const { code, stderr } = await runGit(
+      ['--git-dir', this.path, 'fetch', ...FETCH_OPTIONS, '--stdin', '--', this.remote.address],
+      {
+        ...this.remote.environment,
+        variables: { ...this.remote.environment.variables, GIT_CONFIG_GLOBAL: join(this.path, 'trust.gitconfig') },
+        input: wanted.map((id) => `+${id}:${KEEP}/${id}\n`).join(''),
+        timeout: FETCH_TIMEOUT,
+      },
+    );
+    if (code !== 0) throw this.fetchFault(stderr);
+    if (++this.fetches % FETCHES_PER_REPACK === 0) await this.repack();
+  }
+
+  private async commitOf(id: string): Promise<string | undefined> {
+    const known = this.commits.get(id);
+    if (known !== undefined) return known;
+    const commit = await this.repository.peel(id);
+    if (commit !== undefined) this.commits.set(id, commit);
+    return commit;
+  }
+
+  private async classify(ref: string, old: string | null, tip: string | null): Promise<RefMove | undefined> {
+    if (old === tip) return undefined;
+    if (old === null) return { ref, kind: 'created', old, new: tip };
+    if (tip === null) return { ref, kind: 'deleted', old, new: tip };
+    const move = { ref, old, new: tip };
+    if ((await this.repository.commit(tip)).parents.includes(old)) return { ...move, kind: 'advanced' };
+    // A mirror that was made anew may not hold what was seen once; then descent cannot be shown, and that is a forced move.
+    if ((await this.repository.peel(old)) === undefined) return { ...move, kind: 'forced' };
+    if (await this.repository.isAncestor(old, tip)) return { ...move, kind: 'advanced' };
+    return { ...move, kind: (await this.repository.isAncestor(tip, old)) ? 'rewound' : 'forced' };
+  }
+
+  /** Packs and refs only grow otherwise; nothing is dropped, since every tip is pinned. */
+  private async repack(): Promise<void> {
+    await runGit(['--git-dir', this.path, 'pack-refs', '--all']);
+    await runGit(['--git-dir', this.path, 'repack', '-d', '-q', '--geometric=2']);
+  }
+
+  private fetchFault(stderr: string): CountersignError {
+    const reason =
+      stderr
+        .split('\n')
+        .find((line) => /^(?:fatal|error):/.test(line))
+        ?.replace(/^\w+: /, '') ?? stderr.split('\n')[0];
+    if (/no space left/i.test(stderr)) {
+      return new CountersignError('disk-full', `no space to fetch ${this.remote.address}`, {
+        remedy: 'Free space',
+        retry: true,
+      });
+    }
+    if (/mismatched algorithms|object format/i.test(stderr)) {
+      return new CountersignError(
+        'repository-unsupported',
+        `${this.remote.address} uses another object format than its mirror`,
+        {
+          remedy: `Remove ${this.path} and start again`,
+        },
+      );
+    }
+    if (
+      /corrupt|fsck error|inflate|bad object|did not send all necessary|unable to read|missing (?:blob|tree|commit)|index-pack failed|invalid/i.test(
+        stderr,
+      )
+    ) {
+      return corruptRepository(this.remote.address, reason);
+    }
+    return away(this.remote.address, reason);
+  }
+}
