@@ -20,9 +20,17 @@ export interface Remote {
 
 /** Throws `config-invalid` for a URL that is not followed. */
 export function remoteOf({ url, credentials }: RemoteOptions): Remote {
-  if (url.startsWith('file://')) return localRemote(fileURLToPath(url));
+  if (url.startsWith('file://')) return localRemote(filePath(url));
   if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(url) && !/^[^/]+:/.test(url)) return localRemote(resolvePath(url));
   return httpRemote(parseHttp(url), credentials);
+}
+
+function filePath(url: string): string {
+  try {
+    return fileURLToPath(url);
+  } catch {
+    throw refuse(`${JSON.stringify(url)} names no file of this machine`, 'Write file:///path, with three slashes');
+  }
 }
 
 function localRemote(path: string): Remote {
@@ -153,20 +161,15 @@ function parseHttp(text: string): URL {
   if (!URL.canParse(text))
     throw refuse(`${JSON.stringify(text)} is no URL that can be followed`, 'Use a path, file:// or https://');
   const url = new URL(text);
+  const loopback = /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(url.hostname);
+  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && loopback)) {
+    const plain = url.protocol === 'http:' ? ' but from this machine' : '';
+    throw refuse(`${url.protocol}// is not followed${plain}: ${url.host}`, 'Use a path, file:// or https://');
+  }
   if (url.username || url.password) {
     throw refuse(`the URL of ${url.host} holds credentials`, 'Give them apart from it, so that they are never shown');
   }
-  if (url.protocol === 'https:') return url;
-  const loopback = /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(url.hostname);
-  if (url.protocol === 'http:' && loopback) return url;
-  throw refuse(
-    `${url.protocol}// is not followed${url.protocol === 'http:' ? ' but from this machine' : ''}: ${url.host}`,
-    'Use a path, file:// or https://',
-  );
-}
-
-function inherited(names: readonly string[]): Record<string, string> {
-  return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
+  return url;
 }
 
 /** Away: it may come back without anybody changing anything here. */
