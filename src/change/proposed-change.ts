@@ -1,9 +1,19 @@
 import type { JsonPatchOperation } from '../cluster/diff.js';
-import type { KubernetesObject, ManifestObject, ObjectIdentity, Source } from '../cluster/object.js';
+import {
+  identityKey,
+  type KubernetesObject,
+  type ManifestObject,
+  type ObjectIdentity,
+  type Source,
+} from '../cluster/object.js';
 import type { CountersignError } from '../errors.js';
-import type { CommitWithFiles } from '../source/repository.js';
+import type { Commit, CommitWithFiles, FileChange, Repository } from '../source/repository.js';
 import type { Signature } from '../source/signature.js';
 import type { Environment } from './environment.js';
+import type { ManifestCache } from './manifest-cache.js';
+import { ignores, isManifestPath, isOwnerFile, SUBMODULE, SYMLINK } from './manifest-files.js';
+import { objectChanges } from './object-changes.js';
+import { readAll, render, type Rendering } from './render.js';
 
 export interface ObjectChange {
   readonly op: 'create' | 'update' | 'delete';
@@ -39,4 +49,81 @@ export interface ProposedChange {
   readonly otherDocuments: ReadonlyMap<string, number>;
   /** Folders that Kustomize or Helm own, not rendered yet. */
   readonly notRendered: readonly string[];
+}
+
+/** Checks a commit's signature against the signers that governance names. From the policy's side; must not throw. */
+export type SignatureChecker = (commit: Commit) => Signature;
+
+export interface ProposeOptions {
+  readonly checkSignature: SignatureChecker;
+  readonly cache: ManifestCache;
+}
+
+/**
+ * What moving an environment from `base` (null: from nothing) to `head` does: the commits between, and the net effect on its
+ * objects. Reads only files that differ where that is enough. Throws faults of the repository; what is wrong with files, and a
+ * `base` that is no ancestor's, is for the caller and for policy to judge.
+ */
+export async function proposeChange(
+  repository: Repository,
+  environment: Environment,
+  base: string | null,
+  head: string,
+  { checkSignature, cache }: ProposeOptions,
+): Promise<ProposedChange> {
+  const commits: ChangedCommit[] = [];
+  for await (const { commit, files } of repository.history({ head, exclude: base === null ? [] : [base] })) {
+    commits.push({ commit, files, signature: checkSignature(commit) });
+  }
+  const at = await render(repository, environment, head, cache);
+  const before = await objectsBefore(repository, environment, base, head, at, cache);
+  const { tree } = await repository.commit(head);
+  return {
+    environment,
+    base,
+    head,
+    headTree: tree,
+    commits,
+    changes: objectChanges(before.old, before.new),
+    rendered: at.objects,
+    problems: at.problems,
+    otherDocuments: at.otherDocuments,
+    notRendered: at.notRendered,
+  };
+}
+
+/** The objects of both sides that may differ: those of files that differ, unless who reads a folder may have changed. */
+async function objectsBefore(
+  repository: Repository,
+  environment: Environment,
+  base: string | null,
+  head: string,
+  at: Rendering,
+  cache: ManifestCache,
+): Promise<{ old: readonly ManifestObject[]; new: readonly ManifestObject[] }> {
+  if (base === null) return { old: [], new: at.objects };
+  if (base === head) return { old: [], new: [] };
+  const files = await repository.changes(base, head, environment.path);
+  // A kustomization or chart that comes or goes changes what its neighbours mean, and so do duplicates: which of two
+  // objects counts depends on files that did not change.
+  if (at.problems.length > 0 || files.some(changesReading)) {
+    return { old: (await render(repository, environment, base, cache)).objects, new: at.objects };
+  }
+  const ignored = ignores(environment);
+  const owned = (path: string) => at.notRendered.some((folder) => folder === '.' || path.startsWith(`${folder}/`));
+  const old = files
+    .filter((file) => file.op !== 'add' && isManifestPath(file.path) && !ignored(file.path) && !owned(file.path))
+    .map(({ path, op, id, oldId }) => ({ path, id: op === 'delete' ? id : oldId! }));
+  const before = (await readAll(repository, old, environment.namespace, cache)).flatMap((file) => file.objects);
+  const touched = new Set(files.map((file) => file.path));
+  const known = new Set(before.map((entry) => identityKey(entry.identity)));
+  // What left a file that changed may still stand in one that did not, if base defined it twice.
+  const after = at.objects.filter(
+    ({ source, identity }) => touched.has(source.path) || known.has(identityKey(identity)),
+  );
+  return { old: before, new: after };
+}
+
+function changesReading({ path, mode, oldMode }: FileChange): boolean {
+  return isOwnerFile(path) || [mode, oldMode].some((of) => of === SYMLINK || of === SUBMODULE);
 }

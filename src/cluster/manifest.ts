@@ -1,6 +1,7 @@
-import { type Event, EVENT_ID, YAMLException } from 'js-yaml';
-import { CountersignError, type ErrorCode, type Place } from '../errors.js';
-import { canonicalJson, parseStrictJson } from './canonical.js';
+import { EVENT_ID, YAMLException } from 'js-yaml';
+import { CountersignError, type ErrorCode } from '../errors.js';
+import { parseStrictJson } from './canonical.js';
+import { refuseInexact } from './exact.js';
 import { guardAliases } from './aliases.js';
 import {
   identityOf,
@@ -11,7 +12,7 @@ import {
   type ManifestObject,
 } from './object.js';
 import { eventStart, itemStarts, lineCounter } from './positions.js';
-import { DUPLICATE_KEY, InexactNumber, loadYaml } from './yaml.js';
+import { DUPLICATE_KEY, loadYaml } from './yaml.js';
 
 /** How much one manifest file may ask of us (invariant 8). */
 export interface ManifestLimits {
@@ -113,6 +114,7 @@ function readYaml(path: string, text: string, limits: ManifestLimits): Located[]
     });
   }
   const lineOf = lineCounter(text);
+  const escapes = text.includes('\\') && /\\(u|U0000)[dD][89a-fA-F]/.test(text);
   const located: Located[] = [];
   for (let i = 0; i < events.length; i++) {
     if (events[i].type !== EVENT_ID.DOCUMENT) continue;
@@ -121,54 +123,11 @@ function readYaml(path: string, text: string, limits: ManifestLimits): Located[]
     const line = lineOf(eventStart(events[root]) ?? 0);
     const itemLines = () => itemStarts(events, root, text).map(lineOf);
     located.push({ value, line, itemLines });
-    if (isJsonObject(value) && typeof value.kind === 'string') refuseInexact(path, text, events, root, value, inexact);
+    if ((inexact.length > 0 || escapes) && isJsonObject(value) && typeof value.kind === 'string') {
+      refuseInexact(value, { path, text, events, root });
+    }
   }
   return located;
-}
-
-/** The parser found numbers that JSON cannot carry, or there may be lone surrogates: do they stand in this document? */
-function refuseInexact(
-  path: string,
-  text: string,
-  events: readonly Event[],
-  root: number,
-  value: Json,
-  inexact: readonly InexactNumber[],
-): void {
-  const escapes = /\\(u|U0000)[dD][89a-fA-F]/.test(text);
-  if (inexact.length === 0 && !escapes) return;
-  const found = findInexact(value);
-  const place = (event: Event | undefined): Place => ({ file: path, line: lineCounter(text)(eventStart(event) ?? 0) });
-  if (found) {
-    const at = events
-      .slice(root)
-      .find((e) => e.type === EVENT_ID.SCALAR && text.slice(e.valueStart, e.valueEnd) === found.text);
-    throw new CountersignError(
-      'manifest-number',
-      `the number ${found.text.slice(0, 40)} cannot be carried exactly in JSON`,
-      {
-        place: place(at ?? events[root]),
-        remedy: 'Keep integers within ±(2^53 − 1), or write the value as a string in quotes',
-      },
-    );
-  }
-  if (!escapes) return;
-  try {
-    canonicalJson(value);
-  } catch (error) {
-    const { code, message } = error as CountersignError;
-    throw new CountersignError(code, message, { place: place(events[root]), remedy: 'Write the character itself' });
-  }
-}
-
-function findInexact(value: unknown): InexactNumber | undefined {
-  if (value instanceof InexactNumber) return value;
-  if (typeof value !== 'object' || value === null) return undefined;
-  for (const member of Object.values(value)) {
-    const found = findInexact(member);
-    if (found) return found;
-  }
-  return undefined;
 }
 
 function fromYaml(path: string, text: string, error: YAMLException): CountersignError {

@@ -1,0 +1,131 @@
+import { z } from 'zod';
+import type { JsonObject } from '../cluster/object.js';
+import { CountersignError } from '../errors.js';
+import { type Fault, faultsError, faultsOf, readSettings } from '../settings.js';
+import { isUnsafePath, normalizeFolder } from '../source/path.js';
+import { type Environment, GOVERNANCE } from './environment.js';
+
+/** Where the governed settings of a repository stand in its tree. */
+export const SETTINGS_FILE = 'countersign.yaml';
+
+/** What a repository's countersign.yaml says. */
+export interface GovernanceSettings {
+  readonly environments: readonly Environment[];
+  readonly policies: PolicySettings;
+}
+
+export interface PolicySettings {
+  /** Folder of the repository with *.rego and data files, '' for its root. */
+  readonly path: string;
+  readonly starter: {
+    readonly profile: 'baseline' | 'strict' | 'off';
+    /** Ids of starter rules that do not run. */
+    readonly off: readonly string[];
+    /** Data the starter rules read, for example `registries`. */
+    readonly data: JsonObject;
+  };
+}
+
+export const defaultPolicies: PolicySettings = {
+  path: 'policies',
+  starter: { profile: 'baseline', off: [], data: {} },
+};
+
+const REMEDY = 'See docs/countersign-yaml.md for the format';
+
+const folder = (fallback: string) => z.string().default(fallback).check(safePath).transform(normalizeFolder);
+
+function safePath(ctx: z.core.ParsePayload<string>): void {
+  const path = ctx.value;
+  const wrong = path.startsWith('/')
+    ? 'it must be relative to the root of the repository'
+    : /[\\\0]/.test(path)
+      ? 'it must use "/" between folders'
+      : isUnsafePath(normalizeFolder(path)) && normalizeFolder(path) !== ''
+        ? 'it must not contain "..", ".git" or empty names'
+        : undefined;
+  if (wrong) ctx.issues.push({ code: 'custom', input: path, message: wrong });
+}
+
+const text = z.string();
+const environmentSchema = z.strictObject({
+  name: text.regex(/^[A-Za-z0-9][A-Za-z0-9._-]*(\/[A-Za-z0-9][A-Za-z0-9._-]*)*$/, {
+    error: 'it must be letters, digits, ".", "_" and "-", in parts separated by "/"',
+  }),
+  path: folder('.'),
+  ref: text.default('refs/heads/main').check((ctx) => {
+    if (/^refs\/[^\s~^:?*[\\]+$/.test(ctx.value) && !/\.\.|\/\/|\/$|\.lock$|@\{/.test(ctx.value)) return;
+    const near = /^[\w./-]+$/.test(ctx.value) ? ` (did you mean "refs/heads/${ctx.value}"?)` : '';
+    ctx.issues.push({ code: 'custom', input: ctx.value, message: `it must be a full ref name${near}` });
+  }),
+  target: text.min(1, { error: 'it must not be empty' }).nullable().default(null),
+  namespace: text
+    .regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/, { error: 'it must be the name of a Kubernetes namespace' })
+    .nullable()
+    .default(null),
+  labels: z.record(text, text).default({}),
+  ignore: z.array(text.min(1, { error: 'it must not be empty' }).max(500)).default([]),
+});
+
+const json: z.ZodType<JsonObject> = z.record(text, z.json());
+const schema = z.strictObject({
+  apiVersion: z.literal('countersign.dev/v1'),
+  environments: z.array(environmentSchema).default([]),
+  policies: z
+    .strictObject({
+      path: folder('policies'),
+      starter: z
+        .strictObject({
+          profile: z.enum(['baseline', 'strict', 'off']).default('baseline'),
+          off: z.array(text).default([]),
+          data: json.default({}),
+        })
+        .default({ profile: 'baseline', off: [], data: {} }),
+    })
+    .default({ path: 'policies', starter: { profile: 'baseline', off: [], data: {} } }),
+});
+
+/** Reads a countersign.yaml. Throws `config-invalid` that names every fault at once, each with file and line. */
+export function parseSettings(content: string, file = SETTINGS_FILE): GovernanceSettings {
+  const settings = readSettings(content, file);
+  const parsed = schema.safeParse(settings.value, { reportInput: true });
+  const faults = parsed.success ? duplicates(parsed.data.environments) : faultsOf(parsed.error, schema);
+  if (parsed.success && faults.length === 0) {
+    return { environments: parsed.data.environments, policies: parsed.data.policies };
+  }
+  throw faultsError(faults, settings, REMEDY);
+}
+
+function duplicates(environments: readonly Environment[]): Fault[] {
+  const faults: Fault[] = [];
+  const names = new Map<string, number>();
+  const places = new Map<string, string>();
+  environments.forEach(({ name, ref, path, target }, i) => {
+    if (name === GOVERNANCE)
+      faults.push({ path: ['environments', i, 'name'], message: 'this name is taken by Countersign itself' });
+    const before = names.get(name);
+    if (before !== undefined) {
+      faults.push({ path: ['environments', i, 'name'], message: `environments[${before}] is called "${name}" too` });
+    }
+    names.set(name, i);
+    // Two environments that write the same objects to one target would undo each other for ever.
+    const place = JSON.stringify([ref, path, target]);
+    const twin = places.get(place);
+    if (twin !== undefined && target !== null) {
+      faults.push({ path: ['environments', i, 'path'], message: `"${twin}" has the same ref, path and target` });
+    }
+    places.set(place, name);
+  });
+  return faults;
+}
+
+/** The environment of that name. Throws `environment-invalid` that names those there are. */
+export function environmentNamed(settings: GovernanceSettings, name: string, file = SETTINGS_FILE): Environment {
+  const found = settings.environments.find((environment) => environment.name === name);
+  if (found) return found;
+  const names = settings.environments.map((environment) => environment.name);
+  throw new CountersignError('environment-invalid', `there is no environment "${name}"`, {
+    place: { file },
+    remedy: names.length ? `Choose one of ${names.join(', ')}` : 'Add it under environments:',
+  });
+}

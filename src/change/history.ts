@@ -1,0 +1,148 @@
+import { identityKey, type ManifestObject } from '../cluster/object.js';
+import type { CountersignError } from '../errors.js';
+import type { CommitWithFiles, FileChange, HistoryRange, Repository } from '../source/repository.js';
+import type { ManifestCache, ReadFile } from './manifest-cache.js';
+import { isManifestPath, isOwnerFile, SUBMODULE, SYMLINK } from './manifest-files.js';
+import { changeOf } from './object-changes.js';
+import type { ObjectChange } from './proposed-change.js';
+
+/** One commit of a history with what it did to the objects that are written in its files. */
+export interface HistoryStep extends CommitWithFiles {
+  /** Against the first parent. Files are read as they are written: nothing is rendered. */
+  readonly changes: readonly ObjectChange[];
+  /** Versions of files that came with this commit and could not be read. */
+  readonly unreadable: readonly CountersignError[];
+}
+
+/** Commits whose files are being read ahead of the one that is looked at … */
+const WINDOW_COMMITS = 64;
+/** … and bytes of their files, so that a repository of huge files needs no more memory than another. */
+const WINDOW_BYTES = 24 * 1024 * 1024;
+
+interface Ahead {
+  readonly at: CommitWithFiles;
+  readonly files: Promise<readonly FilePair[]>;
+  readonly own: { bytes: number };
+}
+
+interface FilePair {
+  readonly before: ReadFile | null;
+  readonly after: ReadFile | null;
+}
+
+/**
+ * Walks a history, oldest first, in time that grows with the files that changed. Without configuration nobody knows which files
+ * deploy together, so an object's identity includes its file; one that moved to another file in one commit is still itself.
+ * Files of Kustomize and Helm that only say how to render are passed over.
+ */
+export async function* walkHistory(
+  repository: Repository,
+  range: HistoryRange,
+  cache: ManifestCache,
+): AsyncGenerator<HistoryStep> {
+  const window: Ahead[] = [];
+  const held = { bytes: 0 };
+  const next = async (): Promise<HistoryStep> => {
+    const { at, files, own } = window.shift()!;
+    const pairs = await files;
+    held.bytes -= own.bytes;
+    return { ...at, changes: fileChanges(pairs), unreadable: pairs.flatMap(({ after }) => after?.problems ?? []) };
+  };
+  for await (const at of repository.history(range)) {
+    const own = { bytes: 0 };
+    const count = (bytes: number) => {
+      own.bytes += bytes;
+      held.bytes += bytes;
+    };
+    const files = readPairs(repository, at.files, cache, count);
+    // Awaited in its turn; a fault must not be taken for one that nobody handles until then.
+    files.catch(() => undefined);
+    window.push({ at, files, own });
+    while (window.length > 0 && (window.length >= WINDOW_COMMITS || held.bytes > WINDOW_BYTES)) yield await next();
+  }
+  while (window.length > 0) yield await next();
+}
+
+async function readPairs(
+  repository: Repository,
+  files: readonly FileChange[],
+  cache: ManifestCache,
+  count: (bytes: number) => void,
+): Promise<FilePair[]> {
+  const wanted = files.filter(({ path, mode }) => isManifestPath(path) && !isOwnerFile(path) && mode !== SUBMODULE);
+  const read = async (path: string, id: string | undefined, mode: string | undefined) => {
+    if (id === undefined || mode === SYMLINK || mode === SUBMODULE) return null;
+    const file = await cache.read(repository, { path, id });
+    count(file.bytes);
+    return file;
+  };
+  return Promise.all(
+    wanted.map(async ({ path, op, id, mode, oldId, oldMode }) => {
+      const gone = op === 'delete';
+      const [before, after] = await Promise.all([
+        read(path, gone ? id : oldId, gone ? mode : oldMode),
+        read(path, gone ? undefined : id, mode),
+      ]);
+      return { before, after };
+    }),
+  );
+}
+
+function fileChanges(pairs: readonly FilePair[]): ObjectChange[] {
+  const changes: ObjectChange[] = [];
+  const created: ManifestObject[] = [];
+  const deleted: ManifestObject[] = [];
+  for (const { before, after } of pairs) {
+    // What cannot be read tells nothing about its objects, so none is taken for deleted; once it can be read again all of them
+    // are new, or a broken commit would be a way around being judged.
+    if (after?.problems.length) continue;
+    const old = byIdentity(before);
+    for (const [key, entry] of byIdentity(after)) {
+      const was = old.get(key);
+      old.delete(key);
+      if (!was) created.push(entry);
+      else push(changes, changeOf(was, entry));
+    }
+    deleted.push(...old.values());
+  }
+  const gone = onlyOnes(deleted);
+  const come = onlyOnes(created);
+  for (const entry of created) {
+    const key = identityKey(entry.identity);
+    const from = come.has(key) ? gone.get(key) : undefined;
+    if (from) gone.delete(key);
+    push(changes, changeOf(from ?? null, entry));
+  }
+  const moved = new Set([...onlyOnes(deleted)].filter(([key]) => !gone.has(key)).map(([, entry]) => entry));
+  for (const entry of deleted) if (!moved.has(entry)) push(changes, changeOf(entry, null));
+  return changes;
+}
+
+function push(changes: ObjectChange[], change: ObjectChange | null): void {
+  if (change) changes.push(change);
+}
+
+/** Of several with one identity in one file, each is another object: the second is told apart by its place in the file. */
+function byIdentity(file: ReadFile | null): Map<string, ManifestObject> {
+  const objects = new Map<string, ManifestObject>();
+  for (const entry of file?.objects ?? []) {
+    const key = identityKey(entry.identity);
+    let name = key;
+    for (let n = 2; objects.has(name); n++) name = `${key}#${n}`;
+    objects.set(name, entry);
+  }
+  return objects;
+}
+
+/** By identity, those whose identity no other of them has. */
+function onlyOnes(entries: readonly ManifestObject[]): Map<string, ManifestObject> {
+  const found = new Map<string, ManifestObject>();
+  const several = new Set<string>();
+  for (const entry of entries) {
+    const key = identityKey(entry.identity);
+    if (found.has(key)) several.add(key);
+    found.set(key, entry);
+  }
+  for (const key of several) found.delete(key);
+  return found;
+}

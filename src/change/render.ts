@@ -1,0 +1,92 @@
+import { describeIdentity, identityKey, type ManifestObject } from '../cluster/object.js';
+import { CountersignError, formatPlace, type Place } from '../errors.js';
+import type { Repository, TreeEntry } from '../source/repository.js';
+import { type Environment, GOVERNANCE } from './environment.js';
+import type { ManifestCache, ReadFile } from './manifest-cache.js';
+import { selectManifests } from './manifest-files.js';
+
+/** An environment at one commit, as it is written: what a reconciler would apply, and what stands in the way. */
+export interface Rendering {
+  readonly objects: readonly ManifestObject[];
+  readonly problems: readonly CountersignError[];
+  readonly otherDocuments: ReadonlyMap<string, number>;
+  readonly notRendered: readonly string[];
+}
+
+const NOTHING: Rendering = { objects: [], problems: [], otherDocuments: new Map(), notRendered: [] };
+
+/** Files parsed at the same time; bounds what is in memory before it is in the cache. */
+const CONCURRENCY = 16;
+
+/**
+ * Every object of an environment at a commit (null: the empty tree), in the order of files and lines. Reads Git's object store
+ * only. Throws faults of the repository; faults of files are in `problems`.
+ */
+export async function render(
+  repository: Repository,
+  environment: Environment,
+  commit: string | null,
+  cache: ManifestCache,
+): Promise<Rendering> {
+  // The environment of governance holds settings and policies, which are no objects of any target.
+  if (commit === null || environment.name === GOVERNANCE) return NOTHING;
+  const { manifests, problems, notRendered } = selectManifests(
+    await repository.tree(commit, environment.path),
+    environment,
+  );
+  const files = await readAll(repository, manifests, environment.namespace, cache);
+  const otherDocuments = new Map<string, number>();
+  files.forEach((file, i) => {
+    if (file.otherDocuments > 0) otherDocuments.set(manifests[i].path, file.otherDocuments);
+  });
+  const { objects, duplicates } = unique(files.flatMap((file) => file.objects));
+  return {
+    objects,
+    problems: [...problems, ...files.flatMap((file) => file.problems), ...duplicates],
+    otherDocuments,
+    notRendered,
+  };
+}
+
+export async function readAll(
+  repository: Repository,
+  files: readonly Pick<TreeEntry, 'id' | 'path'>[],
+  namespace: string | null | undefined,
+  cache: ManifestCache,
+): Promise<ReadFile[]> {
+  const results: ReadFile[] = [];
+  for (let i = 0; i < files.length; i += CONCURRENCY) {
+    const batch = files.slice(i, i + CONCURRENCY).map(async (file) => cache.read(repository, file, namespace));
+    results.push(...(await Promise.all(batch)));
+  }
+  return results;
+}
+
+/** The first of several objects with one identity stays; each further one is a problem that names both places. */
+function unique(objects: readonly ManifestObject[]): { objects: ManifestObject[]; duplicates: CountersignError[] } {
+  const byKey = new Map<string, ManifestObject>();
+  const duplicates: CountersignError[] = [];
+  for (const entry of objects) {
+    const key = identityKey(entry.identity);
+    const first = byKey.get(key);
+    if (!first) {
+      byKey.set(key, entry);
+      continue;
+    }
+    duplicates.push(
+      new CountersignError(
+        'object-duplicate',
+        `${describeIdentity(entry.identity)} is defined at ${formatPlace(placeOf(first))} too`,
+        {
+          place: placeOf(entry),
+          remedy: 'Keep one of the two: which one would win is chance',
+        },
+      ),
+    );
+  }
+  return { objects: [...byKey.values()], duplicates };
+}
+
+function placeOf({ source }: ManifestObject): Place {
+  return { file: source.path, line: source.line };
+}
