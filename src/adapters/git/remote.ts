@@ -172,6 +172,10 @@ function parseHttp(text: string): URL {
   return url;
 }
 
+function inherited(names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(names.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : [])));
+}
+
 /** Away: it may come back without anybody changing anything here. */
 export function away(address: string, reason: string, cause?: unknown): CountersignError {
   return new CountersignError('repository-missing', `the repository ${address} cannot be reached: ${reason}`, {
