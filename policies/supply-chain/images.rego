@@ -14,10 +14,10 @@ import data.countersign.lib.settings
 #   scope: object
 #   controls: ["SOC2:CC8.1", "PCI-DSS:6.3.2", "ISO27001:A.8.32", "NIST-800-53:SI-7"]
 deny contains result if {
-	some [reference, user] in image.used
+	some [reference, holder, field] in image.used
 	not image.pinned(reference)
 	result := {
-		"msg": sprintf("image %q of %s is not pinned by digest", [reference, user]),
+		"msg": sprintf("image %q of %s is not pinned by digest", [reference, image.user(holder, field)]),
 		"fix": sprintf("use %s@sha256:… (docker buildx imagetools inspect %s shows it)", [split(reference, "@")[0], split(reference, "@")[0]]),
 	}
 }
@@ -32,10 +32,10 @@ deny contains result if {
 #   controls: ["SOC2:CC6.8", "PCI-DSS:6.3.2", "ISO27001:A.5.21", "NIST-800-53:SR-3"]
 deny contains result if {
 	is_array(settings.registries)
-	some [reference, user] in image.used
+	some [reference, holder, field] in image.used
 	not allowed(reference)
 	result := {
-		"msg": sprintf("image %q of %s comes from no allowed registry", [reference, user]),
+		"msg": sprintf("image %q of %s comes from no allowed registry", [reference, image.user(holder, field)]),
 		"fix": sprintf("Take it from one of: %s", [concat(", ", settings.registries)]),
 	}
 }
