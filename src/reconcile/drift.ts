@@ -319,7 +319,7 @@ function pointer(live: LiveObject, path: readonly Step[]): string | null {
     }
     here = valueAt(here, [step]);
   }
-  return out;
+  return here === undefined ? null : out;
 }
 
 function comparePointers(a: string, b: string): number {

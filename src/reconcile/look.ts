@@ -1,8 +1,8 @@
-import { describeIdentity, identityKey, identityOf, isJsonObject, type ObjectIdentity } from '../cluster/object.js';
+import { describeIdentity, identityKey, identityOf, type ObjectIdentity } from '../cluster/object.js';
 import { CountersignError } from '../errors.js';
 import type { LiveObject } from './cluster.js';
 import type { Informer, InformerListener, Informers } from './informer.js';
-import type { Desired } from './plan.js';
+import { definedBy, type Desired } from './plan.js';
 
 /** Objects of one kind that are asked for one by one; more are listed. */
 const ONE_BY_ONE = 8;
@@ -23,9 +23,9 @@ export class TargetView {
    * `cluster-unavailable`.
    */
   async watch(desired: Desired, others: Iterable<ObjectIdentity>): Promise<void> {
-    const own = definedKinds(desired);
+    const own = new Set([...desired.values()].flatMap(({ sent }) => definedBy(sent)).map(kindOf));
     for (const { identity, source } of desired.values()) {
-      const informer = await this.#informer(identity, own.has(`${identity.group}/${identity.kind}`));
+      const informer = await this.#informer(identity, own.has(kindOf(identity)));
       if (!informer) continue;
       const place = { file: source.path, line: source.line };
       if (informer.kind.namespaced && identity.namespace === '') {
@@ -108,15 +108,5 @@ export class TargetView {
   }
 }
 
-const kindOf = ({ group, version, kind }: ObjectIdentity): string => `${group}/${version}/${kind}`;
-
-/** `group/Kind` of every definition among the objects. */
-function definedKinds(desired: Desired): Set<string> {
-  const kinds = new Set<string>();
-  for (const { identity, sent } of desired.values()) {
-    const { spec } = sent;
-    if (identity.kind !== 'CustomResourceDefinition' || !isJsonObject(spec) || !isJsonObject(spec['names'])) continue;
-    kinds.add(`${spec['group'] as string}/${spec['names']['kind'] as string}`);
-  }
-  return kinds;
-}
+const kindOf = ({ group, version, kind }: Pick<ObjectIdentity, 'group' | 'version' | 'kind'>): string =>
+  `${group}/${version}/${kind}`;

@@ -1,4 +1,11 @@
-import { identityKey, type KubernetesObject, type ObjectIdentity, type Source } from '../cluster/object.js';
+import {
+  identityKey,
+  isJsonObject,
+  type Json,
+  type KubernetesObject,
+  type ObjectIdentity,
+  type Source,
+} from '../cluster/object.js';
 import { objectDigest } from '../cluster/rendered.js';
 import type { Redactor } from '../cluster/secret.js';
 import type { LiveObject } from './cluster.js';
@@ -99,8 +106,25 @@ function planApply(
   const { identity, digest, sent } = desired;
   const live = all.get(key) ?? null;
   if (live === null) return { op: 'create', identity, digest, desired, live, differences: [] };
-  const { differences } = compare(sent, live, inventory.get(key)?.digest === digest ? expected.get(key) : undefined);
+  const entry = inventory.get(key);
+  const same = entry?.digest === digest; // Git did not change it
+  const { uid, resourceVersion } = live.metadata;
+  if (same && entry.uid === uid && entry.resourceVersion === resourceVersion) return null; // nobody else did, either
+  const { differences } = compare(sent, live, same ? expected.get(key) : undefined);
   if (differences.length === 0) return null;
-  const op = inventory.get(key)?.uid === live.metadata.uid ? 'update' : 'adopt';
+  const op = entry?.uid === uid ? 'update' : 'adopt';
   return { op, identity, digest, desired, live, differences };
+}
+
+/** The kinds that an object defines: those of a CustomResourceDefinition, none of any other. */
+export function definedBy(object: KubernetesObject): Pick<ObjectIdentity, 'group' | 'version' | 'kind'>[] {
+  const { spec } = object;
+  if (object.kind !== 'CustomResourceDefinition' || !isJsonObject(spec)) return [];
+  const { group, names, versions } = spec;
+  const kind = isJsonObject(names) ? names['kind'] : undefined;
+  if (typeof group !== 'string' || typeof kind !== 'string' || !Array.isArray(versions)) return [];
+  return (versions as readonly Json[])
+    .filter(isJsonObject)
+    .filter((version) => version['served'] === true)
+    .map((version) => ({ group, version: typeof version['name'] === 'string' ? version['name'] : '', kind }));
 }

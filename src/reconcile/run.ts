@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { identityKey, type ObjectIdentity } from '../cluster/object.js';
 import type { Redactor } from '../cluster/secret.js';
 import { CountersignError, toCountersignError } from '../errors.js';
@@ -8,7 +9,16 @@ import { removals } from './drift.js';
 import { assertApproved, type ApprovedChange } from './gate.js';
 import type { Inventory, InventoryEntry } from './inventory.js';
 import { rank, waveOf } from './order.js';
-import { desiredOf, planRun, type ApplyWrite, type Plan, type PruneWrite, type Situation } from './plan.js';
+import {
+  definedBy,
+  desiredOf,
+  planRun,
+  type ApplyWrite,
+  type DesiredObject,
+  type Plan,
+  type PruneWrite,
+  type Situation,
+} from './plan.js';
 import type { Drift, PlannedWrite, RunEnd, RunLog, RunOutcome, RunStart, WriteResult } from './run-log.js';
 
 export interface RunParts {
@@ -222,7 +232,10 @@ async function rehearse(applies: readonly ApplyWrite[], { cluster }: RunParts): 
   return refusal;
 }
 
-async function served(cluster: Cluster, identity: ObjectIdentity): Promise<boolean> {
+async function served(
+  cluster: Cluster,
+  identity: Pick<ObjectIdentity, 'group' | 'version' | 'kind'>,
+): Promise<boolean> {
   try {
     await cluster.kind(identity);
     return true;
@@ -265,20 +278,25 @@ async function apply({ desired, live, differences }: ApplyWrite, { cluster }: Ru
   const applied = await cluster.apply(desired.sent, expecting(live));
   const taken = removals(applied, differences);
   const result = taken.length > 0 ? await cluster.patch(applied, taken) : applied;
-  if (desired.identity.kind === 'CustomResourceDefinition') await established(cluster, desired.identity);
+  if (desired.identity.kind === 'CustomResourceDefinition') await established(cluster, desired);
   return result;
 }
 
-async function established(cluster: Cluster, identity: ObjectIdentity): Promise<void> {
+/** A definition is of use only when the server also serves its kinds, which it begins to do a moment after saying so. */
+async function established(cluster: Cluster, { identity, sent }: DesiredObject): Promise<void> {
   const deadline = Date.now() + ESTABLISH;
-  for (let pause = 20; ; pause = Math.min(pause * 2, 500)) {
-    if (healthOf(await cluster.get(identity)).status === 'healthy') return;
+  const ready = async (): Promise<boolean> => {
+    if (healthOf(await cluster.get(identity)).status !== 'healthy') return false;
+    for (const kind of definedBy(sent)) if (!(await served(cluster, kind))) return false;
+    return true;
+  };
+  for (let pause = 20; !(await ready()); pause = Math.min(pause * 2, 250)) {
     if (Date.now() > deadline) {
       throw new CountersignError('cluster-unavailable', `${identity.name} is not served after ${ESTABLISH / 1000} s`, {
         retry: true,
       });
     }
-    await new Promise((resolve) => setTimeout(resolve, pause));
+    await sleep(pause);
   }
 }
 

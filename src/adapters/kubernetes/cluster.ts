@@ -32,7 +32,7 @@ export interface ClusterOptions {
 /** Objects a list request asks for at once. */
 const PAGE = '500';
 /** Milliseconds for which "there is no such kind" is believed: what was just defined must be found. */
-const UNKNOWN_FOR = 1_000;
+const UNKNOWN_FOR = 100;
 
 /** Throws `config-invalid` when the kubeconfig cannot be used. The cluster itself is first asked when it is needed. */
 export async function openCluster(options: ClusterOptions): Promise<Cluster> {
