@@ -45,7 +45,7 @@ test: build control-plane
 
 .PHONY: demo
 demo: build
-	@$(NODE) dist/cli/demo.js $(ARGS)
+	@$(NODE) dist/cli/main.js demo $(ARGS)
 
 .PHONY: lint
 lint: node_modules/.installed

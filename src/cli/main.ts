@@ -13,6 +13,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
   export: 'write the log of a data folder to a file or folder',
   verify: 'check exported evidence, offline',
   policy: 'list, test and explain rules',
+  demo: 'the whole story on a real repository, a real log and a real Kubernetes API server',
 };
 
 interface CommandModule {
