@@ -34,6 +34,7 @@ export interface RepositoryConfig {
   readonly governance: string;
   /** Where trust in the governance ref starts (invariant 2). */
   readonly trust: TrustStart;
+  /** Milliseconds between two looks at it. */
   readonly pollMilliseconds: number;
   /** Read from the environment or a file; never written anywhere. */
   readonly credentials?: { readonly username: string; readonly password: string };

@@ -41,7 +41,7 @@ export async function connect<K extends ListName>(
 ): Promise<Connection<Tables[K]>> {
   const first = pageLength(page);
   const after = page.after ? decodeListCursor(list, page.after) : undefined;
-  const filter = page.filter ?? ({} as Filters[K]);
+  const filter: Filters[K] = page.filter ?? {};
   checkPeriod(filter as Period);
   const { rows, hasNext } = await queries.list(list, filter, { first, after });
   const edges = rows.map((node) => ({ cursor: encodeCursor(list, positionOf(list, node)), node }));

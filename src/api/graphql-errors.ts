@@ -59,7 +59,7 @@ function present(error: GraphQLError, log: FastifyBaseLogger): GraphQLError {
 }
 
 function toOurs(error: GraphQLError, log: FastifyBaseLogger): CountersignError {
-  const original = error.originalError as (Error & { statusCode?: number; code?: string }) | undefined;
+  const original: (Error & { statusCode?: number }) | null | undefined = error.originalError;
   if (original instanceof CountersignError && original.code !== 'internal') return original;
   // Without an original, graphql itself refused a query or a value in it.
   if (!original || original instanceof GraphQLError) return new CountersignError('query-invalid', error.message);

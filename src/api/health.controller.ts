@@ -20,27 +20,29 @@ export class HealthController {
     return { status: 'ok' };
   }
 
-  /** Whether it can do its work, and if not, why: each repository and cluster that is away, database and log. */
+  /**
+   * Whether it can do its work: 503 without database or log. A repository or a cluster that is away is named among the reasons,
+   * but does not take the rest of the service out of a load balancer.
+   */
   @Get('readyz')
   async ready(@Res({ passthrough: true }) reply: FastifyReply): Promise<object> {
-    const { ok, reasons } = this.state.ready();
-    const [database, log] = await Promise.all([
-      fault('database', this.queries.ping()),
-      fault('log', this.state.ledger.size()),
+    const [database, log, rest] = await Promise.all([
+      within('database', this.queries.ping()),
+      within('log', this.state.ledger.size()),
+      within('service', this.state.ready()),
     ]);
-    const all = [...new Set([...database, ...log, ...reasons])];
-    const ready = ok && database.length === 0 && log.length === 0;
-    void reply.code(ready ? 200 : 503).header('cache-control', 'no-store');
-    return { status: ready ? 'ready' : 'not ready', reasons: all };
+    const others = typeof rest === 'string' ? [rest] : rest.reasons;
+    const down = [database, log].filter((answer) => typeof answer === 'string');
+    const reasons = down.length > 0 ? down : others;
+    void reply.code(down.length > 0 ? 503 : 200).header('cache-control', 'no-store');
+    return { status: down.length > 0 ? 'not ready' : reasons.length > 0 ? 'degraded' : 'ready', reasons };
   }
 }
 
-async function fault(name: string, asked: Promise<unknown>): Promise<string[]> {
-  const { promise: late, resolve } = Promise.withResolvers<string[]>();
-  const timer = setTimeout(() => resolve([`${name}: no answer within ${PATIENCE / 1000} s`]), PATIENCE);
-  const answer = asked.then(
-    () => [],
-    (thrown: unknown) => [`${name}: ${toCountersignError(thrown).message}`],
-  );
+/** The answer, or why there is none. */
+async function within<T>(name: string, asked: Promise<T>): Promise<T | string> {
+  const { promise: late, resolve } = Promise.withResolvers<string>();
+  const timer = setTimeout(() => resolve(`${name}: no answer within ${PATIENCE / 1_000} s`), PATIENCE);
+  const answer = asked.catch((thrown: unknown) => `${name}: ${toCountersignError(thrown).message}`);
   return await Promise.race([answer, late]).finally(() => clearTimeout(timer));
 }

@@ -4,7 +4,13 @@ import type { DynamicModule } from '@nestjs/common';
 import helmet from '@fastify/helmet';
 import { Logger as NestLogger } from 'nestjs-pino';
 import { randomUUID } from 'node:crypto';
-import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import {
+  LogController,
+  type FastifyError,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from 'fastify';
 import type { Logger } from 'pino';
 import type { Histogram } from 'prom-client';
 import { limits } from './limits.js';
@@ -24,11 +30,10 @@ export async function createHttp(
 ): Promise<NestFastifyApplication> {
   const adapter = new FastifyAdapter({
     loggerInstance: logger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: limits.body,
     requestTimeout: 30_000,
     keepAliveTimeout: 10_000,
-    maxParamLength: 200,
     genReqId: () => randomUUID(),
     // Idle connections would hold a stop up; those with a request under way are waited for.
     forceCloseConnections: 'idle',
@@ -51,12 +56,11 @@ export async function createHttp(
 }
 
 function guard(fastify: FastifyInstance, requests: Histogram<'route' | 'status'>): void {
-  fastify.addHook('onRequest', async (request, reply) => {
+  fastify.addHook('onRequest', (request, reply, next) => {
     void reply.header('x-request-id', request.id);
-    if (LOOPBACK.test(request.headers.host ?? '')) return;
+    if (LOOPBACK.test(request.headers.host ?? '')) return next();
     // A page elsewhere can point its own name at 127.0.0.1 and have a browser here ask for it (DNS rebinding).
     sendProblem(reply, problem(421, 'query-invalid', 'this service answers to loopback names only, such as 127.0.0.1'));
-    return reply;
   });
   fastify.addHook('onResponse', async (request, reply) => {
     const route = request.routeOptions.url ?? 'none';

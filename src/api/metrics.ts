@@ -18,23 +18,19 @@ export function createMetrics(state: ServiceState, queries: Queries): Registry {
     return counted.totals;
   };
   const gauge = <L extends string>(name: string, help: string, labelNames: L[], read: Read<L>): void => {
-    new Gauge({
+    const sampled = new Gauge({
       name: `countersign_${name}`,
       help,
       labelNames,
-      registers: [registry],
+      registers: [],
       async collect() {
         const samples = await read().catch(() => undefined);
         this.reset();
         for (const [labels, value] of samples ?? []) this.set(labels, value);
       },
     });
+    registry.registerMetric(sampled);
   };
-  const place = ({ repository, environment }: { repository: string; environment: string }) => ({
-    repository,
-    environment,
-  });
-
   gauge('decisions', 'Decisions ever made, by outcome.', ['repository', 'environment', 'outcome'], async () =>
     (await totals()).decisions.map((row) => [{ ...place(row), outcome: row.outcome }, row.count]),
   );
@@ -54,14 +50,19 @@ export function createMetrics(state: ServiceState, queries: Queries): Registry {
     (await totals()).waiting.map((row) => [{ repository: row.repository }, row.seconds]),
   );
   gauge('log_size', 'Entries in the log.', [], async () => [[{}, await state.ledger.size()]]);
-  gauge('ready', '1 while everything the service needs answers.', [], () =>
-    Promise.resolve([[{}, state.ready().ok ? 1 : 0]]),
-  );
+  gauge('ready', '1 while everything the service needs answers.', [], async () => [
+    [{}, (await state.ready()).ok ? 1 : 0],
+  ]);
   gauge('build_info', 'Always 1; the version is a label.', ['version'], () =>
     Promise.resolve([[{ version: state.version }, 1]]),
   );
   return registry;
 }
+
+const place = ({ repository, environment }: { repository: string; environment: string }) => ({
+  repository,
+  environment,
+});
 
 type Read<L extends string> = () => Promise<readonly (readonly [labels: Partial<Record<L, string>>, value: number])[]>;
 

@@ -10,8 +10,8 @@ export class ServiceResolver {
   constructor(@Inject(STATE) private readonly state: ServiceState) {}
 
   @Query('service')
-  service(): object {
-    const { ok, reasons } = this.state.ready();
+  async service(): Promise<object> {
+    const { ok, reasons } = await this.state.ready();
     return { version: this.state.version, startedAt: this.state.startedAt, ready: ok, reasons };
   }
 }

@@ -8,8 +8,8 @@ export interface ServiceState {
   /** C2SP vkey of the log's key; its name is the log's origin. */
   readonly vkey: string;
   readonly ledger: Ledger;
-  /** What is not as it should be, one sentence each. */
-  ready(): { readonly ok: boolean; readonly reasons: readonly string[] };
+  /** Whether it can do all of its work right now, and why not, one sentence each. */
+  ready(): Promise<{ readonly ok: boolean; readonly reasons: readonly string[] }>;
 }
 
 /** The log as C2SP tlog-tiles serves it. */

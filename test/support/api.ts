@@ -14,6 +14,7 @@ import { createHttp } from '../../src/api/http.js';
 import { createMetrics, requestHistogram } from '../../src/api/metrics.js';
 import type { LogFiles, ServiceState } from '../../src/api/state.js';
 import { AppModule } from '../../src/app.module.js';
+import { serveTile } from '../../src/audit/serve.js';
 import type { KeyRing } from '../../src/audit/keys.js';
 import { startPostgres } from './postgres.js';
 
@@ -53,11 +54,11 @@ export async function startApi(): Promise<TestApi> {
     startedAt: '2026-07-01T00:00:00.000Z',
     vkey: keys.log.vkey,
     ledger,
-    ready: () => ({ ok: reasons.length === 0, reasons }),
+    ready: () => Promise.resolve({ ok: reasons.length === 0, reasons }),
   };
   const queries = new PostgresQueries(dataSource);
   const metrics = createMetrics(state, queries);
-  const logFiles: LogFiles = { checkpoint: () => ledger.checkpoint(), tile: () => Promise.resolve(undefined) };
+  const logFiles: LogFiles = { checkpoint: () => ledger.checkpoint(), tile: (path) => serveTile(ledger, path) };
   const module = AppModule.of({ state, queries, metrics, logFiles, logger });
   const app: NestFastifyApplication = await createHttp(module, { logger, requests: requestHistogram(metrics) });
   await app.listen(0, '127.0.0.1');
@@ -93,7 +94,6 @@ export async function startApi(): Promise<TestApi> {
 /** TypeORM's own logger sees every statement. */
 function spyOnStatements(dataSource: DataSource): string[] {
   const sent: string[] = [];
-  const nothing = (): void => undefined;
   dataSource.setOptions({ logging: ['query'] });
   dataSource.logger = {
     logQuery: (text) => void sent.push(text),
@@ -105,3 +105,5 @@ function spyOnStatements(dataSource: DataSource): string[] {
   };
   return sent;
 }
+
+const nothing = (): void => undefined;

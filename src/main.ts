@@ -1,0 +1,116 @@
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { readKeys } from './adapters/keys/file.js';
+import { PostgresQueries } from './adapters/postgres/queries.js';
+import { createHttp } from './api/http.js';
+import { createMetrics, requestHistogram } from './api/metrics.js';
+import { AppModule } from './app.module.js';
+import { serveTile } from './audit/serve.js';
+import { type Config, withoutSecrets } from './config.js';
+import { CountersignError } from './errors.js';
+import { startService } from './service.js';
+
+export interface RunningService {
+  /** `http://127.0.0.1:4100`, with the port that was really taken. */
+  readonly url: string;
+  /** Answers what was asked, finishes what is under way, stops in order. */
+  close(): Promise<void>;
+}
+
+/** How other commands find the service of a data folder: DIR/service.json, there while it runs. */
+export interface ServiceAddress {
+  readonly url: string;
+  readonly pid: number;
+}
+
+/**
+ * Starts the service and what answers for it over HTTP. Throws what stands in its way, in one sentence; whatever was begun is
+ * stopped again.
+ */
+export async function run(config: Config, logger: Logger): Promise<RunningService> {
+  await prepareFolder(config);
+  // Before anything is followed or applied: a service that nobody can ask should not work.
+  await requireFreePort(config);
+  const service = await startService(config, logger);
+  const stops: (() => Promise<void>)[] = [() => service.close()];
+  const close = async (): Promise<void> => {
+    while (stops.length > 0) await stops.pop()!();
+  };
+  try {
+    const { ledger } = service;
+    const keys = await readKeys(config.data);
+    const queries = new PostgresQueries(service.dataSource);
+    const state = {
+      version: await packageVersion(),
+      startedAt: new Date().toISOString(),
+      vkey: keys.log.vkey,
+      ledger,
+      ready: () => service.ready(),
+    };
+    const metrics = createMetrics(state, queries);
+    const logFiles = { checkpoint: () => ledger.checkpoint(), tile: (path: string) => serveTile(ledger, path) };
+    const module = AppModule.of({ state, queries, logFiles, metrics, logger });
+    const app = await createHttp(module, { logger, requests: requestHistogram(metrics) });
+    stops.push(() => app.close());
+    await app.listen(config.listen.port, config.listen.host);
+    const { port } = app.getHttpServer().address() as AddressInfo;
+    const url = `http://${hostInUrl(config.listen.host)}:${port}`;
+    const addressFile = join(config.data, 'service.json');
+    await replaceFile(addressFile, { url, pid: process.pid } satisfies ServiceAddress);
+    stops.push(() => rm(addressFile, { force: true }));
+    return { url, close };
+  } catch (thrown) {
+    await close();
+    throw listenFault(thrown, config) ?? thrown;
+  }
+}
+
+async function prepareFolder(config: Config): Promise<void> {
+  try {
+    await mkdir(config.data, { recursive: true, mode: 0o700 });
+    await replaceFile(join(config.data, 'configuration.json'), withoutSecrets(config));
+  } catch (cause) {
+    throw new CountersignError('data-folder', `the data folder cannot be written: ${(cause as Error).message}`, {
+      place: { file: config.data },
+      remedy: 'Name a folder that this user may write with --data',
+      cause,
+    });
+  }
+}
+
+async function replaceFile(path: string, value: object): Promise<void> {
+  await writeFile(`${path}.new`, `${JSON.stringify(value, null, 2)}\n`, { mode: 0o600 });
+  await rename(`${path}.new`, path);
+}
+
+async function requireFreePort(config: Config): Promise<void> {
+  const probe = createServer();
+  await new Promise<void>((resolve, reject) => {
+    probe.once('error', reject);
+    probe.listen(config.listen.port, config.listen.host, resolve);
+  }).catch((thrown: unknown) => {
+    throw listenFault(thrown, config) ?? thrown;
+  });
+  await new Promise((resolve) => probe.close(resolve));
+}
+
+function listenFault(thrown: unknown, { listen, file }: Config): CountersignError | undefined {
+  const { code, syscall } = thrown as NodeJS.ErrnoException;
+  if (syscall !== 'listen' && syscall !== 'bind' && syscall !== 'getaddrinfo') return undefined;
+  const why = code === 'EADDRINUSE' ? 'another program has it' : code === 'EACCES' ? 'it needs more rights' : code;
+  return new CountersignError('config-invalid', `cannot listen on ${listen.host}:${listen.port}: ${why}`, {
+    ...(file && { place: { file } }),
+    remedy: 'Stop the other program, or set another address: listen in the configuration, or COUNTERSIGN_LISTEN',
+    cause: thrown,
+  });
+}
+
+const hostInUrl = (host: string): string => (host.includes(':') ? `[${host}]` : host);
+
+async function packageVersion(): Promise<string> {
+  const text = await readFile(new URL('../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
