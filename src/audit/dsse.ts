@@ -1,3 +1,4 @@
+import { parseStrictJson } from '../cluster/canonical.js';
 import { CountersignError } from '../errors.js';
 import type { Ed25519Signer } from './crypto.js';
 import { concatBytes, ed25519Verifier, fromBase64, fromUtf8, sha256, toBase64, toHex, utf8 } from './crypto.js';
@@ -64,7 +65,7 @@ export function envelopeSigners(envelope: Envelope, keys: Iterable<EnvelopeKey>)
 function parseObject(bytes: Uint8Array): Record<string, unknown> {
   let value: unknown;
   try {
-    value = JSON.parse(fromUtf8(bytes) ?? '');
+    value = parseStrictJson(fromUtf8(bytes) ?? '');
   } catch {
     refuse('it is no JSON');
   }

@@ -1,3 +1,4 @@
+import { parseStrictJson } from '../cluster/canonical.js';
 import type { Json, JsonObject } from '../cluster/object.js';
 import { CountersignError } from '../errors.js';
 import type { Ed25519Signer } from './crypto.js';
@@ -59,7 +60,7 @@ export function parseStatement(leaf: Uint8Array): Statement {
   if (envelope.payloadType !== payloadType) refuse(`its payload is ${envelope.payloadType}`);
   let value: Record<string, Json | undefined>;
   try {
-    value = JSON.parse(fromUtf8(envelope.payload) ?? '') as Record<string, Json | undefined>;
+    value = parseStrictJson(fromUtf8(envelope.payload) ?? '') as Record<string, Json | undefined>;
   } catch {
     refuse('its payload is no JSON');
   }
@@ -74,7 +75,11 @@ export function parseStatement(leaf: Uint8Array): Statement {
 }
 
 export function entryOf(index: number, leaf: Uint8Array): LoggedEntry {
-  const { type, time, subjects, predicate } = parseStatement(leaf);
+  return entryOfStatement(index, leaf, parseStatement(leaf));
+}
+
+export function entryOfStatement(index: number, leaf: Uint8Array, statement: Statement): LoggedEntry {
+  const { type, time, subjects, predicate } = statement;
   const envelope = Buffer.from(leaf.buffer, leaf.byteOffset, leaf.byteLength);
   return { index, type, time, leafHash: toHex(leafHash(leaf)), subjects, predicate, envelope };
 }

@@ -3,18 +3,20 @@ import { fileURLToPath } from 'node:url';
 import { DataSource } from 'typeorm';
 import type { DataSourceOptions, MigrationInterface } from 'typeorm';
 import { CountersignError } from '../../errors.js';
-import { startEmbedded } from './embedded.js';
+import { noteDatabase, startEmbedded } from './embedded.js';
 import type { EmbeddedDatabase } from './embedded.js';
 import { databaseFault } from './faults.js';
 import { schemas } from './schemas.js';
 
-export type DatabaseLocation = { readonly data: string } | { readonly url: string };
+/** `data` beside a URL: the folder where the address is noted, for commands that come along while the service runs. */
+export type DatabaseLocation =
+  { readonly data: string; readonly url?: undefined } | { readonly url: string; readonly data?: string };
 
 export interface DatabaseOptions {
   /** What PostgreSQL itself writes, line by line. */
   readonly log?: (line: string) => void;
-  /** Leaves the tables as they are, for a reader beside a running service. */
-  readonly migrate?: boolean;
+  /** For a reader beside a running service: changes nothing, tables included. */
+  readonly readOnly?: boolean;
 }
 
 // Any number, the same in every instance: two that start at once migrate one after the other.
@@ -25,13 +27,15 @@ const migrationLock = 0x6d69_6772;
  * embedded one, too. Throws `database-unavailable`, `data-folder`, `disk-full`.
  */
 export async function openDatabase(location: DatabaseLocation, options: DatabaseOptions = {}): Promise<DataSource> {
-  const embedded = 'data' in location ? await startEmbedded(location.data, options.log) : undefined;
-  const url = embedded?.url ?? ('url' in location ? location.url : '');
-  const dataSource = new OwningDataSource(await dataSourceOptions(url), embedded);
+  const embedded = location.url === undefined ? await startEmbedded(location.data, options.log) : undefined;
+  const url = embedded?.url ?? location.url ?? '';
+  const dataSource = new OwningDataSource(await dataSourceOptions(url, options.readOnly ?? false), embedded);
   try {
     await dataSource.initialize();
+    if (options.readOnly) return dataSource;
     await requireVersion(dataSource);
-    if (options.migrate !== false) await migrate(dataSource);
+    await migrate(dataSource);
+    if (location.url !== undefined && location.data !== undefined) await noteDatabase(location.data, { url });
     return dataSource;
   } catch (error) {
     if (dataSource.isInitialized) await dataSource.destroy();
@@ -54,7 +58,7 @@ class OwningDataSource extends DataSource {
   }
 }
 
-async function dataSourceOptions(url: string): Promise<DataSourceOptions> {
+async function dataSourceOptions(url: string, readOnly: boolean): Promise<DataSourceOptions> {
   return {
     type: 'postgres',
     url,
@@ -63,7 +67,13 @@ async function dataSourceOptions(url: string): Promise<DataSourceOptions> {
     migrations: await migrations(),
     migrationsTableName: 'migration',
     synchronize: false,
-    extra: { max: 20, connectionTimeoutMillis: 10_000, statement_timeout: 60_000, keepAlive: true },
+    extra: {
+      max: 20,
+      connectionTimeoutMillis: 10_000,
+      statement_timeout: 60_000,
+      keepAlive: true,
+      ...(readOnly ? { options: '-c default_transaction_read_only=on' } : {}),
+    },
     // A connection that breaks while idle is replaced by the pool; whoever needs one next hears of it.
     poolErrorHandler: () => undefined,
   };

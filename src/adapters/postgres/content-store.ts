@@ -64,6 +64,19 @@ export async function loadContent(manager: EntityManager, digest: string): Promi
   return bytes;
 }
 
+/** Which of these are in the store. */
+export async function storedDigests(manager: EntityManager, digests: readonly string[]): Promise<ReadonlySet<string>> {
+  const found = new Set<string>();
+  for (let at = 0; at < digests.length; at += 10_000) {
+    const rows = await manager.query<{ digest: string }[]>(
+      `SELECT encode(digest, 'hex') AS digest FROM content WHERE digest = ANY($1)`,
+      [digests.slice(at, at + 10_000).map((digest) => fromHex(digest, 32))],
+    );
+    for (const row of rows) found.add(row.digest);
+  }
+  return found;
+}
+
 export function withoutSalt(stored: Buffer, reference: ContentReference): Buffer {
   return reference.salted ? stored.subarray(saltBytes) : stored;
 }

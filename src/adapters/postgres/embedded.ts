@@ -48,7 +48,7 @@ export async function startEmbedded(data: string, log: (line: string) => void = 
     await stopOrphan(cluster);
     const { server, port } = await startOnFreePort(programs, cluster, user, log);
     const url = `postgres://${account}:${encodeURIComponent(password)}@127.0.0.1:${port}/${database}`;
-    await writeFile(join(dir, 'database.json'), `${JSON.stringify({ url, pid: server.pid })}\n`, { mode: 0o600 });
+    await noteDatabase(dir, { url, pid: server.pid });
     return {
       url,
       stop: async () => {
@@ -63,12 +63,20 @@ export async function startEmbedded(data: string, log: (line: string) => void = 
   }
 }
 
-/** The address of the database of a service that runs on this folder now; undefined if none does. */
-export async function runningDatabase(data: string): Promise<string | undefined> {
+/** DIR/database.json: where the database of this folder is, the process of an embedded one with it. Holds a password. */
+export async function noteDatabase(data: string, note: { readonly url: string; readonly pid?: number }): Promise<void> {
+  const path = join(resolve(data), 'database.json');
+  await mkdir(resolve(data), { recursive: true });
+  await writeFile(`${path}.new`, `${JSON.stringify(note)}\n`, { mode: 0o600 });
+  await rename(`${path}.new`, path);
+}
+
+/** The address of the database that belongs to this folder, if it is up or not ours to start; else undefined. */
+export async function notedDatabase(data: string): Promise<string | undefined> {
   const text = await readFile(join(resolve(data), 'database.json'), 'utf8').catch(() => undefined);
   if (text === undefined) return undefined;
-  const { url, pid } = JSON.parse(text) as { url: string; pid: number };
-  return (await isOurPostgres(pid, join(resolve(data), 'postgres'))) ? url : undefined;
+  const { url, pid } = JSON.parse(text) as { url: string; pid?: number };
+  return pid === undefined || (await isOurPostgres(pid, join(resolve(data), 'postgres'))) ? url : undefined;
 }
 
 /** The keys beside it stay closed in a folder of their own. */

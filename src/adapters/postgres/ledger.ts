@@ -12,7 +12,7 @@ import { nodeReader } from '../../audit/tiles.js';
 import type { TileReader } from '../../audit/tiles.js';
 import { CountersignError } from '../../errors.js';
 import type { SealedContent } from './content-store.js';
-import { loadContent, sealContent, storeContents, withoutSalt } from './content-store.js';
+import { loadContent, sealContent, storeContents, storedDigests, withoutSalt } from './content-store.js';
 import { databaseFault, isDatabaseError } from './faults.js';
 import { stagedChannel } from './lease.js';
 import { LogReader } from './log-storage.js';
@@ -150,6 +150,10 @@ export class PostgresLedger implements Ledger {
   /** The bytes as their digest names them, salt included. */
   async storedContent(digest: string): Promise<Buffer> {
     return loadContent(this.dataSource.manager, digest);
+  }
+
+  storedDigests(digests: readonly string[]): Promise<ReadonlySet<string>> {
+    return storedDigests(this.dataSource.manager, digests);
   }
 
   /** For src/audit/serve.ts; tiles wider than the released tree may be read, but not shown. */

@@ -1,0 +1,107 @@
+import { openCheckpoint } from '../../audit/checkpoint.js';
+import type { Checkpoint } from '../../audit/checkpoint.js';
+import { equalBytes, utf8 } from '../../audit/crypto.js';
+import { contentName, evidenceFiles, readmeDigest, readmeText, sealManifest } from '../../audit/evidence.js';
+import type { KeyRing } from '../../audit/keys.js';
+import { Frontier, leafHash } from '../../audit/merkle.js';
+import { parseVkey } from '../../audit/note.js';
+import { contentsOf, parseStatement } from '../../audit/statement.js';
+import type { TileReader } from '../../audit/tiles.js';
+import { decodeEntries, tilePath, tilesOf } from '../../audit/tiles.js';
+import { CountersignError } from '../../errors.js';
+import { newFolder } from './folder.js';
+import type { ZipPart } from './zip.js';
+import { writeZip } from './zip.js';
+
+/** A log to be exported, as src/adapters/postgres opens it. */
+export interface ExportableLog {
+  checkpoint(): Promise<string>;
+  readonly readTile: TileReader;
+  /** Which of these contents are in the store. */
+  storedDigests(digests: readonly string[]): Promise<ReadonlySet<string>>;
+  /** Salt included. */
+  storedContent(digest: string): Promise<Uint8Array>;
+}
+
+export interface Exported {
+  readonly size: number;
+  readonly contents: number;
+  readonly withheld: number;
+}
+
+const fixed = (name: string, bytes: Uint8Array): ZipPart => ({ name, bytes: () => Promise.resolve(bytes) });
+
+type Advance = (done: number, of: number) => void;
+
+/** Every entry up to the newest checkpoint, and every content they name, in one zip. */
+export async function exportBundle(
+  log: ExportableLog,
+  keys: KeyRing,
+  path: string,
+  advance: Advance,
+): Promise<Exported> {
+  const note = await log.checkpoint();
+  const checkpoint = openCheckpoint(note, parseVkey(keys.log.vkey));
+  const named = await contentsNamed(log, checkpoint, advance);
+  const stored = await log.storedDigests([...named]);
+  const readme = readmeText(keys.log.vkey, checkpoint.origin, checkpoint.size, checkpoint.root);
+  const manifest = {
+    origin: checkpoint.origin,
+    vkey: keys.log.vkey,
+    size: checkpoint.size,
+    exportedAt: new Date().toISOString(),
+    contents: stored.size,
+    withheld: [...named].filter((digest) => !stored.has(digest)).toSorted(),
+    readme: readmeDigest(readme),
+  };
+  const entries = [...tilesOf(checkpoint.size)].filter((tile) => tile.level === 'entries');
+  await writeZip(path, [
+    fixed(evidenceFiles.readme, utf8(readme)),
+    fixed(evidenceFiles.manifest, sealManifest(manifest, keys.entries)),
+    fixed(evidenceFiles.checkpoint, utf8(note)),
+    ...entries.map((tile) => ({ name: tilePath(tile), bytes: () => log.readTile(tile) })),
+    ...[...stored].toSorted().map((digest) => ({ name: contentName(digest), bytes: () => log.storedContent(digest) })),
+  ]);
+  return { size: checkpoint.size, contents: stored.size, withheld: manifest.withheld.length };
+}
+
+/** The log as static files that any C2SP tlog-tiles client reads. */
+export async function exportTiles(
+  log: ExportableLog,
+  keys: KeyRing,
+  path: string,
+  advance: Advance,
+): Promise<Exported> {
+  const note = await log.checkpoint();
+  const checkpoint = openCheckpoint(note, parseVkey(keys.log.vkey));
+  await contentsNamed(log, checkpoint, advance);
+  const write = await newFolder(path);
+  for (const tile of tilesOf(checkpoint.size)) await write(tilePath(tile), await log.readTile(tile));
+  // Last: a checkpoint promises that everything below it is there.
+  await write(evidenceFiles.checkpoint, utf8(note));
+  return { size: checkpoint.size, contents: 0, withheld: 0 };
+}
+
+/** Reads every entry once, refusing to export what does not give the signed root. */
+async function contentsNamed(
+  log: ExportableLog,
+  checkpoint: Checkpoint,
+  advance: Advance,
+): Promise<ReadonlySet<string>> {
+  const named = new Set<string>();
+  const frontier = new Frontier();
+  for (const tile of tilesOf(checkpoint.size)) {
+    if (tile.level !== 'entries') break;
+    for (const leaf of decodeEntries(await log.readTile(tile), tile.width)) {
+      frontier.append(leafHash(leaf));
+      for (const { sha256 } of contentsOf(parseStatement(leaf).predicate).values()) named.add(sha256);
+    }
+    advance(frontier.size, checkpoint.size);
+  }
+  if (!equalBytes(frontier.root(), checkpoint.root)) {
+    throw new CountersignError('log-invalid', 'the stored entries do not give the root of the checkpoint', {
+      remedy: 'The database is damaged: restore it from a backup',
+    });
+  }
+  return named;
+}

@@ -1,0 +1,117 @@
+import { parseStrictJson } from '../cluster/canonical.js';
+import type { JsonObject } from '../cluster/object.js';
+import { CountersignError } from '../errors.js';
+import type { Ed25519Signer } from './crypto.js';
+import { fromUtf8, sha256, toBase64, toHex, utf8 } from './crypto.js';
+import type { EnvelopeKey } from './dsse.js';
+import { envelopeSigners, parseEnvelope, sealEnvelope } from './dsse.js';
+import { parseTilePath } from './tiles.js';
+
+/** Exported evidence: a bundle or a folder of tiles, by the names of its files. */
+export interface Evidence {
+  /** A bundle holds entries and contents; tiles hold entries and hashes. */
+  readonly kind: 'bundle' | 'tiles';
+  readonly names: ReadonlySet<string>;
+  /** Whole, or `bundle-invalid`: missing, longer than `limit` bytes, or damaged on the way. */
+  read(name: string, limit: number): Promise<Uint8Array>;
+  /** SHA-256 of a file of any size, without holding it in memory. */
+  digest(name: string): Promise<Uint8Array>;
+}
+
+export const evidenceFiles = { readme: 'README.txt', manifest: 'manifest.json', checkpoint: 'checkpoint' } as const;
+export const contentName = (digest: string): string => `content/${digest}`;
+
+/** Bytes; nothing of ours comes near. */
+export const evidenceLimits = {
+  note: 1_000_000,
+  manifest: 64 << 20,
+  entries: 256 * 65_537,
+  content: 512 << 20,
+} as const;
+
+/** What the exporting service says about a bundle, signed with its entry key. */
+export interface Manifest {
+  readonly origin: string;
+  readonly vkey: string;
+  readonly size: number;
+  /** RFC 3339, UTC. */
+  readonly exportedAt: string;
+  /** How many contents are in it. */
+  readonly contents: number;
+  /** Digests of contents that entries name and that are not in it. */
+  readonly withheld: readonly string[];
+  /** SHA-256, hex, of README.txt. */
+  readonly readme: string;
+}
+
+const manifestFormat = 'https://countersign.dev/evidence/v1';
+const manifestType = 'application/vnd.countersign.evidence+json';
+
+export function sealManifest(manifest: Manifest, signer: Ed25519Signer): Uint8Array {
+  return sealEnvelope(manifestType, utf8(JSON.stringify({ format: manifestFormat, ...manifest })), signer);
+}
+
+/** Throws `bundle-invalid` unless one of the keys, which the log itself names, signed it. */
+export function openManifest(bytes: Uint8Array, keys: Iterable<EnvelopeKey>): Manifest {
+  const envelope = parseEnvelope(bytes);
+  if (envelope.payloadType !== manifestType || envelopeSigners(envelope, keys).length === 0) {
+    throw invalid('manifest.json is not signed by a key of this log', 'manifest.json');
+  }
+  const { format, ...manifest } = parseStrictJson(fromUtf8(envelope.payload) ?? '', {
+    file: 'manifest.json',
+  }) as JsonObject;
+  if (format !== manifestFormat) throw invalid(`manifest.json is of format ${JSON.stringify(format)}`, 'manifest.json');
+  return manifest as unknown as Manifest;
+}
+
+/** A name that evidence of this kind may hold; every other one is refused before anything is read. */
+export function belongs(name: string, kind: Evidence['kind']): boolean {
+  if (name === evidenceFiles.checkpoint) return true;
+  const tile = parseTilePath(name);
+  if (tile) return kind === 'tiles' || tile.level === 'entries';
+  if (kind === 'tiles') return false;
+  return name === evidenceFiles.readme || name === evidenceFiles.manifest || /^content\/[0-9a-f]{64}$/.test(name);
+}
+
+export function invalid(message: string, file?: string): CountersignError {
+  return new CountersignError('bundle-invalid', message, file === undefined ? {} : { place: { file } });
+}
+
+/** For the auditor who opens the file without us. */
+export function readmeText(vkey: string, origin: string, size: number, root: Uint8Array): string {
+  return `Evidence from the log ${origin}
+==============================================================================
+
+This file holds every entry of an append-only, signed log, from the first to entry
+${size - 1}, and the contents that the entries name.
+
+How to check it
+
+    countersign verify THIS.zip --trust trust.txt
+
+needs no network and no database. trust.txt holds the log's public key. Do not take it
+from this file, but from whoever answers for the service, by another way; it should be
+
+    ${vkey}
+
+What is in it
+
+    checkpoint          C2SP signed note: origin, number of entries (${size}), root hash
+                        ${toBase64(root)}
+    tile/entries/...    C2SP tlog-tiles entry bundles: u16be length, bytes, repeated;
+                        256 entries a file. Each entry is a DSSE envelope over an
+                        in-toto Statement v1, signed by the key that entry 0 (or a later
+                        entry of type key) names
+    content/<sha256>    what entries name in predicate.contents: policy, inputs, results,
+                        objects; salted ones begin with 32 random bytes
+    manifest.json       DSSE envelope: what was exported and what was withheld
+
+How to check it without Countersign
+
+    leaf hash  = SHA-256(00 || entry)        node = SHA-256(01 || left || right)
+    The tree of RFC 6962 over all entries has the root in the checkpoint; the checkpoint's
+    signature is Ed25519 over its text (C2SP signed-note; Go: golang.org/x/mod/sumdb/note).
+`;
+}
+
+export const readmeDigest = (text: string): string => toHex(sha256(utf8(text)));

@@ -1,0 +1,383 @@
+import { CountersignError } from '../errors.js';
+import type { SignedCheckpoint } from './checkpoint.js';
+import { openCheckpoint } from './checkpoint.js';
+import type { Hash } from './crypto.js';
+import { concatBytes, equalBytes, fromBase64, fromUtf8, toBase64, toHex } from './crypto.js';
+import type { EnvelopeKey } from './dsse.js';
+import { envelopeKey, envelopeSigners } from './dsse.js';
+import type { LoggedEntry } from './entry.js';
+import type { Evidence, Manifest } from './evidence.js';
+import {
+  belongs,
+  contentName,
+  evidenceFiles,
+  evidenceLimits,
+  invalid,
+  openManifest,
+  readmeDigest,
+} from './evidence.js';
+import { Frontier, leafHash } from './merkle.js';
+import type { Trust } from './policy-file.js';
+import type { ContentReader } from './replay.js';
+import { Replay } from './replay.js';
+import type { Evaluator } from '../policy/evaluator.js';
+import type { Statement } from './statement.js';
+import { contentsOf, entryOfStatement, parseStatement } from './statement.js';
+import { decodeEntries, tilePath, tilesOf, tileWidth, widthAt } from './tiles.js';
+
+/** One thing that was proven: a sentence, and what it rests on. */
+export interface Proven {
+  readonly claim: string;
+  readonly detail: string;
+}
+
+export interface Verification {
+  readonly origin: string;
+  readonly size: number;
+  /** base64 */
+  readonly root: string;
+  readonly proven: readonly Proven[];
+  /** What a correct file can't show, and the service's word stands for. */
+  readonly onItsWord: readonly string[];
+  /** The first thing wrong; undefined if all holds. */
+  readonly fault: CountersignError | undefined;
+}
+
+export interface VerifyOptions {
+  readonly trust: Trust;
+  /** Judges decisions again; without it they are counted among what rests on the service's word. */
+  readonly evaluator?: Evaluator;
+  /** A checkpoint that the auditor kept from earlier. */
+  readonly earlier?: string;
+  readonly progress?: (entries: number, of: number) => void;
+}
+
+const saltBytes = 32;
+const number = new Intl.NumberFormat('en-US');
+
+/** Checks exported evidence in one pass, in bounded memory. Never throws for what is wrong with the evidence: it says so. */
+export async function verifyEvidence(evidence: Evidence, options: VerifyOptions): Promise<Verification> {
+  const verifier = new Verifier(evidence, options);
+  let fault: CountersignError | undefined;
+  try {
+    await verifier.run();
+  } catch (error) {
+    if (!(error instanceof CountersignError)) throw error;
+    fault = error;
+  }
+  const { checkpoint, proven, onItsWord } = verifier;
+  const { origin = options.trust.log.name, size = 0, root = new Uint8Array() } = checkpoint ?? {};
+  return { origin, size, root: toBase64(root), proven, onItsWord: fault ? [] : onItsWord, fault };
+}
+
+interface AllowedChange {
+  readonly id: unknown;
+  readonly repository: unknown;
+  readonly environment: unknown;
+  readonly head: unknown;
+}
+
+class Verifier {
+  checkpoint: SignedCheckpoint | undefined;
+  readonly proven: Proven[] = [];
+  readonly onItsWord: string[] = [];
+
+  readonly #keys = new Map<string, EnvelopeKey>();
+  readonly #allowed = new Map<number, AllowedChange>();
+  readonly #open = new Map<string, number>();
+  readonly #checked = new Set<string>();
+  readonly #missing = new Map<string, number>();
+  readonly #counts = { decisions: 0, runs: 0, finished: 0 };
+  readonly #replay: Replay | undefined;
+  #earlierRoot: Hash | undefined;
+
+  constructor(
+    private readonly evidence: Evidence,
+    private readonly options: VerifyOptions,
+  ) {
+    if (options.evaluator) this.#replay = new Replay(options.evaluator, this.#content);
+  }
+
+  async run(): Promise<void> {
+    this.#checkNames();
+    const checkpoint = await this.#openCheckpoint();
+    const earlier = this.#openEarlier(checkpoint);
+    await this.#readEntries(checkpoint, earlier?.size);
+    this.#checkEarlier(checkpoint, earlier);
+    const manifest = await this.#checkManifest(checkpoint);
+    this.#checkContents(manifest);
+    this.#checkRuns();
+    await this.#checkReplay();
+    this.#sayWhatIsNotProven(checkpoint, manifest);
+  }
+
+  #checkNames(): void {
+    const { kind, names } = this.evidence;
+    const stranger = [...names].find((name) => !belongs(name, kind));
+    if (stranger !== undefined)
+      throw invalid(`it holds a file that does not belong there: ${JSON.stringify(stranger)}`);
+  }
+
+  async #openCheckpoint(): Promise<SignedCheckpoint> {
+    const { trust } = this.options;
+    const note = fromUtf8(await this.evidence.read(evidenceFiles.checkpoint, evidenceLimits.note));
+    const checkpoint = openCheckpoint(note ?? '', trust.log, trust.witnesses);
+    if (!trust.quorumReached(checkpoint.signedBy))
+      throw invalid(`the checkpoint lacks its ${trust.quorum}`, 'checkpoint');
+    this.checkpoint = checkpoint;
+    return checkpoint;
+  }
+
+  #openEarlier(checkpoint: SignedCheckpoint): SignedCheckpoint | undefined {
+    if (this.options.earlier === undefined) return undefined;
+    const earlier = openCheckpoint(this.options.earlier, this.options.trust.log);
+    if (earlier.size > checkpoint.size) {
+      throw invalid(
+        `the log once had ${number.format(earlier.size)} entries, this evidence has ${number.format(checkpoint.size)}`,
+      );
+    }
+    return earlier;
+  }
+
+  /** Every leaf, from bytes to root; what entries claim of each other is checked on the way. */
+  async #readEntries(checkpoint: SignedCheckpoint, earlierSize: number | undefined): Promise<void> {
+    const frontier = new Frontier();
+    const hashes = new HashTiles(this.evidence, checkpoint.size);
+    for (const tile of tilesOf(checkpoint.size)) {
+      if (tile.level !== 'entries') break;
+      const name = tilePath(tile);
+      if (!this.evidence.names.has(name)) throw invalid(`entries ${tile.index * tileWidth} … are missing`, name);
+      const leaves = decodeEntries(await this.evidence.read(name, evidenceLimits.entries), tile.width);
+      for (const leaf of leaves) {
+        if (frontier.size === earlierSize) this.#earlierRoot = frontier.root();
+        const index = frontier.size;
+        await hashes.check(index, leafHash(leaf), frontier);
+        await this.#readEntry(index, leaf);
+      }
+      this.options.progress?.(frontier.size, checkpoint.size);
+    }
+    if (frontier.size === earlierSize) this.#earlierRoot = frontier.root();
+    if (!equalBytes(frontier.root(), checkpoint.root)) {
+      throw invalid(
+        `the ${number.format(frontier.size)} entries give the root ${toBase64(frontier.root())}, signed is ${toBase64(checkpoint.root)}: an entry was changed, dropped or moved`,
+      );
+    }
+    const surplus = [...this.evidence.names].find((name) => name.startsWith('tile/') && !hashes.expected.has(name));
+    if (surplus !== undefined) throw invalid('it holds a tile that is not of this tree', surplus);
+    const range = checkpoint.size === 0 ? 'no entries yet,' : `entries 0 … ${number.format(checkpoint.size - 1)}`;
+    const signers = checkpoint.signedBy.map((key) => key.name).join(', ');
+    this.proven.push({
+      claim: `${range} complete and unaltered`,
+      detail: `root ${toBase64(checkpoint.root).slice(0, 8)}…, signed by ${signers}`,
+    });
+    this.proven.push({
+      claim: 'every entry signed by a key that the log names',
+      detail: this.#keys.size === 1 ? '1 key' : `${this.#keys.size} keys`,
+    });
+  }
+
+  async #readEntry(index: number, leaf: Uint8Array): Promise<void> {
+    let statement: Statement;
+    try {
+      statement = parseStatement(leaf);
+    } catch (cause) {
+      throw invalid(`entry ${index}: ${(cause as Error).message}`);
+    }
+    const entry = entryOfStatement(index, leaf, statement);
+    if (entry.type === 'key') this.#learnKey(entry);
+    if (envelopeSigners(statement.envelope, this.#keys.values()).length === 0) {
+      throw invalid(`entry ${index} is not signed by a key that the log named before it`);
+    }
+    for (const { sha256 } of contentsOf(entry.predicate).values()) await this.#checkContent(sha256, index);
+    if (entry.type === 'decision') await this.#readDecision(entry);
+    if (entry.type === 'run') this.#readRun(entry);
+  }
+
+  /** A key entry must be signed by the key it names, or by one before it: nobody can log a key that is not theirs alone. */
+  #learnKey(entry: LoggedEntry): void {
+    const text = entry.predicate['publicKey'];
+    const key = typeof text === 'string' ? fromBase64(text) : undefined;
+    if (entry.predicate['use'] !== 'entry-signing') return;
+    if (key?.length !== 32) throw invalid(`entry ${entry.index} names a key that is none`);
+    const known = envelopeKey(key);
+    this.#keys.set(known.keyid, known);
+  }
+
+  async #readDecision(entry: LoggedEntry): Promise<void> {
+    this.#counts.decisions += 1;
+    const { id, repository, environment, head, outcome } = entry.predicate;
+    if (outcome === 'allow') this.#allowed.set(entry.index, { id, repository, environment, head });
+    await this.#replay?.add(entry);
+  }
+
+  #readRun({ index, predicate }: LoggedEntry): void {
+    const { phase, id } = predicate;
+    if (typeof id !== 'string') throw invalid(`entry ${index} is a run without an id`);
+    if (phase === 'started') {
+      const allow = this.#allowed.get(predicate['decision'] as number);
+      const same = (['repository', 'environment', 'head'] as const).every(
+        (member) => allow?.[member] === predicate[member],
+      );
+      if (!allow || !same || allow.id !== predicate['decisionId']) {
+        throw invalid(
+          `run ${id} (entry ${index}) started without an allow for its ${String(predicate['environment'])} and commit logged before it`,
+        );
+      }
+      if (this.#open.has(id)) throw invalid(`run ${id} (entry ${index}) started twice`);
+      this.#open.set(id, index);
+      this.#counts.runs += 1;
+    } else if (this.#open.delete(id)) {
+      this.#counts.finished += 1;
+    } else {
+      throw invalid(`run ${id} (entry ${index}) finished without having started`);
+    }
+  }
+
+  async #checkContent(digest: string, index: number): Promise<void> {
+    if (this.evidence.kind === 'tiles' || this.#checked.has(digest) || this.#missing.has(digest)) return;
+    const name = contentName(digest);
+    if (!this.evidence.names.has(name)) {
+      this.#missing.set(digest, index);
+      return;
+    }
+    if (toHex(await this.evidence.digest(name)) !== digest) {
+      throw invalid(`a content that entry ${index} names was changed`, name);
+    }
+    this.#checked.add(digest);
+  }
+
+  readonly #content: ContentReader = async ({ sha256, salted }) => {
+    if (!this.#checked.has(sha256)) return undefined;
+    const bytes = await this.evidence.read(contentName(sha256), evidenceLimits.content);
+    return salted ? bytes.subarray(saltBytes) : bytes;
+  };
+
+  #checkEarlier(checkpoint: SignedCheckpoint, earlier: SignedCheckpoint | undefined): void {
+    if (!earlier) return;
+    const root = earlier.size === 0 ? earlier.root : this.#earlierRoot;
+    if (!root || !equalBytes(root, earlier.root)) {
+      throw invalid(
+        `the log was forked: its first ${number.format(earlier.size)} entries are not those of the checkpoint you gave`,
+      );
+    }
+    this.proven.push({
+      claim: 'consistent with the checkpoint you gave',
+      detail: `${number.format(earlier.size)} of ${number.format(checkpoint.size)} entries`,
+    });
+  }
+
+  async #checkManifest(checkpoint: SignedCheckpoint): Promise<Manifest | undefined> {
+    if (this.evidence.kind === 'tiles') return undefined;
+    const bytes = await this.evidence.read(evidenceFiles.manifest, evidenceLimits.manifest);
+    const manifest = openManifest(bytes, this.#keys.values());
+    if (manifest.origin !== checkpoint.origin || manifest.size !== checkpoint.size) {
+      throw invalid('the manifest is of another export', evidenceFiles.manifest);
+    }
+    const readme = fromUtf8(await this.evidence.read(evidenceFiles.readme, evidenceLimits.note)) ?? '';
+    if (readmeDigest(readme) !== manifest.readme) throw invalid('the README was changed', evidenceFiles.readme);
+    return manifest;
+  }
+
+  #checkContents(manifest: Manifest | undefined): void {
+    if (!manifest) return;
+    const withheld = new Set(manifest.withheld);
+    for (const [digest, index] of this.#missing) {
+      if (!withheld.has(digest)) throw invalid(`a content that entry ${index} names is missing`, contentName(digest));
+    }
+    const contents = [...this.evidence.names].filter((name) => name.startsWith('content/'));
+    const surplus = contents.find((name) => !this.#checked.has(name.slice('content/'.length)));
+    if (surplus !== undefined) throw invalid('it holds a content that no entry names', surplus);
+    if (this.#checked.size + withheld.size === 0) return;
+    this.proven.push({
+      claim: `${number.format(this.#checked.size)} contents are what their entries name`,
+      detail:
+        withheld.size === 0 ? 'none missing' : `${number.format(withheld.size)} withheld or erased, their digests stay`,
+    });
+  }
+
+  #checkRuns(): void {
+    const { runs, finished } = this.#counts;
+    if (runs === 0) return;
+    const still = runs - finished;
+    this.proven.push({
+      claim: `${number.format(runs)} runs, each with an allow logged before it`,
+      detail: still === 0 ? 'all finished' : `${number.format(still)} not finished when this was exported`,
+    });
+  }
+
+  async #checkReplay(): Promise<void> {
+    if (!this.#replay) return;
+    await this.#replay.flush();
+    const { replayed, skipped } = this.#replay;
+    if (replayed > 0) {
+      this.proven.push({ claim: `${number.format(replayed)} decisions replayed`, detail: 'all equal' });
+    }
+    if (skipped.length > 0) {
+      const named = skipped.slice(0, 5).join(', ') + (skipped.length > 5 ? ', …' : '');
+      this.onItsWord.push(
+        `${number.format(skipped.length)} decisions that could not be replayed (entries ${named}): what they found`,
+      );
+    }
+  }
+
+  #sayWhatIsNotProven(checkpoint: SignedCheckpoint, manifest: Manifest | undefined): void {
+    if (!this.#replay && this.#counts.decisions > 0) {
+      this.onItsWord.push(
+        `${number.format(this.#counts.decisions)} decisions were not replayed: that policy gave what they say`,
+      );
+    }
+    if (this.evidence.kind === 'tiles')
+      this.onItsWord.push('tiles hold no contents: what the digests in the entries stand for');
+    if (checkpoint.signedBy.length < 2) {
+      this.onItsWord.push(
+        'no witness has signed: that everybody was shown this same log (compare a checkpoint kept elsewhere, --checkpoint)',
+      );
+    }
+    if (manifest)
+      this.onItsWord.push(
+        `that nothing was logged after entry ${number.format(checkpoint.size - 1)}, exported ${manifest.exportedAt}`,
+      );
+    this.onItsWord.push('the times in the entries: they are the clock of the service');
+    this.onItsWord.push(
+      'that Git and the cluster held what the service read there, and that nothing was done without being logged',
+    );
+  }
+}
+
+/** The stored hashes of a folder of tiles, compared with those of the entries. */
+class HashTiles {
+  readonly expected: ReadonlySet<string>;
+  readonly #rows = new Map<number, Hash[]>();
+
+  constructor(
+    private readonly evidence: Evidence,
+    private readonly size: number,
+  ) {
+    const tiles = [...tilesOf(size)].filter((tile) => evidence.kind === 'tiles' || tile.level === 'entries');
+    this.expected = new Set(tiles.map(tilePath));
+  }
+
+  async check(index: number, leaf: Hash, frontier: Frontier): Promise<void> {
+    const completed: [number, number, Hash][] = [];
+    frontier.append(leaf, (node, hash) => {
+      if (node.level % 8 === 0) completed.push([node.level / 8, node.index, hash]);
+    });
+    if (this.evidence.kind === 'bundle') return;
+    for (const [level, at, hash] of completed) {
+      const row = this.#rows.get(level) ?? [];
+      this.#rows.set(level, row);
+      row.push(hash);
+      const tile = {
+        level,
+        index: Math.floor(at / tileWidth),
+        width: widthAt(this.size, level, Math.floor(at / tileWidth)),
+      };
+      if (row.length < tile.width) continue;
+      const name = tilePath(tile);
+      const stored = await this.evidence.read(name, tileWidth * 32);
+      if (!equalBytes(stored, concatBytes(...row)))
+        throw invalid(`a hash tile is not that of its entries (up to ${index})`, name);
+      row.length = 0;
+    }
+  }
+}

@@ -1,0 +1,65 @@
+import { Option, type Command } from 'commander';
+import { jsonLine, print } from './output.js';
+import { follow } from './follow.js';
+
+interface Options {
+  readonly data: string;
+  readonly format: 'bundle' | 'tiles';
+  readonly to: string;
+  readonly database?: string;
+  readonly output: 'text' | 'json';
+}
+
+export function register(program: Command): void {
+  program
+    .command('export')
+    .description('write the log of a data folder to a file that auditors can check offline, or to static tiles')
+    .requiredOption('--data <folder>', 'the data folder of the service, running or stopped')
+    .addOption(
+      new Option('--format <format>', 'one zip with everything, or C2SP tiles')
+        .choices(['bundle', 'tiles'])
+        .default('bundle'),
+    )
+    .requiredOption('--to <path>', 'a new file, or for tiles a new folder')
+    .option('--database <url>', 'where the database is, if the data folder does not tell')
+    .addOption(new Option('--output <format>', 'how to print it').choices(['text', 'json']).default('text'))
+    .action(exportLog);
+}
+
+async function exportLog(options: Options): Promise<void> {
+  const { readKeys } = await import('../adapters/keys/file.js');
+  const { openLogForReading } = await import('../adapters/postgres/open-log.js');
+  const { exportBundle, exportTiles } = await import('../adapters/evidence/export.js');
+  const keys = await readKeys(options.data);
+  const log = await openLogForReading(options.data, options.database);
+  const progress = follow('entries');
+  try {
+    const write = options.format === 'bundle' ? exportBundle : exportTiles;
+    const { size, contents, withheld } = await write(log, keys, options.to, progress.at);
+    progress.end();
+    if (options.output === 'json') {
+      await print(
+        jsonLine({
+          path: options.to,
+          format: options.format,
+          origin: keys.origin,
+          size,
+          contents,
+          withheld,
+          vkey: keys.log.vkey,
+        }),
+      );
+      return;
+    }
+    const also =
+      options.format === 'bundle'
+        ? `, ${contents} contents${withheld > 0 ? `, ${withheld} withheld or erased` : ''}`
+        : '';
+    await print(`exported ${size} entries of ${keys.origin}${also}`);
+    await print(`check it  countersign verify ${options.to} --trust trust.txt`);
+    await print(`          trust.txt holds the line  ${keys.log.vkey}`);
+  } finally {
+    progress.end();
+    await log.close();
+  }
+}

@@ -1,0 +1,110 @@
+import { readFile, stat } from 'node:fs/promises';
+import { Option, type Command } from 'commander';
+import type { Verification } from '../audit/verify.js';
+import { CountersignError } from '../errors.js';
+import { jsonLine, print, printable } from './output.js';
+import { follow } from './follow.js';
+
+interface Options {
+  readonly trust: string;
+  readonly checkpoint?: string;
+  readonly replay: boolean;
+  readonly output: 'text' | 'json';
+}
+
+export function register(program: Command): void {
+  program
+    .command('verify')
+    .description('check exported evidence: no database, no network')
+    .argument('<path>', 'an evidence bundle (.zip), or a folder of tiles')
+    .requiredOption('--trust <file>', "the log's vkey, or a C2SP tlog-policy with witnesses and a quorum")
+    .option('--checkpoint <file>', 'a checkpoint kept from earlier: the log must have grown from it')
+    .option('--no-replay', 'do not judge the decisions again')
+    .addOption(new Option('--output <format>', 'how to print it').choices(['text', 'json']).default('text'))
+    .addHelpText('after', '\nExit code: 0 valid, 1 invalid, 2 could not tell.')
+    .action(verify);
+}
+
+async function verify(path: string, options: Options): Promise<void> {
+  const { parseTrust } = await import('../audit/policy-file.js');
+  const { verifyEvidence } = await import('../audit/verify.js');
+  const trust = parseTrust(await readText(options.trust), options.trust);
+  const earlier = options.checkpoint === undefined ? undefined : await readText(options.checkpoint);
+  const started = performance.now();
+  const progress = follow('entries');
+  const evaluator = options.replay ? await openEvaluator() : undefined;
+  let verification: Verification;
+  try {
+    const evidence = await open(path);
+    try {
+      verification = await verifyEvidence(evidence, {
+        trust,
+        ...(evaluator ? { evaluator } : {}),
+        ...(earlier === undefined ? {} : { earlier }),
+        progress: progress.at,
+      });
+    } finally {
+      progress.end();
+      await evidence.close();
+    }
+  } catch (error) {
+    // What cannot be opened as evidence is invalid, not unknown: whoever expected evidence must not take it for such.
+    if (!(error instanceof CountersignError) || error.code !== 'bundle-invalid') throw error;
+    verification = { origin: trust.log.name, size: 0, root: '', proven: [], onItsWord: [], fault: error };
+  } finally {
+    await evaluator?.close();
+  }
+  const seconds = Math.round((performance.now() - started) / 100) / 10;
+  await (options.output === 'json' ? printJson : printText)(verification, seconds);
+  process.exitCode = verification.fault ? 1 : 0;
+}
+
+async function printJson({ fault, ...verification }: Verification, seconds: number): Promise<void> {
+  const wrong = fault && {
+    code: fault.code,
+    message: fault.message,
+    ...(fault.place ? { file: fault.place.file } : {}),
+  };
+  await print(jsonLine({ valid: !fault, ...verification, ...(wrong ? { fault: wrong } : {}), seconds }));
+}
+
+async function printText({ proven, onItsWord, fault, origin }: Verification, seconds: number): Promise<void> {
+  const width = Math.max(0, ...proven.map(({ claim }) => claim.length)) + 2;
+  for (const { claim, detail } of proven) await print(printable(`  ${claim.padEnd(width)}✓  ${detail}`));
+  if (fault) {
+    await print(printable(`  ✗ ${fault.sentence}`));
+    await print(
+      printable(
+        `invalid   do not rely on this evidence of ${origin}; what is ticked above was proven before the fault`,
+      ),
+    );
+    return;
+  }
+  await print('  not proven by this file, and resting on the word of the service:');
+  for (const claim of onItsWord) await print(printable(`    ${claim}`));
+  await print(`valid   verified in ${seconds} s, nothing was sent anywhere`);
+}
+
+async function open(path: string): ReturnType<typeof import('../adapters/evidence/zip.js').openZip> {
+  let folder: boolean;
+  try {
+    folder = (await stat(path)).isDirectory();
+  } catch (cause) {
+    throw new CountersignError('usage', `${path} cannot be read: ${(cause as Error).message}`, { cause });
+  }
+  if (folder) return (await import('../adapters/evidence/folder.js')).openFolder(path);
+  return (await import('../adapters/evidence/zip.js')).openZip(path);
+}
+
+async function openEvaluator(): Promise<import('../policy/evaluator.js').Evaluator> {
+  const { RegoEvaluator } = await import('../adapters/opa/evaluator.js');
+  return new RegoEvaluator();
+}
+
+async function readText(file: string): Promise<string> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (cause) {
+    throw new CountersignError('usage', `${file} cannot be read: ${(cause as Error).message}`, { cause });
+  }
+}
