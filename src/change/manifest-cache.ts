@@ -2,7 +2,7 @@ import { type Manifest, type ManifestLimits, readManifest } from '../cluster/man
 import type { ManifestObject } from '../cluster/object.js';
 import { inNamespace } from '../cluster/scope.js';
 import { CountersignError, toCountersignError } from '../errors.js';
-import type { Repository } from '../source/repository.js';
+import type { TreeReader } from '../source/repository.js';
 
 /** One file as it was read: what could be, and what stood in the way. */
 export interface ReadFile {
@@ -36,7 +36,7 @@ export class ManifestCache {
    * faults of the repository are thrown.
    */
   read(
-    repository: Repository,
+    repository: TreeReader,
     file: { id: string; path: string },
     namespace?: string | null,
   ): Promise<ReadFile> | ReadFile {
@@ -61,7 +61,7 @@ export class ManifestCache {
   }
 
   private async load(
-    repository: Repository,
+    repository: TreeReader,
     { id, path }: { id: string; path: string },
     namespace?: string | null,
   ): Promise<ReadFile> {

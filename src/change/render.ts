@@ -1,6 +1,6 @@
 import { describeIdentity, identityKey, type ManifestObject } from '../cluster/object.js';
 import { CountersignError, formatPlace, type Place } from '../errors.js';
-import type { Repository, TreeEntry } from '../source/repository.js';
+import type { TreeEntry, TreeReader } from '../source/repository.js';
 import { type Environment, GOVERNANCE } from './environment.js';
 import type { ManifestCache, ReadFile } from './manifest-cache.js';
 import { selectManifests } from './manifest-files.js';
@@ -23,7 +23,7 @@ const CONCURRENCY = 16;
  * only. Throws faults of the repository; faults of files are in `problems`.
  */
 export async function render(
-  repository: Repository,
+  repository: TreeReader,
   environment: Environment,
   commit: string | null,
   cache: ManifestCache,
@@ -49,7 +49,7 @@ export async function render(
 }
 
 export async function readAll(
-  repository: Repository,
+  repository: TreeReader,
   files: readonly Pick<TreeEntry, 'id' | 'path'>[],
   namespace: string | null | undefined,
   cache: ManifestCache,

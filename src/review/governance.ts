@@ -3,7 +3,7 @@ import { GOVERNANCE, type Environment } from '../change/environment.js';
 import { type GovernanceSettings, parseSettings, SETTINGS_FILE } from '../change/environments.js';
 import type { PolicyBundle, PolicySources } from '../policy/bundle.js';
 import { policySources } from '../policy/sources.js';
-import type { Repository } from '../source/repository.js';
+import type { Repository, TreeReader } from '../source/repository.js';
 import { fingerprint } from '../source/ssh-key.js';
 import {
   ALLOWED_SIGNERS_PATH,
@@ -121,8 +121,9 @@ async function readSigners(repository: Repository, commit: string): Promise<Sign
   );
 }
 
-async function readSources(
-  repository: Repository,
+/** The policy folder of a repository at a commit, with the starter rules its settings choose. */
+export async function readSources(
+  repository: TreeReader,
   commit: string,
   settings: GovernanceSettings,
 ): Promise<PolicySources> {
@@ -136,7 +137,8 @@ async function readSources(
   return policySources(files, settings.policies.starter, settings.policies.path);
 }
 
-async function readText(repository: Repository, commit: string, path: string): Promise<string | null> {
+/** An ordinary file at a commit as text; null where there is none. */
+export async function readText(repository: TreeReader, commit: string, path: string): Promise<string | null> {
   const entry = (await repository.tree(commit, path)).find((candidate) => candidate.path === path);
   return entry?.type === 'blob' ? (await repository.blob(entry.id)).toString('utf8') : null;
 }

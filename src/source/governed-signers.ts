@@ -1,5 +1,5 @@
 import { CountersignError } from '../errors.js';
-import type { Repository } from './repository.js';
+import type { TreeReader } from './repository.js';
 import { ALLOWED_SIGNERS_PATH, NO_SIGNERS, parseSigners, REVOKED_SIGNERS_PATH, type Signers } from './signers.js';
 
 const LIMIT = 4 * 1024 * 1024;
@@ -8,7 +8,7 @@ const LIMIT = 4 * 1024 * 1024;
  * The signers that a repository names in itself, as of one commit: the caller chooses the last approved one (invariant 2).
  * No file: nobody. Throws `signers-malformed` for files that cannot be read exactly.
  */
-export async function readSigners(repository: Repository, commit: string): Promise<Signers> {
+export async function readSigners(repository: TreeReader, commit: string): Promise<Signers> {
   const [allowed, revoked] = await Promise.all([
     readText(repository, commit, ALLOWED_SIGNERS_PATH),
     readText(repository, commit, REVOKED_SIGNERS_PATH),
@@ -18,7 +18,7 @@ export async function readSigners(repository: Repository, commit: string): Promi
 }
 
 async function readText(
-  repository: Repository,
+  repository: TreeReader,
   commit: string,
   file: string,
 ): Promise<{ text: string; file: string } | undefined> {

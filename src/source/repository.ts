@@ -79,6 +79,9 @@ export interface Repository {
   close(): Promise<void>;
 }
 
+/** As much of a repository as reading the files of one state takes; a folder on disk can answer this, too. */
+export type TreeReader = Pick<Repository, 'tree' | 'blob'>;
+
 /** A ref that moved between two looks. */
 export interface RefMove {
   readonly ref: string;
