@@ -1,0 +1,296 @@
+import { createServer, type Server } from 'node:net';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startControlPlane, type ControlPlane } from '../../src/adapters/kubernetes/control-plane.js';
+import { openCluster } from '../../src/adapters/kubernetes/cluster.js';
+import { CountersignError } from '../../src/errors.js';
+import { ApprovedChange } from '../../src/reconcile/gate.js';
+import { reconcile } from '../../src/reconcile/run.js';
+import { configMap, deployment, namespace, Person, until, World } from '../support/cluster.js';
+import { DecisionLog, environmentNamed, redactor, RunRecorder, writesIn } from '../support/approvals.js';
+
+const pathOf = (ns: string, name: string) => `/api/v1/namespaces/${ns}/configmaps/${name}`;
+
+describe('what must not be written is not written', () => {
+  let plane: ControlPlane;
+  let dana: Person;
+  const decisions = new DecisionLog();
+  const worlds: World[] = [];
+  let count = 0;
+
+  beforeAll(async () => {
+    plane = await startControlPlane();
+    dana = new Person(plane, 'dana');
+  }, 120_000);
+
+  afterAll(async () => {
+    await dana?.close();
+    await plane?.stop();
+  });
+
+  afterEach(async () => {
+    for (const world of worlds.splice(0)) await world.close();
+  });
+
+  async function open(options: Parameters<typeof World.open>[2] = {}): Promise<{ world: World; ns: string }> {
+    const ns = `refuse-${++count}`;
+    const world = await World.open(plane, ns, options);
+    worlds.push(world);
+    return { world, ns };
+  }
+
+  const approve = (ns: string, head: string, objects: readonly object[]) =>
+    decisions.approved(environmentNamed(ns, ns), head.repeat(40), objects);
+
+  const writes = (user = 'countersign') => writesIn(plane.auditLog, user).length;
+
+  it('refuses a change that was cast around the gate (invariant 1)', async () => {
+    const { world, ns } = await open();
+    const honest = await approve(ns, 'a', [namespace(ns)]);
+    const forged = [
+      Object.assign({}, honest, { objects: honest.objects }),
+      Object.create(ApprovedChange.prototype),
+      Object.create(honest),
+      Object.assign(Object.create(ApprovedChange.prototype) as object, honest),
+      new Proxy(honest, {}),
+      JSON.parse(JSON.stringify(honest)),
+    ] as ApprovedChange[];
+    const start = writes();
+    const parts = {
+      cluster: world.informers.cluster,
+      log: new RunRecorder(),
+      redactor,
+      mayWrite: () => {},
+      now: () => new Date(),
+    };
+    const situation = { inventory: new Map(), live: new Map(), expected: new Map() };
+    for (const change of forged) {
+      expect(() => world.reconciler.approve(change)).toThrow(
+        expect.objectContaining({ code: 'not-approved' }) as Error,
+      );
+      await expect(
+        reconcile(change, { reason: 'deploy', epoch: 1, situation, drifts: [] }, parts),
+      ).rejects.toMatchObject({
+        code: 'not-approved',
+      });
+    }
+    // Nor can an honest one be made to hold something else.
+    expect(() => (honest.objects as unknown[]).push(1)).toThrow(/not extensible|read only|not.*assign/i);
+    expect(() => Object.assign(honest.objects[0].object.metadata, { name: 'other' })).toThrow(
+      /not extensible|read only|not.*assign/i,
+    );
+    expect(() => Object.assign(honest, { decision: 99 })).toThrow(/not extensible|read only|not.*assign/i);
+    expect(writes() - start).toBe(0);
+    expect(parts.log.runs).toEqual([]);
+  });
+
+  it('refuses an environment outside its grants, before it looks at anything', async () => {
+    const { world, ns } = await open({ grants: [{ repository: 'shop', namespaces: ['shop'], kinds: ['*'] }] });
+    const start = writes();
+    world.reconciler.approve(
+      await approve(ns, 'a', [configMap('shop', 'fine', {}), configMap('kube-system', 'evil', {})]),
+    );
+    await world.reconciler.settled();
+    expect(world.reconciler.state).toMatchObject({ status: 'refused', trouble: { code: 'environment-not-granted' } });
+    expect(world.reconciler.state.trouble!.sentence).toContain('ConfigMap kube-system/evil');
+    expect(writes() - start).toBe(0);
+    expect(world.log.runs).toEqual([]);
+  });
+
+  it('refuses a kind that the cluster does not know, naming it, and applies it once it does', async () => {
+    const { world, ns } = await open();
+    const start = writes();
+    const objects = [
+      namespace(ns),
+      { apiVersion: 'none.example.org/v1', kind: 'Nothing', metadata: { name: 'x', namespace: ns } },
+    ];
+    world.reconciler.approve(await approve(ns, 'a', objects));
+    await world.reconciler.settled();
+    expect(world.reconciler.state).toMatchObject({ status: 'failed', trouble: { code: 'kind-unknown' } });
+    expect(world.reconciler.state.trouble!.sentence).toContain('Nothing in none.example.org/v1');
+    expect(writes() - start).toBe(0);
+  });
+
+  it('refuses an object that claims a namespace its kind does not live in', async () => {
+    const { world, ns } = await open({ grants: [{ repository: 'shop', namespaces: ['*'], kinds: ['*'] }] });
+    const sneaky = {
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'ClusterRole',
+      metadata: { name: `x-${ns}`, namespace: ns },
+      rules: [],
+    };
+    world.reconciler.approve(await approve(ns, 'a', [sneaky]));
+    await world.reconciler.settled();
+    expect(world.reconciler.state).toMatchObject({ status: 'failed', trouble: { code: 'object-invalid' } });
+  });
+
+  it('changes nothing when one of several objects would be refused, and says which and why', async () => {
+    const { world, ns } = await open();
+    world.reconciler.approve(await approve(ns, 'a', [namespace(ns)]));
+    await world.reconciler.settled();
+    const start = writes();
+    const broken = deployment(ns, 'Not_A_Name', 'x:1');
+    world.reconciler.approve(await approve(ns, 'b', [namespace(ns), configMap(ns, 'first', {}), broken]));
+    await world.reconciler.settled();
+    expect(world.reconciler.state).toMatchObject({ status: 'failed', trouble: { code: 'cluster-refused' } });
+    expect(world.reconciler.state.trouble!.sentence).toMatch(/Deployment .*Not_A_Name.*422/);
+    expect(writes() - start).toBe(0);
+    expect(world.log.runs.at(-1)!.end).toMatchObject({ outcome: 'failed', trouble: { code: 'cluster-refused' } });
+    // The next approved change is not held up by the pause after a refusal.
+    world.reconciler.approve(await approve(ns, 'c', [namespace(ns), configMap(ns, 'first', {})]));
+    await world.reconciler.settled();
+    expect(world.reconciler.state.trouble).toBeNull();
+  });
+
+  it('says that the namespace is missing', async () => {
+    const { world, ns } = await open();
+    const start = writes();
+    world.reconciler.approve(await approve(ns, 'a', [configMap(ns, 'lost', {})]));
+    await world.reconciler.settled();
+    expect(world.reconciler.state.trouble!.sentence).toContain(`namespaces "${ns}" not found`);
+    expect(writes() - start).toBe(0);
+  });
+
+  it('says what right its user lacks, and goes on once it has it', async () => {
+    const { world, ns } = await open({ user: 'weak' });
+    world.reconciler.approve(await approve(ns, 'a', [namespace(ns)]));
+    await world.reconciler.settled();
+    expect(world.reconciler.state).toMatchObject({ status: 'failed', trouble: { code: 'cluster-refused' } });
+    expect(world.reconciler.state.trouble!.sentence).toMatch(
+      /User "weak" cannot patch.*Give the kubeconfig's user the right/,
+    );
+    expect(await dana.get(`/api/v1/namespaces/${ns}`)).toBeNull();
+  });
+
+  it('writes nothing while the log cannot record it (invariant 7), and goes on by itself', async () => {
+    const { world, ns } = await open();
+    world.log.fail = new CountersignError('database-unavailable', 'the database is down', { retry: true });
+    const start = writes();
+    world.reconciler.approve(await approve(ns, 'a', [namespace(ns)]));
+    await world.reconciler.settled();
+    expect(world.reconciler.state).toMatchObject({ status: 'failed', trouble: { code: 'database-unavailable' } });
+    expect(writes() - start).toBe(0);
+    world.log.fail = null;
+    await until('it is applied', () => world.reconciler.state.trouble === null);
+    expect(await dana.get(`/api/v1/namespaces/${ns}`)).not.toBeNull();
+  });
+
+  it('does not overwrite a hand edit that nobody has seen: it is recorded first', async () => {
+    const { world, ns } = await open();
+    world.reconciler.approve(await approve(ns, 'a', [namespace(ns), configMap(ns, 'settings', { a: '1', b: '1' })]));
+    await world.reconciler.settled();
+    let edits = 0;
+    world.log.beforeStart = async () => {
+      // In the moment between the look at the object and the write to it.
+      if (edits++ === 0) await dana.edit(pathOf(ns, 'settings'), { data: { b: 'by hand' } });
+    };
+    const second = await approve(ns, 'b', [namespace(ns), configMap(ns, 'settings', { a: '2', b: '1' })]);
+    world.reconciler.approve(second);
+    await until('both are done', () => world.reconciler.state.applied === second.decision);
+    expect(world.log.drifts).toMatchObject([
+      { fields: [{ path: 'data.b', live: 'by hand' }], attribution: { manager: 'kubectl-edit' } },
+    ]);
+    expect((await dana.must(pathOf(ns, 'settings')))['data']).toEqual({ a: '2', b: '1' });
+  });
+
+  it('stops a run when a newer decision or another holder of the lease takes over', async () => {
+    const { world, ns } = await open();
+    const first = await approve(ns, 'a', [namespace(ns), configMap(ns, 'old', {})]);
+    const second = await approve(ns, 'b', [namespace(ns), configMap(ns, 'new', {})]);
+    world.log.beforeStart = (run) => {
+      if (run.decision === first.decision) world.reconciler.approve(second);
+    };
+    world.reconciler.approve(first);
+    await until('the second is applied', () => world.reconciler.state.applied === second.decision);
+    expect(world.log.runs[0].end).toMatchObject({ outcome: 'superseded' });
+    expect(await dana.get(pathOf(ns, 'old'))).toBeNull();
+    expect(() => world.reconciler.approve(first)).toThrow(expect.objectContaining({ code: 'run-superseded' }) as Error);
+    await world.reconciler.settled();
+    const start = writes();
+    world.log.beforeStart = () => {
+      world.epoch++; // we slept, and somebody else holds the lease
+      world.log.beforeStart = () => Promise.reject(new CountersignError('log-conflict', 'not the holder'));
+    };
+    await dana.edit(pathOf(ns, 'new'), { data: { x: 'y' } });
+    await until('the run has ended', () => world.log.runs.at(-1)?.end?.outcome === 'superseded');
+    expect(writes() - start).toBe(0);
+  });
+
+  it('leaves an environment of another name, or repository, alone', async () => {
+    const { world, ns } = await open();
+    const other = await approve('other', 'a', [namespace(ns)]);
+    expect(() => world.reconciler.approve(other)).toThrow(expect.objectContaining({ code: 'not-approved' }) as Error);
+  });
+
+  it('says that the cluster is away, and brings it to what is approved when it is back', async () => {
+    const { world, ns } = await open();
+    world.reconciler.approve(await approve(ns, 'a', [namespace(ns), configMap(ns, 'settings', { a: '1' })]));
+    await world.reconciler.settled();
+    await plane.killApiServer();
+    await until('it says so', () => world.reconciler.state.trouble?.code === 'cluster-unavailable');
+    world.reconciler.approve(await approve(ns, 'b', [namespace(ns), configMap(ns, 'settings', { a: '2' })]));
+    await world.reconciler.settled();
+    expect(world.reconciler.state).toMatchObject({
+      status: 'failed',
+      trouble: { code: 'cluster-unavailable', retry: true },
+    });
+    await plane.restartApiServer();
+    await until(
+      'it is applied',
+      async () =>
+        (await dana.get(pathOf(ns, 'settings')).catch(() => null))?.['data'] !== undefined &&
+        world.reconciler.state.trouble === null,
+    );
+    expect((await dana.must(pathOf(ns, 'settings')))['data']).toEqual({ a: '2' });
+    // And drift is seen again by the watch.
+    await dana.edit(pathOf(ns, 'settings'), { data: { a: '3' } });
+    await until(
+      'it is corrected',
+      async () => JSON.stringify((await dana.must(pathOf(ns, 'settings')))['data']) === '{"a":"2"}',
+    );
+  }, 60_000);
+
+  it('gives up on a cluster that accepts a connection and never answers', async () => {
+    const silent: Server = createServer(() => {});
+    await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
+    const folder = await mkdtemp(join(tmpdir(), 'countersign-silent-'));
+    try {
+      const { port } = silent.address() as { port: number };
+      const config = await readFile(plane.kubeconfig('countersign'), 'utf8');
+      await writeFile(join(folder, 'config'), config.replace(/https:\/\/127\.0\.0\.1:\d+/, `http://127.0.0.1:${port}`));
+      const cluster = await openCluster({
+        name: 'slow',
+        kubeconfig: join(folder, 'config'),
+        deadlines: { request: 300, silence: 300 },
+      });
+      await expect(cluster.kind({ group: '', version: 'v1', kind: 'ConfigMap' })).rejects.toMatchObject({
+        code: 'cluster-unavailable',
+        message: expect.stringContaining('cluster slow did not answer within 0.3 s') as string,
+      });
+      await cluster.close();
+    } finally {
+      silent.close();
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it('refuses a kubeconfig that would run a program', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'countersign-exec-'));
+    try {
+      const config = JSON.parse(await readFile(plane.kubeconfig('countersign'), 'utf8')) as {
+        users: { user: object }[];
+      };
+      config.users[0].user = { exec: { command: '/bin/touch', args: ['/tmp/pwned'] } };
+      await writeFile(join(folder, 'config'), JSON.stringify(config));
+      await expect(openCluster({ name: 'x', kubeconfig: join(folder, 'config') })).rejects.toMatchObject({
+        code: 'config-invalid',
+      });
+      await expect(openCluster({ name: 'x', kubeconfig: join(folder, 'none') })).rejects.toMatchObject({
+        code: 'config-invalid',
+      });
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+});
