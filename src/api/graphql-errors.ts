@@ -43,6 +43,7 @@ function invalid(error: Error): GraphQLError {
 
 function present(error: GraphQLError, log: FastifyBaseLogger): GraphQLError {
   const { code, message, place, remedy, retry } = toOurs(error, log);
+  const http = (error.originalError as { statusCode?: number } | null)?.statusCode;
   return new GraphQLError(message, {
     nodes: error.nodes,
     source: error.source,
@@ -50,7 +51,7 @@ function present(error: GraphQLError, log: FastifyBaseLogger): GraphQLError {
     path: error.path,
     extensions: {
       code,
-      status: statusOf(code),
+      status: http !== undefined && http >= 400 && http < 500 ? http : statusOf(code),
       ...(place && { place: formatPlace(place) }),
       ...(remedy && { remedy }),
       ...(retry && { retry }),
@@ -59,14 +60,16 @@ function present(error: GraphQLError, log: FastifyBaseLogger): GraphQLError {
 }
 
 function toOurs(error: GraphQLError, log: FastifyBaseLogger): CountersignError {
-  const original: (Error & { statusCode?: number }) | null | undefined = error.originalError;
+  const { originalError: original, message } = error;
   if (original instanceof CountersignError && original.code !== 'internal') return original;
-  // Without an original, graphql itself refused a query or a value in it.
-  if (!original || original instanceof GraphQLError) return new CountersignError('query-invalid', error.message);
-  if (original.statusCode === 413) return new CountersignError('query-limit', 'the request is too large');
-  if (original.statusCode !== undefined && original.statusCode < 500) {
-    return new CountersignError('query-invalid', error.message);
+  if (message.startsWith('Syntax Error: Document contains more')) {
+    return new CountersignError('query-limit', 'the query has too many words', { remedy: 'Ask in several queries' });
   }
+  // Without an original, graphql itself refused a query or a value in it.
+  if (!original || original instanceof GraphQLError) return new CountersignError('query-invalid', message);
+  const status = (original as { statusCode?: number }).statusCode ?? 500;
+  if (status === 413) return new CountersignError('query-limit', 'the request is too large');
+  if (status < 500) return new CountersignError('query-invalid', message);
   log.error({ err: original }, 'a query failed');
   return new CountersignError('internal', 'something went wrong inside the service', {
     remedy: 'Look into its log for this request',

@@ -42,6 +42,8 @@ export async function createHttp(
     },
   });
   const app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
+    // Fastify's own parsers: JSON only, and none for forms, which a page elsewhere could send.
+    bodyParser: false,
     bufferLogs: true,
     abortOnError: false,
     forceCloseConnections: false,

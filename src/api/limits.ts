@@ -51,7 +51,7 @@ export function checkLimits(schema: GraphQLSchema, document: DocumentNode, varia
   const operations = document.definitions.filter((definition) => definition.kind === Kind.OPERATION_DEFINITION);
   // Compiled queries are kept by their text alone: a second operation in it could be answered with the first one's result.
   if (operations.length !== 1) throw new CountersignError('query-invalid', 'a request holds exactly one operation');
-  refuseNul(document, variables);
+  refuseUnstorable(document, variables);
   const fragments = new Map(
     document.definitions
       .filter((definition) => definition.kind === Kind.FRAGMENT_DEFINITION)
@@ -149,9 +149,15 @@ class Measure {
   }
 }
 
-/** PostgreSQL has no NUL in text. */
-function refuseNul(document: DocumentNode, variables: Variables): void {
-  let found = JSON.stringify(variables).includes('\\u0000');
-  visit(document, { StringValue: (node) => void (found ||= node.value.includes('\0')) });
-  if (found) throw new CountersignError('query-invalid', 'a text in the query holds a NUL character');
+/** PostgreSQL has neither NUL nor half characters in text. */
+function refuseUnstorable(document: DocumentNode, variables: Variables): void {
+  let sound = isStorable(variables);
+  visit(document, { StringValue: (node) => void (sound &&= isStorable(node.value)) });
+  if (sound) return;
+  throw new CountersignError('query-invalid', 'a text in the query holds a NUL or half of a surrogate pair');
+}
+
+function isStorable(value: unknown): boolean {
+  if (typeof value === 'string') return !value.includes('\0') && value.isWellFormed();
+  return typeof value !== 'object' || value === null || Object.values(value).every(isStorable);
 }

@@ -52,7 +52,7 @@ function parse(cursor: string): string[] | undefined {
   }
 }
 
-/** PostgreSQL refuses NUL in text, so it names no row. */
+/** PostgreSQL refuses NUL and half characters in text, so they name no row. */
 function isPart(part: unknown): part is string {
-  return typeof part === 'string' && !part.includes('\0');
+  return typeof part === 'string' && !part.includes('\0') && part.isWellFormed();
 }
