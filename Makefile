@@ -40,11 +40,12 @@ control-plane: node_modules/.installed
 
 .PHONY: test
 test: build control-plane
-	@test/support/install-postgres.sh
+	@test/support/install-tools.sh ssh postgres
 	@NODE_OPTIONS="--experimental-vm-modules --disable-warning=ExperimentalWarning" $(BIN)/jest $(ARGS)
 
 .PHONY: demo
 demo: build
+	@test/support/install-tools.sh ssh
 	@$(NODE) dist/cli/main.js demo $(ARGS)
 
 .PHONY: lint
