@@ -1,0 +1,38 @@
+import { randomBytes } from 'node:crypto';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { Redactor } from '../cluster/secret.js';
+import type { PolicyBundle, PolicySources } from '../policy/bundle.js';
+import type { Evaluator } from '../policy/evaluator.js';
+
+/** The parts that judge, for one run of a command. */
+export interface Engine {
+  readonly compile: (sources: PolicySources) => Promise<PolicyBundle>;
+  readonly evaluator: Evaluator;
+  /** Under a key of this run only: digests of what it hides mean nothing to anybody later. */
+  readonly redactor: Redactor;
+  close(): Promise<void>;
+}
+
+export async function startEngine(threads = 2): Promise<Engine> {
+  const [{ RegoCompiler }, { RegoEvaluator }] = await Promise.all([
+    import('../adapters/opa/compiler.js'),
+    import('../adapters/opa/evaluator.js'),
+  ]);
+  const compiler = new RegoCompiler({ cache: join(cacheFolder(), 'policy') });
+  const evaluator = new RegoEvaluator({ threads });
+  return {
+    compile: (sources) => compiler.compile(sources),
+    evaluator,
+    redactor: new Redactor(randomBytes(32), 'local'),
+    close: async () => {
+      await Promise.all([compiler.close(), evaluator.close()]);
+    },
+  };
+}
+
+/** What can be made again: outside every tree, shared by all runs. */
+export function cacheFolder(): string {
+  const { COUNTERSIGN_CACHE, XDG_CACHE_HOME } = process.env;
+  return COUNTERSIGN_CACHE ?? join(XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'countersign');
+}

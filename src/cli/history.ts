@@ -1,0 +1,130 @@
+import { basename } from 'node:path';
+import { type Command, Option } from 'commander';
+import type { HistorySummary } from '../report/history-summary.js';
+import type { JudgedCommit } from '../review/judge-history.js';
+import { jsonLine, print, printable } from './output.js';
+import { Progress } from './progress.js';
+
+interface Options {
+  readonly head: string;
+  readonly base?: string;
+  readonly policies?: string;
+  readonly profile?: 'baseline' | 'strict' | 'off';
+  readonly output: 'text' | 'json' | 'jsonl';
+}
+
+export function register(program: Command): void {
+  program
+    .command('history')
+    .description('judge every commit of a history by the policy of its newest')
+    .argument('[path]', 'a work tree or a bare repository', '.')
+    .option('--head <revision>', 'the newest commit', 'HEAD')
+    .option('--base <revision>', 'leave out what this commit already holds')
+    .option('--policies <folder>', "in place of the repository's policies; starter rules stay as the profile says")
+    .addOption(
+      new Option('--profile <profile>', 'which starter rules run; strict also counts signatures and approvals').choices(
+        ['baseline', 'strict', 'off'],
+      ),
+    )
+    .addOption(
+      new Option('--output <format>', 'json: the last line only; jsonl: a line a commit, too')
+        .choices(['text', 'json', 'jsonl'])
+        .default('text'),
+    )
+    .addHelpText('after', HELP)
+    .action(judge);
+}
+
+const HELP = `
+Files are read as they are written; kustomizations and charts are not rendered. An object's identity includes its file.
+The last line is JSON: commits, objectChanges, allowed, denied, byRule (commits that each rule denied), notCounted, errors,
+unreadable, seconds. Exit code: 0 if it could be judged, 2 if not.`;
+
+async function judge(path: string, options: Options): Promise<void> {
+  const started = performance.now();
+  const [
+    { openRepository },
+    { startEngine },
+    { judgeHistory },
+    { readLaw },
+    { HistorySummary },
+    { ManifestCache },
+    { checkSignature },
+  ] = await Promise.all([
+    import('../adapters/git/open.js'),
+    import('./engine.js'),
+    import('../review/judge-history.js'),
+    import('../review/law.js'),
+    import('../report/history-summary.js'),
+    import('../change/manifest-cache.js'),
+    import('../source/signers.js'),
+  ]);
+  const repository = await openRepository(path);
+  const engine = await startEngine();
+  try {
+    const head = await repository.resolve(options.head);
+    const range = options.base === undefined ? { head } : { head, exclude: [await repository.resolve(options.base)] };
+    const { policies: folder, profile } = options;
+    const { policyFolder } = await import('../policy/folder.js');
+    const law = await readLaw(repository, head, {
+      compile: engine.compile,
+      ...(profile ? { profile } : {}),
+      ...(folder === undefined ? {} : { policies: (starter) => policyFolder(folder, starter) }),
+    });
+    const time = new Date();
+    const summary = new HistorySummary(profile === 'strict');
+    const progress = new Progress('commits', await repository.count(range));
+    const judged = judgeHistory(repository, range, {
+      ...engine,
+      repository: { name: basename(repository.path), url: '' },
+      ref: options.head,
+      bundle: law.bundle,
+      cache: new ManifestCache(CACHE_BYTES, { bytes: MANIFEST_BYTES }),
+      checkSignature: (commit) => checkSignature(commit, law.signers, time),
+      time,
+    });
+    for await (const one of judged) {
+      const allowed = summary.add(one);
+      if (options.output !== 'json') await tell(one, allowed, summary, options.output);
+      progress.advance();
+    }
+    progress.end();
+    const seconds = (performance.now() - started) / 1000;
+    if (options.output === 'text')
+      await print(`policy ${law.bundle.digest.slice(0, 12)} of ${options.head} ${head.slice(0, 7)}`);
+    await print(jsonLine(summary.line(seconds)));
+  } finally {
+    await Promise.all([repository.close(), engine.close()]);
+  }
+}
+
+const CACHE_BYTES = 48 * 1024 * 1024;
+const MANIFEST_BYTES = 4 * 1024 * 1024;
+
+async function tell(
+  one: JudgedCommit,
+  allowed: boolean,
+  summary: HistorySummary,
+  output: 'text' | 'jsonl',
+): Promise<void> {
+  const { step, decision } = one;
+  const { id, message, author } = step.commit;
+  if (output === 'jsonl') {
+    const { violations, warnings, required, error } = decision;
+    const outcome = allowed ? 'allow' : decision.outcome === 'error' ? 'error' : 'deny';
+    const unreadable = step.unreadable.map(({ code, message: what, place }) => ({ code, message: what, place }));
+    await print(
+      jsonLine({ id, outcome, objectChanges: step.changes.length, violations, warnings, required, error, unreadable }),
+    );
+    return;
+  }
+  if (allowed) return;
+  const [title] = message.split('\n', 1);
+  await print(printable(`✗ ${id.slice(0, 12)}  ${author.time.slice(0, 10)}  ${title}`));
+  if (decision.error) await print(printable(`    could not be judged: ${decision.error.message}`));
+  const said = summary.counted(decision);
+  for (const { rule, message: what, source } of said.slice(0, 5)) {
+    await print(printable(`    ${rule}  ${source ? `${source.path}:${source.line}  ` : ''}${what}`));
+  }
+  if (said.length > 5) await print(`    … and ${said.length - 5} more`);
+}

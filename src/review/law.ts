@@ -1,0 +1,54 @@
+import type { Environment } from '../change/environment.js';
+import { defaultPolicies, type GovernanceSettings, parseSettings, SETTINGS_FILE } from '../change/environments.js';
+import type { PolicyBundle, PolicySources } from '../policy/bundle.js';
+import type { StarterSettings } from '../policy/sources.js';
+import { readSigners } from '../source/governed-signers.js';
+import type { Repository, TreeReader } from '../source/repository.js';
+import type { Signers } from '../source/signers.js';
+import { readSources, readText } from './governance.js';
+
+/** What a change is judged by when nobody's service holds the governance: the same files, read where the caller says. */
+export interface Law {
+  readonly settings: GovernanceSettings;
+  readonly environments: readonly Environment[];
+  readonly signers: Signers;
+  readonly bundle: PolicyBundle;
+}
+
+export interface LawOptions {
+  readonly compile: (sources: PolicySources) => Promise<PolicyBundle>;
+  /** In place of the repository's own policies; starter rules stay as the settings say. */
+  readonly policies?: (starter: StarterSettings) => PolicySources;
+  /** In place of the settings' profile. */
+  readonly profile?: StarterSettings['profile'];
+}
+
+/**
+ * Reads settings, signers and policy of one state of a repository, or of a folder. Without a countersign.yaml there are no
+ * environments and the starter rules judge. Throws `config-invalid`, `rego-invalid`, `signers-malformed` and what stands behind them.
+ */
+export async function readLaw(tree: TreeReader, commit: string, options: LawOptions): Promise<Law> {
+  const text = await readText(tree, commit, SETTINGS_FILE);
+  const written = text === null ? { environments: [], policies: defaultPolicies } : parseSettings(text, SETTINGS_FILE);
+  const starter = { ...written.policies.starter, ...(options.profile ? { profile: options.profile } : {}) };
+  const settings = { ...written, policies: { ...written.policies, starter } };
+  const sources = options.policies ? options.policies(starter) : await readSources(tree, commit, settings);
+  const [signers, bundle] = await Promise.all([readSigners(tree, commit), options.compile(sources)]);
+  return { settings, environments: settings.environments, signers, bundle };
+}
+
+/**
+ * The commit that `head` branched off `base`: what a merge would compare with. `base` itself if it is an ancestor, or if the
+ * two have several such commits or none.
+ */
+export async function forkPoint(repository: Repository, base: string, head: string): Promise<string> {
+  if (await repository.isAncestor(base, head)) return base;
+  const own = new Set<string>();
+  const parents = new Set<string>();
+  for await (const { commit } of repository.history({ head, exclude: [base] })) {
+    own.add(commit.id);
+    for (const parent of commit.parents) parents.add(parent);
+  }
+  const forks = [...parents].filter((parent) => !own.has(parent));
+  return own.size === 0 ? head : forks.length === 1 ? forks[0] : base;
+}
