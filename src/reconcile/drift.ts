@@ -167,8 +167,12 @@ function keyOf(item: JsonObject, keys: readonly string[], items: readonly Json[]
   return { ...given, ...Object.fromEntries(missing.filter((n) => Object.hasOwn(match, n)).map((n) => [n, match[n]])) };
 }
 
-/** What the API server turns into something else before anybody can read it. */
+/** What the API server, or a controller of Kubernetes' own, turns into something else before anybody can read it. */
 export function asServed(desired: KubernetesObject): KubernetesObject {
+  if (desired.kind === 'ClusterRole' && isAggregated(desired)) {
+    const { rules: _gathered, ...rest } = desired;
+    return rest;
+  }
   const { stringData, ...rest } = desired;
   if (desired.kind !== 'Secret' || desired.apiVersion !== 'v1' || !isJsonObject(stringData)) return desired;
   const encoded = Object.entries(stringData).map(([key, value]) => [
@@ -181,6 +185,9 @@ export function asServed(desired: KubernetesObject): KubernetesObject {
   };
   return { ...rest, data };
 }
+
+/** The rules of such a role are gathered from others by a controller. */
+const isAggregated = (role: KubernetesObject): boolean => isJsonObject(role['aggregationRule']);
 
 /**
  * What is in the live object inside of what we set, though we do not set it. Every manager's fields are looked at, ours too: anybody
@@ -281,6 +288,7 @@ function isJudged([first, second]: readonly Step[]): boolean {
 /** What Kubernetes' own controllers write beside the desired state as part of their work, whoever it says it was. */
 function isControllers(desired: KubernetesObject, path: readonly Step[]): boolean {
   const text = formatPath(path);
+  if (desired.kind === 'ClusterRole' && isAggregated(desired) && text === 'rules') return true;
   return controllers.some(([kind, pattern]) => (kind === '*' || kind === desired.kind) && pattern.test(text));
 }
 
@@ -293,7 +301,6 @@ const controllers: readonly (readonly [string, RegExp])[] = [
   ['PersistentVolumeClaim', /^spec\.(volumeName|volumeMode|storageClassName)$/],
   ['PersistentVolume', /^spec\.claimRef/],
   ['ServiceAccount', /^(secrets|imagePullSecrets)/],
-  ['ClusterRole', /^rules$/],
   ['MutatingWebhookConfiguration', /\.clientConfig\.caBundle$/],
   ['ValidatingWebhookConfiguration', /\.clientConfig\.caBundle$/],
   ['CustomResourceDefinition', /\.clientConfig\.caBundle$/],
