@@ -51,3 +51,9 @@ export function tooLargeBlob(id: string, size: number, limit: number): Countersi
 export function commitTooLarge(id: string, size: number, limit: number): CountersignError {
   return new CountersignError('repository-unsupported', `object ${id} has ${size} bytes, over the limit of ${limit}`);
 }
+
+export function cutOffHistory(commit: string): CountersignError {
+  return new CountersignError('repository-unsupported', `the history is cut off at commit ${commit}`, {
+    remedy: 'This is a shallow clone: run git fetch --unshallow',
+  });
+}

@@ -1,5 +1,5 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
-import { join, resolve as resolvePath } from 'node:path';
+import { dirname, join, resolve as resolvePath } from 'node:path';
 import { CountersignError } from '../../errors.js';
 import { corruptRepository, missingRepository } from './faults.js';
 import { inPrefixes } from './refs.js';
@@ -26,8 +26,8 @@ export class LocalRefs {
   ) {}
 
   /** Throws `repository-missing`, and `repository-unsupported` for refs that are not kept in files (reftable). */
-  static async open(path: string): Promise<LocalRefs> {
-    const gitDir = await findGitDir(path);
+  static async open(path: string, upward = false): Promise<LocalRefs> {
+    const gitDir = await findGitDir(path, { upward });
     const common = await readOptional(join(gitDir, 'commondir'));
     const commonDir = common === undefined ? gitDir : resolvePath(gitDir, common.trim());
     if (await isFolder(join(commonDir, 'reftable'))) {
@@ -106,7 +106,7 @@ export class LocalRefs {
 }
 
 /** The folder of a work tree, of a linked work tree (whose .git is a file), or a bare repository itself. */
-export async function findGitDir(path: string): Promise<string> {
+export async function findGitDir(path: string, options: { upward?: boolean } = {}): Promise<string> {
   const dotGit = join(path, '.git');
   const pointer = await readOptional(dotGit);
   if (pointer !== undefined) return resolvePath(path, pointer.replace(/^gitdir:\s*/, '').trim());
@@ -114,7 +114,11 @@ export async function findGitDir(path: string): Promise<string> {
     if ((await isFolder(join(folder, 'objects'))) || (await readOptional(join(folder, 'commondir'))) !== undefined)
       return folder;
   }
-  throw missingRepository(path);
+  const parent = dirname(path);
+  if (!options.upward || parent === path || !(await isFolder(path))) throw missingRepository(path);
+  return findGitDir(parent, options).catch(() => {
+    throw missingRepository(path);
+  });
 }
 
 export async function isFolder(path: string): Promise<boolean> {

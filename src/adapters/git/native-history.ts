@@ -1,9 +1,10 @@
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { CountersignError } from '../../errors.js';
+import type { CountersignError } from '../../errors.js';
 import { decodePath } from '../../source/path.js';
 import type { Commit, CommitWithFiles, FileChange } from '../../source/repository.js';
+import { cutOffHistory } from './faults.js';
 import { collectStderr, exitOf, spawnGit } from './processes.js';
 import { refuseUnsafe } from './trees.js';
 
@@ -165,7 +166,5 @@ function fileChange(header: string, path: string): FileChange {
 /** A shallow clone ends in commits whose parents git pretends not to know: their files would all look added. */
 function sameParents(listed: Listed, commit: Commit): void {
   if (listed.parents.join(' ') === commit.parents.join(' ')) return;
-  throw new CountersignError('repository-unsupported', `the history is cut off at commit ${commit.id}`, {
-    remedy: 'This is a shallow clone: run git fetch --unshallow',
-  });
+  throw cutOffHistory(commit.id);
 }

@@ -1,4 +1,3 @@
-import { hash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { resolve as resolvePath } from 'node:path';
 import { CountersignError } from '../../errors.js';
@@ -22,14 +21,11 @@ import {
   tooLargeBlob,
   unknownRevision,
 } from './faults.js';
+import { COMMIT_LIMIT, OBJECT_LIMIT, objectHash } from './limits.js';
 import { nativeHistory } from './native-history.js';
 import { runGit, type GitResult } from './processes.js';
 import { inPrefixes } from './refs.js';
 import { diffTrees, listTree, treeReader, type Reader } from './trees.js';
-
-/** A commit or a tree above this size is refused: the largest real ones have a few MiB. */
-const OBJECT_LIMIT = 64 * 1024 * 1024;
-const COMMIT_LIMIT = 8 * 1024 * 1024;
 
 /** Reads a repository through the installed git. The process that reads objects lives until `close`. */
 export class NativeRepository implements Repository {
@@ -182,9 +178,10 @@ export class NativeRepository implements Repository {
   private async whyMissing(id: string): Promise<CountersignError> {
     this.present();
     const { code, stderr } = await runGit(['--git-dir', this.gitDir, 'cat-file', '-p', id]);
-    const damaged = /corrupt|inflate|unpack|bad object header|hash mismatch/i.test(stderr);
-    return code !== 0 && damaged
-      ? corruptRepository(this.path, `object ${id}: ${firstLine(stderr)}`)
+    // An object that is only missing is one fatal line; what git finds wrong with one that is there comes before it.
+    const complaint = /^error: (.*)/m.exec(stderr)?.[1];
+    return code !== 0 && complaint
+      ? corruptRepository(this.path, `object ${id}: ${complaint}`)
       : missingObject(this.path, id);
   }
 
@@ -218,10 +215,6 @@ export class NativeRepository implements Repository {
       retry: true,
     });
   }
-}
-
-export function objectHash(format: 'sha1' | 'sha256', type: ObjectType, data: Buffer): string {
-  return hash(format, Buffer.concat([Buffer.from(`${type} ${data.length}\0`, 'latin1'), data]), 'hex');
 }
 
 function unreadable(path: string, stderr: string): CountersignError {

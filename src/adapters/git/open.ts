@@ -1,4 +1,3 @@
-import { CountersignError } from '../../errors.js';
 import type { Repository } from '../../source/repository.js';
 import { gitVersion } from './processes.js';
 
@@ -14,10 +13,10 @@ export interface OpenOptions {
 export async function openRepository(path: string, options: OpenOptions = {}): Promise<Repository> {
   const adapter = options.adapter ?? ((await hasNativeGit()) ? 'native' : 'isomorphic');
   if (adapter === 'native') return (await import('./native.js')).NativeRepository.open(path);
-  throw new CountersignError('repository-unsupported', 'git is not installed', { remedy: 'Install git 2.39 or newer' });
+  return (await import('./isomorphic.js')).IsomorphicRepository.open(path);
 }
 
-/** `cat-file -z`, object-format and safe.directory from the environment: all there since 2.39. */
+/** `cat-file --batch-command`, `--show-object-format` and safe.directory from the environment: all there in 2.39. */
 export async function hasNativeGit(): Promise<boolean> {
   const version = await gitVersion();
   return version !== undefined && (version[0] > 2 || (version[0] === 2 && version[1] >= 39));

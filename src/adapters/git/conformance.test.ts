@@ -1,0 +1,526 @@
+import { chmod, copyFile, mkdir, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import {
+  createRepository,
+  person,
+  ScratchRepository,
+  temporaryFolder,
+  type Person,
+} from '../../../test/support/git-fixture.js';
+import { CountersignError } from '../../errors.js';
+import type { CommitWithFiles, HistoryRange, Repository } from '../../source/repository.js';
+import { openRepository } from './open.js';
+
+const folder = temporaryFolder();
+const ADAPTERS = ['native', 'isomorphic'] as const;
+type Adapter = (typeof ADAPTERS)[number];
+
+let ann: Person;
+let repository: ScratchRepository;
+
+/** Asks both adapters the same, expects the same answer (or the same refusal), and gives it. */
+async function both<T>(
+  path: string,
+  question: (opened: Repository) => Promise<T>,
+): Promise<T | { code: string; retry: boolean }> {
+  const answers: (T | { code: string; retry: boolean })[] = [];
+  for (const adapter of ADAPTERS) answers.push(await ask(adapter, path, question));
+  expect(answers[1]).toEqual(answers[0]);
+  return answers[0];
+}
+
+async function ask<T>(
+  adapter: Adapter,
+  path: string,
+  question: (opened: Repository) => Promise<T>,
+): Promise<T | { code: string; retry: boolean }> {
+  let opened: Repository | undefined;
+  try {
+    opened = await openRepository(path, { adapter });
+    return await question(opened);
+  } catch (error) {
+    if (!(error instanceof CountersignError)) throw error;
+    return { code: error.code, retry: error.retry };
+  } finally {
+    await opened?.close();
+  }
+}
+
+async function historyOf(opened: Repository, range: HistoryRange): Promise<CommitWithFiles[]> {
+  const found: CommitWithFiles[] = [];
+  for await (const each of opened.history(range)) found.push(each);
+  return found;
+}
+
+const write = (path: string, content: string | Buffer): Promise<void> =>
+  writeFile(join(repository.path, path), content);
+
+/** As the objects have it: the replace ref would hide some. */
+async function everyCommit(): Promise<string[]> {
+  return (await repository.run(['rev-list', '--topo-order', 'HEAD'], { GIT_NO_REPLACE_OBJECTS: '1' })).split('\n');
+}
+
+async function commitAll(message: string): Promise<string> {
+  await repository.git('add', '--all');
+  return repository.commit({ author: ann, sign: false, message });
+}
+
+/** A history with everything in it that readers of Git have tripped over. */
+beforeAll(async () => {
+  ann = await person('Ann', 'ann@example.org');
+  repository = await createRepository(folder.path('everything'));
+  const commit = (message: string, files: Record<string, string>, more: object = {}): Promise<string> =>
+    repository.commit({ author: ann, sign: false, message, files, ...more });
+  await commit('root', {
+    'README.md': 'hello',
+    'apps/cart/a.yaml': 'a: 1',
+    'apps/cart.yaml': 'b',
+    'apps/cart-x/c.yaml': 'c',
+  });
+  await commit('names', {
+    'ünï/☕.yaml': 'x',
+    'sur/\u{1f600}': 'astral',
+    'sur/\uff5e': 'high',
+    'back\\slash': 'x',
+    'like\\xE9': 'x',
+    'sp ace/"q"\t': 'x',
+  });
+  await repository.git('pack-refs', '--all');
+  await repository.git('gc', '--quiet');
+  const bytes = Buffer.concat([Buffer.from(`${repository.path}/apps/caf`), Buffer.from([0xe9]), Buffer.from('.yaml')]);
+  await writeFile(bytes, 'not UTF-8');
+  await commitAll('a name that is no UTF-8');
+  await repository.git('mv', 'apps/cart', 'apps/basket');
+  await commitAll('rename a folder');
+  await chmod(join(repository.path, 'README.md'), 0o755);
+  await symlink('README.md', join(repository.path, 'link'));
+  await commitAll('modes and a link');
+  await rm(join(repository.path, 'README.md'));
+  await symlink('elsewhere', join(repository.path, 'README.md'));
+  await commitAll('a file becomes a link');
+  await repository.git('update-index', '--add', '--cacheinfo', `160000,${'1'.repeat(40)},sub/module`);
+  await repository.commit({ author: ann, sign: false, message: 'a submodule' });
+  await mkdir(join(repository.path, 'sub/module'), { recursive: true });
+  await repository.checkout('file-to-folder', 'main');
+  await repository.git('rm', '--quiet', 'apps/cart.yaml');
+  await commit('a file becomes a folder', { 'apps/cart.yaml/inside': '1', 'apps/cart.yaml.txt': '2' });
+  await commit('and back', { other: '1' }, { delete: ['apps/cart.yaml/inside'] });
+  await commit('a file again', { 'apps/cart.yaml': 'b' });
+  await commit('nothing', {});
+  await repository.checkout('side', 'main');
+  await commit('on the side', { side: '1' });
+  const side = await repository.head();
+  await repository.checkout('main');
+  await commit('on main', { main: '1' });
+  await repository.merge('side', { author: ann, sign: false, message: 'merge side' });
+  await repository.checkout('side');
+  await commit('side again', { side: '2' });
+  await repository.merge('main', { author: ann, sign: false, message: 'criss' });
+  await repository.checkout('main');
+  await repository.merge('file-to-folder', { author: ann, sign: false, message: 'merge file-to-folder' });
+  await write('evil', 'made in the merge');
+  await repository.git('add', 'evil');
+  await repository.commit({ author: ann, sign: false, amend: true, message: 'merge with something of its own' });
+  await repository.merge('side', { author: ann, sign: false, message: 'cross' });
+  await repository.git('checkout', '--quiet', '--orphan', 'another-root');
+  await repository.git('rm', '-r', '--quiet', '--cached', '.');
+  await repository.git('clean', '-fdxq');
+  await commit('another root', { second: 'root' });
+  await repository.git('checkout', '--quiet', '--force', 'main');
+  for (const branch of ['one', 'two', 'three']) {
+    await repository.checkout(branch, 'main');
+    await commit(branch, { [branch]: branch });
+  }
+  await repository.checkout('main');
+  const octopus = [
+    '-c',
+    'user.name=Ann',
+    '-c',
+    'user.email=a@b',
+    'merge',
+    '--quiet',
+    '--allow-unrelated-histories',
+    '-m',
+  ];
+  await repository.git(...octopus, 'octopus', 'one', 'two', 'three');
+  await repository.git(...octopus, 'roots', 'another-root');
+  await commit('signed', { last: '1' }, { sign: ann });
+  await repository.git('tag', 'light', side);
+  await repository.git('tag', '-a', '-m', 'annotated', 'annotated', side);
+  await repository.git('tag', '-a', '-m', 'nested', 'nested', 'annotated');
+  await repository.git('tag', 'of-a-blob', await repository.git('rev-parse', 'HEAD:last'));
+  await repository.git('update-ref', `refs/replace/${side}`, await repository.head());
+});
+
+describe('both adapters', () => {
+  it('see the same refs, tags peeled, replace refs without effect', async () => {
+    const refs = (await both(repository.path, async (opened) => [...(await opened.refs())])) as [string, string][];
+    expect(refs.map(([ref]) => ref)).toEqual([
+      'HEAD',
+      ...['another-root', 'file-to-folder', 'main', 'one', 'side', 'three', 'two'].map((name) => `refs/heads/${name}`),
+      expect.stringMatching(/^refs\/replace\//),
+      ...['annotated', 'light', 'nested'].map((name) => `refs/tags/${name}`),
+    ]);
+    const byName = new Map(refs);
+    expect(byName.get('refs/tags/nested')).toBe(byName.get('refs/tags/light'));
+    expect(
+      await both(repository.path, async (opened) =>
+        [...(await opened.refs(['refs/heads/one', 'refs/tags']))].map(([ref]) => ref),
+      ),
+    ).toEqual(['refs/heads/one', 'refs/tags/annotated', 'refs/tags/light', 'refs/tags/nested']);
+  });
+
+  it.each([
+    'HEAD',
+    'main',
+    'heads/side',
+    'refs/heads/one',
+    'annotated',
+    'nested',
+    'HEAD~2',
+    'HEAD^2',
+    'main~3^2~1',
+    'HEAD^0',
+    'nope',
+    'HEAD~999',
+    'HEAD^9',
+    'of-a-blob',
+    '-x',
+    '',
+    '..',
+    'a\nb',
+  ])('resolve %j alike', async (revision) => {
+    const answer = await both(repository.path, (opened) => opened.resolve(revision));
+    const git = await repository
+      .git('rev-parse', '--verify', '--quiet', '--end-of-options', `${revision}^{commit}`)
+      .catch(() => undefined);
+    expect(answer).toEqual(
+      revision === ''
+        ? { code: 'revision-unknown', retry: false }
+        : (git ?? { code: 'revision-unknown', retry: false }),
+    );
+  });
+
+  it('resolve short ids', async () => {
+    const head = await repository.head();
+    expect(await both(repository.path, (opened) => opened.resolve(head.slice(0, 10)))).toBe(head);
+  });
+
+  it('give every commit with its files in the same order, which is git’s', async () => {
+    const head = await repository.head();
+    const history = (await both(repository.path, (opened) => historyOf(opened, { head }))) as CommitWithFiles[];
+    expect(history.map(({ commit }) => commit.id).join('\n')).toBe(
+      await repository.run(['rev-list', '--topo-order', '--reverse', 'HEAD'], { GIT_NO_REPLACE_OBJECTS: '1' }),
+    );
+    expect(await both(repository.path, (opened) => opened.count({ head }))).toBe(history.length);
+    const paths = history.flatMap(({ files }) => files.map(({ path }) => path));
+    expect(paths).toContain('apps/caf\\xE9.yaml');
+    expect(paths).toContain('like\\x5CxE9');
+    expect(history.find(({ commit }) => commit.message === 'a submodule\n')?.files).toEqual([
+      { path: 'sub/module', op: 'add', mode: '160000', id: '1'.repeat(40) },
+    ]);
+    expect(
+      history
+        .find(({ commit }) => commit.message === 'modes and a link\n')
+        ?.files.map(({ path, op, oldMode, mode }) => [path, op, oldMode, mode]),
+    ).toEqual([
+      ['README.md', 'modify', '100644', '100755'],
+      ['link', 'add', undefined, '120000'],
+    ]);
+    expect(
+      history.find(({ commit }) => commit.message.startsWith('merge with something'))?.files.map(({ path }) => path),
+    ).toContain('evil');
+  });
+
+  it('leave out what is excluded, for any two commits', async () => {
+    const ids = await everyCommit();
+    for (const [head, exclude] of [
+      [ids[0], [ids[3]]],
+      [ids[2], [ids[5], ids[8]]],
+      [ids[4], [ids[0]]],
+      [ids[6], [ids[6]]],
+    ] as const) {
+      const listed = await both(repository.path, async (opened) =>
+        (await historyOf(opened, { head, exclude })).map(({ commit }) => commit.id),
+      );
+      const git = await repository.run(
+        ['rev-list', '--topo-order', '--reverse', head, ...exclude.map((id) => `^${id}`)],
+        { GIT_NO_REPLACE_OBJECTS: '1' },
+      );
+      expect(listed).toEqual(git === '' ? [] : git.split('\n'));
+      expect(await both(repository.path, (opened) => opened.count({ head, exclude }))).toBe(
+        (listed as string[]).length,
+      );
+    }
+  });
+
+  it('list every tree in byte order, as git ls-tree does', async () => {
+    for (const id of await everyCommit()) {
+      const tree = (await both(repository.path, (opened) => opened.tree(id))) as {
+        path: string;
+        mode: string;
+        id: string;
+        type: string;
+      }[];
+      const git = (await repository.run(['ls-tree', '-r', '-z', id], { GIT_NO_REPLACE_OBJECTS: '1' }))
+        .split('\0')
+        .filter(Boolean);
+      // The helper decodes as UTF-8, so names that are none are compared by their mode and id only.
+      expect(tree.map((entry) => `${entry.mode} ${entry.type} ${entry.id}`)).toEqual(
+        git.map((line) => line.split('\t')[0]),
+      );
+      expect(tree.map(({ path }) => path)).toEqual(
+        tree.map(({ path }) => path).toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))),
+      );
+    }
+    const head = await repository.head();
+    for (const path of [
+      '',
+      '.',
+      'apps',
+      'apps/',
+      './apps/basket',
+      'apps/cart.yaml',
+      'link',
+      'link/x',
+      'nope',
+      'apps/caf\\xE9.yaml',
+    ]) {
+      await both(repository.path, (opened) => opened.tree(head, path));
+    }
+    expect(
+      await both(repository.path, async (opened) => (await opened.tree(head, 'apps/basket')).map(({ path }) => path)),
+    ).toEqual(['apps/basket/a.yaml']);
+  });
+
+  it('tell any two commits apart alike, and as their history did', async () => {
+    const ids = await everyCommit();
+    for (const [base, head] of [
+      [ids[0], ids[5]],
+      [ids[5], ids[0]],
+      [ids.at(-1)!, ids[0]],
+      [ids[7], ids[12]],
+    ]) {
+      const git = (
+        await repository.run(['diff-tree', '-r', '-z', '--no-renames', base, head], { GIT_NO_REPLACE_OBJECTS: '1' })
+      )
+        .split('\0')
+        .filter((_, i) => i % 2 === 0);
+      const changes = (await both(repository.path, (opened) => opened.changes(base, head))) as unknown[];
+      expect(changes.length).toBe(git.filter(Boolean).length);
+      for (const path of ['apps', 'apps/cart.yaml', 'nope'])
+        await both(repository.path, (opened) => opened.changes(base, head, path));
+    }
+    await both(repository.path, (opened) => opened.changes(null, ids[0]));
+    const head = ids[0];
+    const [history] = (
+      (await both(repository.path, (opened) => historyOf(opened, { head, exclude: [ids[1]] }))) as CommitWithFiles[]
+    ).slice(-1);
+    expect(await both(repository.path, (opened) => opened.changes(history.commit.parents[0], head))).toEqual(
+      history.files,
+    );
+  });
+
+  it('know ancestors', async () => {
+    const [main, side, root] = await Promise.all([
+      repository.head('main'),
+      repository.head('side'),
+      repository.head('main~12'),
+    ]);
+    expect(
+      await both(repository.path, (opened) =>
+        Promise.all([
+          opened.isAncestor(side, main),
+          opened.isAncestor(main, side),
+          opened.isAncestor(root, main),
+          opened.isAncestor(main, main),
+        ]),
+      ),
+    ).toEqual([true, false, true, true]);
+  });
+
+  it('give a blob’s bytes, up to a limit', async () => {
+    const id = await repository.git('rev-parse', 'HEAD:apps/basket/a.yaml');
+    expect(await both(repository.path, async (opened) => (await opened.blob(id)).toString())).toBe('a: 1');
+    expect(await both(repository.path, (opened) => opened.blob(id, 3))).toMatchObject({ code: 'manifest-too-large' });
+    const tree = await repository.git('rev-parse', 'HEAD:apps');
+    expect(await both(repository.path, (opened) => opened.blob(tree))).toMatchObject({ code: 'repository-corrupt' });
+    for (const [wrong, code] of [
+      ['1'.repeat(40), 'object-missing'],
+      ['HEAD', 'revision-unknown'],
+      ['', 'revision-unknown'],
+    ]) {
+      expect(await both(repository.path, (opened) => opened.blob(wrong))).toMatchObject({ code });
+    }
+  });
+
+  it('refuse to list from commits that are not there', async () => {
+    const missing = '2'.repeat(40);
+    const head = await repository.head();
+    for (const range of [{ head: missing }, { head, exclude: [missing] }, { head: 'main' }]) {
+      expect(await both(repository.path, (opened) => historyOf(opened, range))).toMatchObject({
+        code: 'revision-unknown',
+      });
+      expect(await both(repository.path, (opened) => opened.count(range))).toMatchObject({ code: 'revision-unknown' });
+    }
+    expect(await both(repository.path, (opened) => opened.isAncestor(missing, head))).toMatchObject({
+      code: 'revision-unknown',
+    });
+    expect(await both(repository.path, (opened) => opened.commit(missing))).toMatchObject({ code: 'object-missing' });
+  });
+
+  it('open bare repositories, folders inside a work tree and linked work trees', async () => {
+    const head = await repository.head();
+    await ScratchRepository.clone(repository.path, folder.path('bare'), '--bare');
+    await repository.git('worktree', 'add', '--quiet', '--detach', folder.path('linked'), 'side');
+    expect(await both(folder.path('bare'), (opened) => opened.resolve('HEAD'))).toBe(head);
+    expect(await both(join(repository.path, 'apps/basket'), (opened) => opened.resolve('HEAD'))).toBe(head);
+    expect(await both(folder.path('linked'), (opened) => opened.resolve('HEAD'))).toBe(await repository.head('side'));
+    expect(await both(folder.path('linked'), (opened) => opened.resolve('main'))).toBe(head);
+    await repository.git('worktree', 'remove', '--force', folder.path('linked'));
+  });
+
+  it('open an empty repository, which only lacks a HEAD', async () => {
+    const empty = await createRepository(folder.path('empty'));
+    expect(await both(empty.path, async (opened) => [...(await opened.refs())])).toEqual([]);
+    expect(await both(empty.path, (opened) => opened.resolve('HEAD'))).toMatchObject({ code: 'repository-empty' });
+    expect(await both(empty.path, (opened) => opened.resolve('main'))).toMatchObject({ code: 'revision-unknown' });
+  });
+
+  it('say what is no repository, and what has gone', async () => {
+    expect(await both(folder.path('no-such-place'), (opened) => opened.refs())).toEqual({
+      code: 'repository-missing',
+      retry: true,
+    });
+    await mkdir(folder.path('just-a-folder'));
+    expect(await both(folder.path('just-a-folder'), (opened) => opened.refs())).toEqual({
+      code: 'repository-missing',
+      retry: false,
+    });
+    for (const adapter of ADAPTERS) {
+      const gone = await createRepository(folder.path(`gone-${adapter}`));
+      const id = await gone.commit({ author: ann, sign: false, message: 'x', files: { a: 'b' } });
+      expect(
+        await ask(adapter, gone.path, async (opened) => {
+          await opened.commit(id);
+          await rm(gone.path, { recursive: true });
+          return opened.commit('3'.repeat(40));
+        }),
+      ).toEqual({ code: 'repository-missing', retry: true });
+    }
+  });
+
+  it('refuse a shallow clone where its history is cut off', async () => {
+    const shallow = await ScratchRepository.clone(`file://${repository.path}`, folder.path('shallow'), '--depth=2');
+    const head = await shallow.head();
+    expect(await both(shallow.path, (opened) => historyOf(opened, { head }))).toMatchObject({
+      code: 'repository-unsupported',
+    });
+    await both(shallow.path, (opened) => opened.tree(head));
+  });
+
+  it('notice a damaged object, in whatever way it is damaged', async () => {
+    for (const [name, damage] of [
+      ['cut off', (file: string) => truncate(file, 8)],
+      ['empty', (file: string) => truncate(file, 0)],
+      ['overwritten', (file: string) => writeFile(file, 'nonsense')],
+    ] as const) {
+      const damaged = await createRepository(folder.path(`damaged ${name}`));
+      await damaged.commit({ author: ann, sign: false, message: 'x', files: { a: 'b'.repeat(500), c: 'd' } });
+      const blob = await damaged.git('rev-parse', 'HEAD:a');
+      const file = join(damaged.path, '.git/objects', blob.slice(0, 2), blob.slice(2));
+      await chmod(file, 0o644);
+      await damage(file);
+      expect(await both(damaged.path, (opened) => opened.blob(blob))).toMatchObject({ code: 'repository-corrupt' });
+      const other = await damaged.git('rev-parse', 'HEAD:c');
+      expect(await both(damaged.path, async (opened) => (await opened.blob(other)).toString())).toBe('d');
+    }
+  });
+
+  it('notice an object stored under another one’s id', async () => {
+    const forged = await createRepository(folder.path('forged'));
+    await forged.commit({ author: ann, sign: false, message: 'x', files: { a: 'replicas: 1', b: 'replicas: 9' } });
+    const [one, other] = await Promise.all(['a', 'b'].map((name) => forged.git('rev-parse', `HEAD:${name}`)));
+    const place = (id: string): string => join(forged.path, '.git/objects', id.slice(0, 2), id.slice(2));
+    await rm(place(one));
+    await copyFile(place(other), place(one));
+    expect(await both(forged.path, (opened) => opened.blob(one))).toMatchObject({ code: 'repository-corrupt' });
+  });
+
+  it('refuse names that git would not check out (invariant 8)', async () => {
+    const evil = await createRepository(folder.path('evil'));
+    const first = await evil.commit({ author: ann, sign: false, message: 'x', files: { a: 'b' } });
+    const blob = await evil.git('rev-parse', 'HEAD:a');
+    for (const [i, name] of ['..', '.git', '.GIT', '.'].entries()) {
+      await writeFile(folder.path('tree'), Buffer.concat([Buffer.from(`100644 ${name}\0`), Buffer.from(blob, 'hex')]));
+      const tree = await evil.git('hash-object', '-t', 'tree', '-w', '--literally', folder.path('tree'));
+      const head = await evil.git('commit-tree', tree, '-p', first, '-m', `evil ${i}`);
+      expect(await both(evil.path, (opened) => opened.tree(head))).toMatchObject({ code: 'repository-unsupported' });
+      expect(await both(evil.path, (opened) => historyOf(opened, { head }))).toMatchObject({
+        code: 'repository-unsupported',
+      });
+      expect(await both(evil.path, (opened) => opened.changes(first, head))).toMatchObject({
+        code: 'repository-unsupported',
+      });
+    }
+  });
+});
+
+describe('reading with git', () => {
+  it('survives a repack between two reads', async () => {
+    const repacked = await createRepository(folder.path('repacked'));
+    const id = await repacked.commit({ author: ann, sign: false, message: 'x', files: { a: 'b' } });
+    await repacked.git('repack', '-a', '-d', '-q');
+    const opened = await openRepository(repacked.path, { adapter: 'native' });
+    await opened.commit(id);
+    const next = await repacked.commit({ author: ann, sign: false, message: 'y', files: { a: 'c' } });
+    await repacked.git('gc', '--quiet', '--prune=now');
+    expect([(await opened.commit(next)).parents, (await opened.tree(id)).length]).toEqual([[id], 1]);
+    await opened.close();
+  });
+
+  it('ends its processes when its consumer leaves early', async () => {
+    const opened = await openRepository(repository.path, { adapter: 'native' });
+    const head = await opened.resolve('HEAD');
+    for await (const { commit } of opened.history({ head })) {
+      expect(commit.parents).toEqual([]);
+      break;
+    }
+    expect(await opened.count({ head })).toBeGreaterThan(20);
+    await opened.close();
+  });
+
+  it('reads SHA-256 repositories, which the other adapter refuses', async () => {
+    const other = await createRepository(folder.path('sha256'), { objectFormat: 'sha256' });
+    const id = await other.commit({ author: ann, sign: false, message: 'x', files: { a: 'b' } });
+    const answer = await ask('native', other.path, async (opened) => [
+      opened.objectFormat,
+      (await historyOf(opened, { head: id })).length,
+      (await opened.tree(id)).length,
+    ]);
+    expect(answer).toEqual(['sha256', 1, 1]);
+    expect(await ask('isomorphic', other.path, (opened) => opened.refs())).toMatchObject({
+      code: 'repository-unsupported',
+    });
+  });
+
+  it('is not led astray by the environment of a hook, or by the repository’s own config', async () => {
+    const other = await createRepository(folder.path('configured'));
+    const id = await other.commit({ author: ann, sign: false, message: 'x', files: { a: 'b' } });
+    const touched = folder.path('touched');
+    await other.git('config', 'core.fsmonitor', `touch ${touched}; false`);
+    await other.git('config', 'diff.external', `touch ${touched}`);
+    await other.git('config', 'diff.ignoreSubmodules', 'all');
+    await other.git('config', 'log.showSignature', 'true');
+    process.env['GIT_DIR'] = join(repository.path, '.git');
+    try {
+      expect(await ask('native', other.path, (opened) => opened.resolve('HEAD'))).toBe(id);
+      expect(await ask('native', other.path, async (opened) => (await historyOf(opened, { head: id })).length)).toBe(1);
+    } finally {
+      delete process.env['GIT_DIR'];
+    }
+    await expect(stat(touched)).rejects.toMatchObject({
+      code: 'ENOENT',
+    });
+  });
+});
