@@ -415,11 +415,6 @@ export class RepositoryFollower {
     problems: readonly CountersignError[] = [],
   ): Promise<Reviewed> {
     const { mirror, grants, evaluator, redactor, records, cache } = this.parts;
-    const seen = new Map<string, Date>();
-    for (const record of await records.find('commit', { repository: this.repository.name })) {
-      seen.set(record.id, new Date(record.firstSeen));
-    }
-    const started = this.#now();
     return review({
       repository: { name: this.repository.name, url: this.repository.url },
       reader: mirror.repository,
@@ -430,7 +425,10 @@ export class RepositoryFollower {
       head,
       problems,
       grants: environment.target === null ? null : (grants.get(environment.target) ?? 'unknown target'),
-      firstSeen: (commit) => seen.get(commit) ?? started,
+      firstSeen: async (id) => {
+        const seen = await records.find('commit', { repository: this.repository.name, id });
+        return new Map(seen.map((record) => [record.id, new Date(record.firstSeen)]));
+      },
       cache,
       evaluator,
       redactor,

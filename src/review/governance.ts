@@ -72,8 +72,13 @@ export function governanceEnvironment(ref: string): Environment {
 }
 
 /** Whether a change to this file is a change of governance. */
-export function isGoverned(path: string, settings: GovernanceSettings): boolean {
-  return path === SETTINGS_FILE || path.startsWith('.countersign/') || path.startsWith(`${settings.policies.path}/`);
+export function isGoverned(path: string, { policies }: GovernanceSettings): boolean {
+  if (path === SETTINGS_FILE || path.startsWith('.countersign/')) return true;
+  return policies.path === '' ? isPolicySource(path) : path.startsWith(`${policies.path}/`);
+}
+
+function isPolicySource(path: string): boolean {
+  return path.endsWith('.rego') || /(^|\/)data\.(ya?ml|json)$/.test(path);
 }
 
 /**

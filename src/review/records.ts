@@ -245,9 +245,12 @@ export interface Tables {
   readonly fault: FaultRecord;
 }
 
-/** The records' port. `where` compares for equality; rows come back in the order of their primary key. */
+/** Columns and the value, or the list of values, that each must have. */
+export type Where<T> = { readonly [C in keyof T]?: T[C] | readonly T[C][] };
+
+/** The records' port. Rows come back in the order of their primary key. */
 export interface Records {
-  find<K extends keyof Tables>(table: K, where?: Partial<Tables[K]>): Promise<Tables[K][]>;
+  find<K extends keyof Tables>(table: K, where?: Where<Tables[K]>): Promise<Tables[K][]>;
   /** Inserts, or replaces rows of the same primary key, in that transaction. */
   save<K extends keyof Tables>(transaction: LedgerTransaction, table: K, rows: readonly Tables[K][]): Promise<void>;
   remove<K extends keyof Tables>(transaction: LedgerTransaction, table: K, where: Partial<Tables[K]>): Promise<void>;

@@ -12,6 +12,7 @@ import { policyInput } from '../policy/input.js';
 import type { PolicyBundle } from '../policy/bundle.js';
 import type { Evaluator, RuleResult } from '../policy/evaluator.js';
 import type { Repository } from '../source/repository.js';
+import type { Signature } from '../source/signature.js';
 import { checkSignature } from '../source/signers.js';
 import type { DecisionFacts } from './entries.js';
 import type { Governance } from './governance.js';
@@ -32,7 +33,7 @@ export interface ReviewRequest {
   /** Null for an environment without a target; a string when its target is not configured. */
   readonly grants: readonly Grant[] | null | 'unknown target';
   /** When the log first saw each commit: what key validity is judged at (invariant 6). */
-  readonly firstSeen: (commit: string) => Date;
+  readonly firstSeen: (commits: readonly string[]) => Promise<ReadonlyMap<string, Date>>;
   readonly cache: ManifestCache;
   readonly evaluator: Evaluator;
   readonly redactor: Redactor;
@@ -49,6 +50,9 @@ export interface Reviewed {
   };
 }
 
+/** Until it is known when a commit was first seen. */
+const UNCHECKED: Signature = { kind: 'none', status: 'unverified', reason: 'not checked' };
+
 /**
  * Judges what moving an environment from base to head does. Pure but for reading Git and evaluating: nothing is recorded here.
  * What can't be read or judged comes back as a decision that denies or errs, never as an allow (invariant 7); only a repository
@@ -60,15 +64,21 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
   const rewritten = base !== null && !(await reader.isAncestor(base, head));
   const read = await proposeChange(reader, environment, base, head, {
     cache: request.cache,
-    checkSignature: (commit) => checkSignature(commit, governance.signers, request.firstSeen(commit.id)),
+    checkSignature: () => UNCHECKED,
   });
+  const seen = await request.firstSeen(read.commits.map(({ commit }) => commit.id));
+  const commits = read.commits.map(({ commit, files }) => ({
+    commit,
+    files,
+    signature: checkSignature(commit, governance.signers, seen.get(commit.id) ?? started),
+  }));
   const problems = [
     ...(rewritten ? [rewrittenHistory(environment, base, head)] : []),
     ...request.problems,
     ...read.problems,
     ...grantProblems(request, read),
   ];
-  const change = { ...read, problems };
+  const change = { ...read, commits, problems };
   const forced = push.kind === 'forced' || push.kind === 'rewound';
   const input = policyInput({
     change,

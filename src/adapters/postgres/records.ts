@@ -1,6 +1,6 @@
-import { type DataSource, type EntityManager, IsNull } from 'typeorm';
+import { Any, type DataSource, type EntityManager, IsNull } from 'typeorm';
 import type { LedgerTransaction } from '../../audit/ledger.js';
-import type { Records, Tables } from '../../review/records.js';
+import type { Records, Tables, Where } from '../../review/records.js';
 import { schemas } from './schemas.js';
 
 /** Rows a statement may carry: PostgreSQL allows 65,535 parameters, our widest table has 18 columns. */
@@ -10,7 +10,7 @@ const BATCH = 1_000;
 export class PostgresRecords implements Records {
   constructor(private readonly dataSource: DataSource) {}
 
-  async find<K extends keyof Tables>(table: K, where: Partial<Tables[K]> = {}): Promise<Tables[K][]> {
+  async find<K extends keyof Tables>(table: K, where: Where<Tables[K]> = {}): Promise<Tables[K][]> {
     const { metadata, manager } = this.dataSource.getRepository<Tables[K]>(schemas[table] as never);
     const order = Object.fromEntries(metadata.primaryColumns.map((column) => [column.propertyName, 'ASC']));
     return await manager.find<Tables[K]>(schemas[table] as never, { where: plain(where), order } as never);
@@ -44,5 +44,10 @@ export class PostgresRecords implements Records {
 /** Equality on every given column; to TypeORM `undefined` would mean "any" and null an error. */
 function plain(where: object): object {
   const given = Object.entries(where).filter(([, value]) => value !== undefined);
-  return Object.fromEntries(given.map(([key, value]) => [key, value === null ? IsNull() : value]));
+  return Object.fromEntries(given.map(([key, value]) => [key, operator(value)]));
+}
+
+function operator(value: unknown): unknown {
+  if (value === null) return IsNull();
+  return Array.isArray(value) ? Any(value) : value;
 }
