@@ -118,7 +118,7 @@ function parse(entry: LoggedEntry, text: string): JsonObject {
 
 function expect(entry: LoggedEntry, member: string, found: string, what: string): void {
   if (entry.predicate[member] === found) return;
-  throw differs(entry, `names ${member} ${String(entry.predicate[member])}, but ${what} give ${found}`);
+  throw differs(entry, `names ${member} ${JSON.stringify(entry.predicate[member])}, but ${what} give ${found}`);
 }
 
 function differs(entry: LoggedEntry, why: string): CountersignError {

@@ -220,7 +220,7 @@ class Verifier {
       );
       if (!allow || !same || allow.id !== predicate['decisionId']) {
         throw invalid(
-          `run ${id} (entry ${index}) started without an allow for its ${String(predicate['environment'])} and commit logged before it`,
+          `run ${id} (entry ${index}) started without an allow for its ${JSON.stringify(predicate['environment'])} and commit logged before it`,
         );
       }
       if (this.#open.has(id)) throw invalid(`run ${id} (entry ${index}) started twice`);

@@ -1,0 +1,334 @@
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync, mkdirSync } from 'node:fs';
+import { cp, readdir } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { exportBundle, exportTiles } from '../../src/adapters/evidence/export.js';
+import { openFolder } from '../../src/adapters/evidence/folder.js';
+import { openZip } from '../../src/adapters/evidence/zip.js';
+import { signCheckpoint } from '../../src/audit/checkpoint.js';
+import { ed25519Signer, sha256, utf8 } from '../../src/audit/crypto.js';
+import { leafHash, rootOf } from '../../src/audit/merkle.js';
+import { parseVkey } from '../../src/audit/note.js';
+import { trustIn } from '../../src/audit/policy-file.js';
+import { parseStatement, sealStatement } from '../../src/audit/statement.js';
+import { decodeEntries, encodeEntries } from '../../src/audit/tiles.js';
+import type { Verification, VerifyOptions } from '../../src/audit/verify.js';
+import { verifyEvidence } from '../../src/audit/verify.js';
+import { CountersignError } from '../../src/errors.js';
+import type { TestLog } from '../support/log.js';
+import { openTestLog, pushDraft, runDrafts, TestJudge } from '../support/log.js';
+import { startPostgres } from '../support/postgres.js';
+import type { TestPostgres } from '../support/postgres.js';
+import { unzip, zip } from '../support/zip.js';
+
+// Invariants 3, 4 and 1, as an auditor sees them: with the file and a trust file, and nothing else.
+
+let server: TestPostgres;
+let judge: TestJudge;
+let log: TestLog;
+let folder: string;
+let bundle: string;
+let files: Map<string, Buffer>;
+let earlier: string;
+const nothing = (): void => {};
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'countersign-evidence-'));
+  server = await startPostgres();
+  judge = await TestJudge.open();
+  log = await openTestLog(server);
+  const { ledger, keys } = log;
+  await ledger.append(pushDraft(0));
+  earlier = await ledger.checkpoint();
+  const drafts = await Promise.all([3, 4, 9].map((replicas, i) => judge.decision(`d${i}`, replicas)));
+  const [allowed] = await ledger.append(...drafts);
+  const [started, finished] = runDrafts('run-1', allowed.index, drafts[0]);
+  await ledger.append(started);
+  await ledger.append(finished);
+  await ledger.append(...Array.from({ length: 270 }, (_, n) => pushDraft(n)));
+  bundle = join(folder, 'evidence.zip');
+  await exportBundle(ledger, keys, bundle, nothing);
+  files = await unzip(bundle);
+});
+
+afterAll(async () => {
+  await log?.close();
+  await judge?.close();
+  await server?.stop();
+  rmSync(folder, { recursive: true });
+});
+
+async function verify(path: string, options: Partial<VerifyOptions> = {}): Promise<Verification> {
+  const trust = options.trust ?? trustIn(parseVkey(log.keys.log.vkey));
+  try {
+    const evidence = path.endsWith('.zip') ? await openZip(path) : await openFolder(path);
+    try {
+      return await verifyEvidence(evidence, { evaluator: judge.evaluator, ...options, trust });
+    } finally {
+      await evidence.close();
+    }
+  } catch (error) {
+    if (!(error instanceof CountersignError)) throw error;
+    return { origin: '', size: 0, root: '', proven: [], onItsWord: [], fault: error };
+  }
+}
+
+async function verifyFiles(
+  change: (copy: Map<string, Buffer>) => void,
+  options: Partial<VerifyOptions> = {},
+): Promise<Verification> {
+  const copy = new Map(files);
+  change(copy);
+  const path = join(folder, 'changed.zip');
+  await zip(path, copy);
+  return verify(path, options);
+}
+
+const contentNames = (): string[] => [...files.keys()].filter((name) => name.startsWith('content/'));
+
+describe('untouched evidence', () => {
+  it('is valid, says what was proven, and what rests on the word of the service', async () => {
+    const { fault, proven, onItsWord, size } = await verify(bundle, { earlier });
+    expect(fault).toBeUndefined();
+    expect(size).toBe(277);
+    expect(proven.map(({ claim }) => claim)).toEqual([
+      'entries 0 … 276 complete and unaltered',
+      'every entry signed by a key that the log names',
+      'consistent with the checkpoint you gave',
+      expect.stringContaining('contents are what their entries name') as string,
+      '1 runs, each with an allow logged before it',
+      '3 decisions replayed',
+    ]);
+    expect(onItsWord.join('\n')).toContain('clock of the service');
+  });
+
+  it('is valid as tiles, too, which hold no contents', async () => {
+    const path = join(folder, 'tiles');
+    await exportTiles(log.ledger, log.keys, path, nothing);
+    const { fault, onItsWord } = await verify(path);
+    expect(fault).toBeUndefined();
+    expect(onItsWord.join('\n')).toContain('tiles hold no contents');
+  });
+
+  it('is still valid when packed anew by another program', async () => {
+    expect((await verifyFiles(nothing)).fault).toBeUndefined();
+  });
+
+  it('names what was withheld, when a content was erased before the export', async () => {
+    const digest = contentNames()[0].slice('content/'.length);
+    await log.dataSource.query('CREATE TABLE kept AS SELECT * FROM content');
+    await log.dataSource.query('DELETE FROM content WHERE digest = $1', [Buffer.from(digest, 'hex')]);
+    const path = join(folder, 'withheld.zip');
+    await exportBundle(log.ledger, log.keys, path, nothing);
+    const { fault, proven } = await verify(path);
+    expect(fault).toBeUndefined();
+    expect(JSON.stringify(proven)).toContain('1 withheld or erased');
+    await log.dataSource.query('INSERT INTO content SELECT * FROM kept ON CONFLICT DO NOTHING');
+  });
+});
+
+describe('tampered evidence is refused, with the first thing wrong', () => {
+  const entries0 = 'tile/entries/000';
+  const entries1 = 'tile/entries/001.p/21';
+  const edit = (bytes: Buffer, at: number): Buffer => {
+    const copy = Buffer.from(bytes);
+    copy[at] ^= 1;
+    return copy;
+  };
+  const reorder = (bytes: Buffer): Buffer => {
+    const leaves = [...decodeEntries(bytes, 256)];
+    [leaves[20], leaves[21]] = [leaves[21], leaves[20]];
+    return Buffer.from(encodeEntries(leaves));
+  };
+
+  it.each<[string, (copy: Map<string, Buffer>) => void, RegExp]>([
+    ['two entries change places', (f) => f.set(entries0, reorder(f.get(entries0))), /changed, dropped or moved/],
+    [
+      'an entry is dropped',
+      (f) => f.set(entries0, Buffer.from(encodeEntries([...decodeEntries(f.get(entries0), 256)].slice(1)))),
+      /does not hold the 256/,
+    ],
+    ['a file of entries is dropped', (f) => f.delete(entries1), /missing/],
+    ['a file of entries is named like another', (f) => f.set('tile/entries/001', f.get(entries0)), /not of this tree/],
+    [
+      'a byte of a signature in an entry flips',
+      (f) => f.set(entries1, edit(f.get(entries1), f.get(entries1)!.length - 10)),
+      /entry 276|entries/,
+    ],
+    [
+      'the checkpoint says another size',
+      (f) => f.set('checkpoint', Buffer.from(f.get('checkpoint')!.toString().replace('\n277\n', '\n276\n'))),
+      /signature/,
+    ],
+    ['the checkpoint is missing', (f) => f.delete('checkpoint'), /missing/],
+    ['a content changes', (f) => f.set(contentNames()[0], Buffer.from('other')), /was changed/],
+    ['a content is missing', (f) => f.delete(contentNames()[0]), /missing/],
+    [
+      'a content is put in that no entry names',
+      (f) => f.set(`content/${'0'.repeat(64)}`, Buffer.from('x')),
+      /no entry names/,
+    ],
+    ['the manifest is missing', (f) => f.delete('manifest.json'), /missing/],
+    ['the manifest changes', (f) => f.set('manifest.json', edit(f.get('manifest.json'), 40)), /manifest|envelope/],
+    ['the README names another key', (f) => f.set('README.txt', Buffer.from('trust me')), /README/],
+    ['a file is put in beside', (f) => f.set('extra.txt', Buffer.from('x')), /does not belong/],
+    [
+      'a name leads out of the folder',
+      (f) => f.set('content/aa/../../../../tmp/x'.replace('aa/../', ''), Buffer.from('x')),
+      /./,
+    ],
+    ['everything is missing', (f) => f.clear(), /missing/],
+  ])('when %s', async (_what, change, why) => {
+    const changed = await verifyFiles(change).catch((error: unknown) => ({ fault: error as Error }));
+    expect(changed.fault?.message).toMatch(why);
+  });
+
+  it('when the zip holds a path out of its folder, two files of one name, or overlapping files', async () => {
+    const original = readFileSync(bundle);
+    const swapped = (from: string, to: string): Buffer =>
+      Buffer.from(original.toString('latin1').replaceAll(from, to), 'latin1');
+    const path = join(folder, 'evil.zip');
+    writeFileSync(path, swapped('README.txt', '../../../x'));
+    expect((await verify(path)).fault).toMatchObject({ code: 'bundle-invalid' });
+    writeFileSync(path, swapped(contentNames()[0], contentNames()[1]));
+    expect((await verify(path)).fault?.message).toMatch(/two files/);
+    const overlap = Buffer.from(original);
+    const second = overlap.indexOf('PK\x01\x02', overlap.indexOf('PK\x01\x02') + 4, 'latin1');
+    overlap.writeUInt32LE(0, second + 42); // the second file begins where the first does
+    writeFileSync(path, overlap);
+    expect((await verify(path)).fault).toMatchObject({ code: 'bundle-invalid' });
+  });
+
+  it('when a file of it would unpack to more than it may', async () => {
+    const { fault } = await verifyFiles((f) => f.set('checkpoint', Buffer.alloc(50_000_000)));
+    expect(fault?.message).toMatch(/longer than/);
+  });
+
+  it('when it is cut short, at any length', async () => {
+    const original = readFileSync(bundle);
+    const path = join(folder, 'short.zip');
+    for (const part of [0, 0.01, 0.3, 0.7, 0.99, 0.9999]) {
+      writeFileSync(path, original.subarray(0, Math.floor(original.length * part)));
+      expect((await verify(path)).fault).toMatchObject({ code: 'bundle-invalid' });
+    }
+  });
+
+  it('when any byte of any file in it flips (sampled)', async () => {
+    let seed = 20261121;
+    const random = (below: number): number => (seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648) % below;
+    const names = [...files.keys()];
+    for (let round = 0; round < 40; round += 1) {
+      const name = round < names.length ? names[round] : names[random(names.length)];
+      const at = random(files.get(name)!.length);
+      const { fault } = await verifyFiles((f) => f.set(name, edit(f.get(name)!, at)), { evaluator: undefined });
+      expect(`${name} byte ${at}: ${fault ? 'refused' : 'accepted'}`).toBe(`${name} byte ${at}: refused`);
+    }
+  });
+
+  it('when a bit of the zip itself flips (sampled): refused, or nothing that is read has changed', async () => {
+    const original = readFileSync(bundle);
+    const path = join(folder, 'flipped.zip');
+    let seed = 7;
+    for (let round = 0; round < 60; round += 1) {
+      seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648;
+      const flipped = Buffer.from(original);
+      flipped[seed % flipped.length] ^= 1 << (round % 8);
+      writeFileSync(path, flipped);
+      const { fault, size } = await verify(path, { evaluator: undefined });
+      expect(fault?.code ?? `valid ${size}`).toMatch(/^(bundle-invalid|note-invalid|log-invalid|valid 277)$/);
+    }
+  });
+
+  it('when it is signed by another log, or is shorter than, or forked from, a checkpoint kept from earlier', async () => {
+    const stranger = trustIn(parseVkey('PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW'));
+    expect((await verify(bundle, { trust: stranger })).fault).toMatchObject({ code: 'note-invalid' });
+    const sign = (size: number): string =>
+      signCheckpoint({ origin: log.keys.origin, size, root: sha256(utf8('x')) }, log.keys.log);
+    expect((await verify(bundle, { earlier: sign(278) })).fault?.message).toContain('once had 278');
+    expect((await verify(bundle, { earlier: sign(2) })).fault?.message).toContain('forked');
+  });
+
+  it.each(['changed', 'missing', 'link', 'extra'])('when a tile in a folder is %s', async (what) => {
+    const path = join(folder, `tiles-${what}`);
+    await exportTiles(log.ledger, log.keys, path, nothing);
+    const tile = join(path, 'tile/0/000');
+    if (what === 'changed') writeFileSync(tile, edit(readFileSync(tile), 100));
+    else if (what === 'extra') writeFileSync(join(path, 'tile/0/002'), 'x');
+    else {
+      rmSync(tile);
+      if (what === 'link') symlinkSync('/etc/passwd', tile);
+    }
+    expect((await verify(path)).fault).toMatchObject({ code: 'bundle-invalid' });
+    expect(await readdir(path)).toContain('checkpoint');
+    mkdirSync(join(folder, 'unused'), { recursive: true });
+    await cp(path, join(folder, 'unused', what), { recursive: true, verbatimSymlinks: true });
+  });
+});
+
+// The service's own key signs here: what a thief of it, or the service itself, could write, and replay or order give away.
+describe('a log that its own key signed is refused', () => {
+  async function resigned(rewrite: (leaves: Uint8Array[]) => void): Promise<Verification> {
+    const leaves = ['tile/entries/000', 'tile/entries/001.p/21'].flatMap((name, i) => [
+      ...decodeEntries(files.get(name)!, i === 0 ? 256 : 21),
+    ]);
+    rewrite(leaves);
+    const root = rootOf(leaves.map(leafHash));
+    return verifyFiles((f) => {
+      f.set('tile/entries/000', Buffer.from(encodeEntries(leaves.slice(0, 256))));
+      f.set('tile/entries/001.p/21', Buffer.from(encodeEntries(leaves.slice(256))));
+      f.set('checkpoint', Buffer.from(signCheckpoint({ origin: log.keys.origin, size: 277, root }, log.keys.log)));
+    });
+  }
+  const rewritten = (
+    leaf: Uint8Array,
+    change: Record<string, string | number>,
+    signer = log.keys.entries,
+  ): Uint8Array => {
+    const { type, subjects, predicate, time } = parseStatement(leaf);
+    const { contents, recordedAt: _, ...rest } = predicate;
+    return sealStatement(
+      { type, subjects, predicate: { ...rest, ...change } },
+      time,
+      (contents ?? {}) as never,
+      signer,
+    );
+  };
+
+  it('when a denied decision says allow', async () => {
+    const { fault } = await resigned((leaves) => (leaves[4] = rewritten(leaves[4], { outcome: 'allow' })));
+    expect(fault?.message).toMatch(/decision 4 says allow, but countersign.scale.deny says otherwise/);
+  });
+
+  it('when a decision names a result that its input does not give', async () => {
+    const { fault } = await resigned((leaves) => (leaves[2] = rewritten(leaves[2], { resultDigest: '0'.repeat(64) })));
+    expect(fault?.message).toMatch(/decision 2 names resultDigest/);
+  });
+
+  it('when a decision names objects that were not judged', async () => {
+    const { fault } = await resigned(
+      (leaves) => (leaves[3] = rewritten(leaves[3], { renderedDigest: '0'.repeat(64) })),
+    );
+    expect(fault?.message).toMatch(/decision 3 names renderedDigest/);
+  });
+
+  it.each([
+    ['is for another commit', { head: '0'.repeat(40) }],
+    ['names a denied decision', { decision: 4 }],
+    ['names a decision that comes later', { decision: 200 }],
+    ['names another environment', { environment: 'shop/test' }],
+  ])('when a run %s', async (_what, change) => {
+    const { fault } = await resigned((leaves) => (leaves[5] = rewritten(leaves[5], change)));
+    expect(fault?.message).toMatch(/run run-1 \(entry 5\) started without an allow/);
+  });
+
+  it('when a run finished that never started', async () => {
+    const { fault } = await resigned((leaves) => (leaves[6] = rewritten(leaves[6], { id: 'run-2' })));
+    expect(fault?.message).toMatch(/run run-2 \(entry 6\) finished without having started/);
+  });
+
+  it('when an entry is signed by a key that the log never named', async () => {
+    const stranger = ed25519Signer(sha256(utf8('stranger')));
+    const { fault } = await resigned((leaves) => (leaves[1] = rewritten(leaves[1], {}, stranger)));
+    expect(fault?.message).toMatch(/entry 1 is not signed/);
+  });
+});
