@@ -3,7 +3,6 @@ import { GraphQLModule } from '@nestjs/graphql';
 import { MercuriusDriver, type MercuriusDriverConfig } from '@nestjs/mercurius';
 import type { FastifyRequest } from 'fastify';
 import { readFileSync } from 'node:fs';
-import { LoggerModule } from 'nestjs-pino';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { ChangeResolver } from './api/change.resolver.js';
@@ -53,7 +52,7 @@ const resolvers = [
 @Module({})
 export class AppModule {
   static of(parts: AppParts): DynamicModule {
-    const { state, queries, logFiles, metrics, logger } = parts;
+    const { state, queries, logFiles, metrics } = parts;
     const provided = [
       { provide: STATE, useValue: state },
       { provide: QUERIES, useValue: queries },
@@ -62,10 +61,7 @@ export class AppModule {
     ];
     return {
       module: AppModule,
-      imports: [
-        LoggerModule.forRoot({ pinoHttp: { logger, autoLogging: false } }),
-        GraphQLModule.forRoot<MercuriusDriverConfig>(graphql(parts)),
-      ],
+      imports: [GraphQLModule.forRoot<MercuriusDriverConfig>(graphql(parts))],
       controllers: [HealthController, MetricsController, LogController],
       providers: [...provided, ...resolvers],
     };

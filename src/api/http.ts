@@ -1,8 +1,7 @@
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { NestFactory } from '@nestjs/core';
-import type { DynamicModule } from '@nestjs/common';
+import type { DynamicModule, LoggerService } from '@nestjs/common';
 import helmet from '@fastify/helmet';
-import { Logger as NestLogger } from 'nestjs-pino';
 import { randomUUID } from 'node:crypto';
 import {
   LogController,
@@ -44,14 +43,16 @@ export async function createHttp(
   const app = await NestFactory.create<NestFastifyApplication>(module, adapter, {
     // Fastify's own parsers: JSON only, and none for forms, which a page elsewhere could send.
     bodyParser: false,
-    bufferLogs: true,
+    logger: new NestCommentary(logger),
     abortOnError: false,
     forceCloseConnections: false,
   });
-  app.useLogger(app.get(NestLogger));
   app.useGlobalFilters(new ProblemFilter());
   await app.register(helmet, {
-    contentSecurityPolicy: { directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
+    contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
+    // Plain HTTP on loopback: a browser must not be told to insist on anything else for this name.
+    strictTransportSecurity: false,
+    xFrameOptions: { action: 'deny' },
   });
   guard(adapter.getInstance<FastifyInstance>(), requests);
   return app;
@@ -85,4 +86,22 @@ function pathOf(request: FastifyRequest): string {
 
 function frameworkMessage(error: FastifyError): string {
   return error.code === 'FST_ERR_BAD_URL' ? 'the address is malformed' : error.message;
+}
+
+/** What Nest says of its own start is for whoever debugs it. */
+class NestCommentary implements LoggerService {
+  constructor(private readonly logger: Logger) {}
+
+  log(message: unknown, context?: string): void {
+    this.logger.debug({ context }, String(message));
+  }
+
+  warn(message: unknown, context?: string): void {
+    this.logger.warn({ context }, String(message));
+  }
+
+  error(message: unknown, ...rest: unknown[]): void {
+    const err = message instanceof Error ? message : undefined;
+    this.logger.error({ context: rest.at(-1), ...(err && { err }) }, err?.message ?? String(message));
+  }
 }

@@ -37,11 +37,15 @@ export interface TestApi {
   /** Statements that PostgreSQL was sent since the last call. */
   statements(): readonly string[];
   query<T = Record<string, unknown>>(query: string, variables?: Record<string, unknown>): Promise<Answer<T>>;
+  /** For good. */
+  stopDatabase(): Promise<void>;
   close(): Promise<void>;
 }
 
 export async function startApi(): Promise<TestApi> {
   const server = await startPostgres();
+  let stopped: Promise<void> | undefined;
+  const stopServer = (): Promise<void> => (stopped ??= server.stop());
   const data = mkdtempSync(join(tmpdir(), 'countersign-api-'));
   const dataSource = await openDatabase({ url: await server.database() });
   const keys = await openKeys({ data, origin: 'log.example.org/test' });
@@ -81,11 +85,12 @@ export async function startApi(): Promise<TestApi> {
       });
       return { status: response.status, errors: [], ...((await response.json()) as object) } as never;
     },
+    stopDatabase: () => stopServer(),
     close: async () => {
       await app.close();
       await ledger.close();
       if (dataSource.isInitialized) await dataSource.destroy();
-      await server.stop();
+      await stopServer();
       rmSync(data, { recursive: true });
     },
   };
