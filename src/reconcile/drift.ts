@@ -210,7 +210,8 @@ function additions(
       if (step === null) continue;
       const at = [...path, step];
       if (path.length < 2 && !isJudged(at)) continue;
-      const inside = inDesired(d, step);
+      // Where we set no labels or annotations, others' are still told one by one.
+      const inside = inDesired(d, step) ?? (at.length === 2 && at[0] === 'metadata' ? {} : undefined);
       const value = valueAt(live, at);
       if (value === undefined) continue;
       if (inside === undefined) add(at, value);
