@@ -14,7 +14,7 @@ export function decisionLine(environment: string, decision: ReadDecision): Line 
     mark: outcome === 'allow' ? 'yes' : 'no',
     word: { allow: 'allowed', deny: 'denied', pending: 'pending', error: 'error' }[outcome],
     text: `${environment}   ${range}   ${size}   ${judged}`,
-    below: [...who, ...(error ? [error.message] : []), ...violations.flatMap(violationText)],
+    below: [...who, ...(error ? [error.message] : []), ...violationTexts(violations)],
     values: { environment, decision },
   };
 }
@@ -38,15 +38,19 @@ function signersOf(commits: readonly ReadCommit[]): string {
   return `${verified.length} of ${commits.length} commits signed, by ${people.join(', ')}`;
 }
 
-function violationText({ rule, message, controls, place, source, object, commit, fix }: ReadViolation): string[] {
-  const where = source ? `${source.path}:${source.line}` : commit ? `commit ${short(commit)}` : '';
-  const what = object ? `${object.kind} ${object.namespace ? `${object.namespace}/` : ''}${object.name}` : '';
-  return [
-    [where, what].filter(Boolean).join('   '),
-    `  ${message}`,
-    `  rule ${rule} (${place.file}${place.line === null ? '' : `:${place.line}`})${controls.length > 0 ? `   ${controls.join('  ')}` : ''}`,
-    ...(fix ? [`  fix  ${fix}`] : []),
-  ].filter((line) => line !== '');
+/** Grouped by where they are: a file and line, or a commit. */
+function violationTexts(violations: readonly ReadViolation[]): string[] {
+  const groups = Map.groupBy(violations, ({ source, object, commit }) => {
+    const what = object ? `${object.kind} ${object.namespace ? `${object.namespace}/` : ''}${object.name}` : '';
+    const where = source ? `${source.path}:${source.line}` : commit ? `commit ${short(commit)}` : 'the push';
+    return [where, what].filter(Boolean).join('   ');
+  });
+  return [...groups].flatMap(([where, found]) => [where, ...found.flatMap(violationText).map((line) => `  ${line}`)]);
+}
+
+function violationText({ rule, message, controls, place, fix }: ReadViolation): string[] {
+  const written = place.file ? ` (${place.file}${place.line ? `:${place.line}` : ''})` : '';
+  return [message, `  rule ${rule}${written}   ${controls.join('  ')}`.trimEnd(), ...(fix ? [`  fix  ${fix}`] : [])];
 }
 
 export function count(n: number, noun: string): string {

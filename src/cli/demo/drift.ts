@@ -1,7 +1,8 @@
 import { isJsonObject, type Json, type JsonObject, type ObjectIdentity } from '../../cluster/object.js';
 import { expectThat, until } from './failure.js';
 import { configMapOf, deploymentOf, readLive, replicasOf, valueIn } from './live.js';
-import { readDrift, readEnvironment, short, type ReadDrift } from './reads.js';
+import type { LiveObject } from '../../reconcile/cluster.js';
+import { readDrift, readEnvironment, short, suggestQuery, type ReadDrift } from './reads.js';
 import type { ShopCluster } from './shop-cluster.js';
 import type { World } from './world.js';
 
@@ -13,14 +14,14 @@ export async function editBehindItsBack(world: World, cluster: ShopCluster): Pro
   const web = deploymentOf(world, 'production', 'web');
   const approved = replicasOf(await readLive(world, web));
   const known = new Set((await readDrift(world, web)).map(({ id }) => id));
-  await cluster.edit(web, { spec: { replicas: approved + 3 } });
+  const answer = await cluster.edit(web, { spec: { replicas: approved + 3 } });
   const edited = performance.now();
   const seen = await cluster.auditLog(web);
   const [by] = seen?.filter(({ verb }) => verb === 'patch') ?? [];
   narrator.line({
     mark: 'no',
     word: 'edited',
-    text: `Deployment ${web.namespace}/${web.name}: replicas ${approved} → ${approved + 3} with kubectl edit`,
+    text: `Deployment ${web.namespace}/${web.name}: replicas ${approved} → ${replicasOf(answer)}, by a client that calls itself ${managerOf(answer)}`,
     ...(by ? { below: [`the API server's own audit log: ${by.verb} by ${by.user}`] } : {}),
   });
   narrator.waiting('the drift to be seen');
@@ -53,8 +54,9 @@ export async function editBehindItsBack(world: World, cluster: ShopCluster): Pro
     word: 'kept',
     text: `shop/production is still held at ${short(commit ?? '')}, the last approved commit; the branch's head stays "${headOutcome}"`,
   });
-  narrator.look(
-    'GraphQL   { drift(first: 1) { nodes { attribution strength detectedAt correctedAt entry { index predicate } } } }',
+  await suggestQuery(
+    world,
+    '{ drift(first: 1) { nodes { attribution strength detectedAt correctedAt entry { index predicate } } } }',
   );
 }
 
@@ -95,6 +97,14 @@ export async function deleteByHand(world: World, cluster: ShopCluster): Promise<
     text: `it is back after ${milliseconds} ms, uid ${back.metadata.uid.slice(0, 8)}…, with the same data`,
     values: { object: { ...config }, milliseconds },
   });
+}
+
+/** Who wrote an object last, as its managed fields say. */
+function managerOf(object: LiveObject): string {
+  const managers = valueIn(object, 'metadata', 'managedFields');
+  const entries = Array.isArray(managers) ? (managers as readonly Json[]).filter(isJsonObject) : [];
+  const last = entries.toSorted((a, b) => textOf(b['time']).localeCompare(textOf(a['time'])));
+  return textOf(last.find(({ operation }) => operation === 'Update')?.['manager']);
 }
 
 /** The newest drift of this object that was not there before, once it is corrected and everything about it is in the log. */

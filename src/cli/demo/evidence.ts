@@ -61,7 +61,7 @@ export async function exportAndVerify(world: World): Promise<void> {
   narrator.line({
     mark: 'yes',
     word: 'valid',
-    text: 'exit code 0; the check needed that file and the key, nothing else',
+    text: 'exit code 0; the check needed these three files and nothing else',
   });
 }
 
@@ -73,12 +73,20 @@ export async function tamperWithCopy(world: World): Promise<void> {
   }>('{ entries(first: 200, filter: { type: [decision] }) { nodes { index envelope predicate } } }');
   const denied = entries.nodes.find(({ predicate }) => predicate.outcome === 'deny');
   expectThat(denied !== undefined, 'no denied decision is in the log');
-  const { files, flip } = flipByteOf(await readZip(workspace.evidence), Buffer.from(denied.envelope, 'base64'));
+  const { files, flip } = flipByteOf(
+    await readZip(workspace.evidence),
+    Buffer.from(denied.envelope, 'base64'),
+    '"deny"',
+  );
   await writeZip(workspace.tampered, files);
+  const { predicate } = flip.payload as { predicate?: { outcome?: string } };
   narrator.line({
     mark: 'no',
     word: 'tampered',
-    text: `${basename(workspace.tampered)}: one byte of entry ${denied.index} (a denial), "${String.fromCharCode(flip.before)}" → "${String.fromCharCode(flip.after)}" at ${flip.offset} of ${flip.file}`,
+    text: `${basename(workspace.tampered)}: byte ${flip.offset} of ${flip.file}, "${String.fromCharCode(flip.before)}" → "${String.fromCharCode(flip.after)}"`,
+    below: [
+      `entry ${denied.index} said outcome "${denied.predicate.outcome}", in the copy it says "${predicate?.outcome}"`,
+    ],
     values: { index: denied.index, ...flip },
   });
   const output = await verify(world, workspace.tampered, 1);
@@ -92,8 +100,12 @@ export async function tamperWithCopy(world: World): Promise<void> {
 async function verify(world: World, file: string, expected: 0 | 1): Promise<string> {
   const { workspace, narrator } = world;
   narrator.waiting('countersign verify');
-  const { code, stdout, stderr } = await cli(world, ['verify', file, '--trust', workspace.trust]);
-  narrator.quote(`countersign verify ${basename(file)} --trust ${basename(workspace.trust)}`, stdout || stderr);
+  const options = ['--trust', workspace.trust, '--checkpoint', workspace.checkpoint];
+  const { code, stdout, stderr } = await cli(world, ['verify', file, ...options]);
+  narrator.quote(
+    `countersign verify ${basename(file)} ${options.map((option) => basename(option)).join(' ')}`,
+    stdout || stderr,
+  );
   expectThat(code === expected, `verify ended with exit code ${code}, not ${expected}\n${stderr}`);
   return stdout + stderr;
 }

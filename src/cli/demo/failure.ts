@@ -24,7 +24,7 @@ export async function until<T>(
   ask: () => Promise<T | null | undefined>,
   patience: Patience = {},
 ): Promise<T> {
-  const { atMost = 30_000, every = 25, givenUp } = patience;
+  const { atMost = 60_000, every = 25, givenUp } = patience;
   const deadline = performance.now() + atMost;
   let last = '';
   for (;;) {

@@ -96,7 +96,7 @@ export async function readJudged(
       if (environment?.head !== head || environment.headDecision?.index == null) return null;
       return { ...environment, headDecision: environment.headDecision };
     },
-    { givenUp: () => world.ended() },
+    { givenUp: () => world.ended(), every: 60 },
   );
 }
 
@@ -172,6 +172,12 @@ export async function readEntryCounts(world: World): Promise<ReadonlyMap<string,
     `{ ${types.map((type) => `${type}: entries(first: 1, filter: { type: [${type}] }) { totalCount }`).join(' ')} }`,
   );
   return new Map(types.map((type) => [type, counts[type].totalCount] as const).filter(([, count]) => count > 0));
+}
+
+/** Shows a query to try, once it has been tried. */
+export async function suggestQuery(world: World, query: string): Promise<void> {
+  await world.graphql.query(query);
+  world.narrator.look(`GraphQL   ${query}`);
 }
 
 /** Seven digits, as `git log --oneline` has them. */

@@ -5,6 +5,7 @@ import { openNarrator, type Narrator } from './narrator.js';
 import { freePort, ServiceProcess, writeServiceFile } from './service.js';
 import { buildControlPlane, clusterIsBuilt, ShopCluster, writeAbsentKubeconfig } from './shop-cluster.js';
 import { tellStory, type Outcome, type Stage as StoryStage } from './story.js';
+import { suggestQuery } from './reads.js';
 import type { Stage } from './team-files.js';
 import { makeTeamRepository, type TeamRepository } from './team-repository.js';
 import type { Figures, World } from './world.js';
@@ -29,7 +30,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     if (typeof outcome === 'number') return outcome;
     const code = outcome.failures.length === 0 ? 0 : 1;
     if (options.exit || outcome.world === null) return code;
-    demo.invite(outcome.world);
+    await demo.invite(outcome.world);
     const ended = await Promise.race([signal, demo.serviceEnds()]);
     // Ctrl-C is how this ends when all is well.
     return typeof ended === 'number' ? code : 1;
@@ -75,6 +76,7 @@ class Demo {
       makeRepository: () => makeTeamRepository(workspace.root, this.#namespaces),
       clusterTakesLong: long,
       cluster: () => this.#cluster!,
+      stopping: () => this.#stopping,
       serve: (repository, cluster) => this.#serve(workspace, port, repository, cluster),
     };
     const outcome = await tellStory(stage);
@@ -158,17 +160,18 @@ class Demo {
   }
 
   /** How to go on by hand while everything runs. */
-  invite(world: World): void {
+  async invite(world: World): Promise<void> {
     const { narrator } = this;
     const { graphql, workspace, repository, cluster, namespaces } = world;
     narrator.chapter('Still running, until Ctrl-C');
-    narrator.look(`GraphQL at ${graphql.address}/graphql, for example with curl --json`);
+    narrator.look(`GraphQL at ${graphql.address}/graphql, for example:`);
+    narrator.look(`curl --json '${JSON.stringify({ query: '{ log { size rootHash } }' })}' ${graphql.address}/graphql`);
     for (const query of [
       '{ decisions(filter: {outcome: [deny]}) { nodes { environment violations { rule message } index } } }',
       '{ drift { nodes { object { kind name } attribution detectedAt correctedAt } } }',
       '{ objects { nodes { object { kind namespace name } commit { subject author { name } } decision { index } } } }',
     ]) {
-      narrator.look(`  '${JSON.stringify({ query })}'`);
+      await suggestQuery(world, query);
     }
     narrator.look(`edit and push as Ann: cd ${repository.team.ann.clone.path}`);
     if (cluster?.own)

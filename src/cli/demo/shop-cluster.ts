@@ -66,8 +66,8 @@ export class ShopCluster {
   }
 
   /** What `kubectl edit` sends: a patch under its own manager name. */
-  async edit(identity: ObjectIdentity, patch: JsonObject): Promise<void> {
-    await this.dana.call({
+  async edit(identity: ObjectIdentity, patch: JsonObject): Promise<LiveObject> {
+    const answer = await this.dana.call({
       method: 'PATCH',
       path: pathOf(identity),
       query: { fieldManager: 'kubectl-edit' },
@@ -75,6 +75,7 @@ export class ShopCluster {
       body: JSON.stringify(patch),
       subject: { text: identity.name },
     });
+    return answer as LiveObject;
   }
 
   async delete(identity: ObjectIdentity): Promise<void> {

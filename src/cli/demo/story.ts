@@ -10,10 +10,12 @@ import {
 } from './changes.js';
 import { deleteByHand, editBehindItsBack } from './drift.js';
 import { exportAndVerify, tamperWithCopy } from './evidence.js';
-import { StepFailed } from './failure.js';
+import { StepFailed, until } from './failure.js';
 import type { Narrator } from './narrator.js';
 import type { ServiceProcess } from './service.js';
+import { readEnvironment } from './reads.js';
 import type { ShopCluster } from './shop-cluster.js';
+import { stages } from './team-files.js';
 import type { TeamRepository } from './team-repository.js';
 import type { World } from './world.js';
 
@@ -24,6 +26,8 @@ export interface Stage {
   /** True if it will take minutes until there is a cluster. */
   readonly clusterTakesLong: boolean;
   readonly cluster: () => Promise<ShopCluster>;
+  /** True once the end was asked for: what fails from then on is no failure. */
+  readonly stopping: () => boolean;
   /** Starts the service, or starts it again; with null as if the cluster were away. */
   readonly serve: (
     repository: TeamRepository,
@@ -40,7 +44,7 @@ export interface Outcome {
 
 /** The whole story in order. Never throws for a step: what failed is told, and returned. */
 export async function tellStory(stage: Stage): Promise<Outcome> {
-  const telling = new Telling(stage.narrator);
+  const telling = new Telling(stage);
   const repository = await telling.step('A team writes down what should run', () => tellRepository(stage));
   if (!repository) return telling.outcome(null);
   await telling.step('Bo asks before pushing', () => askBeforePushing(stage.narrator, repository));
@@ -82,10 +86,28 @@ async function withoutCluster(stage: Stage, telling: Telling, repository: TeamRe
   );
   if (!started) return null;
   const { world } = started;
-  await telling.step('It reads the repository, and judges what it finds', () => startFollowing(world));
+  await telling.step('It reads the repository, and judges what it finds', async () => {
+    await startFollowing(world);
+    await tellAway(world);
+  });
   await telling.step('Bo debugs in production: denied, and mended', () => deniedThenFixed(world, 'catalog', '1.2'));
   await telling.step('The evidence so far', () => exportAndVerify(world));
   return world;
+}
+
+/** Nothing is live yet, and the service says why. */
+async function tellAway(world: World): Promise<void> {
+  for (const name of stages) {
+    const { status, trouble } = await until(
+      `shop/${name} to say that its cluster is away`,
+      async () => {
+        const environment = await readEnvironment(world, name);
+        return environment.trouble ? environment : null;
+      },
+      { givenUp: () => world.ended() },
+    );
+    world.narrator.line({ mark: 'fact', word: status, text: `shop/${name}: ${trouble?.message ?? ''}` });
+  }
 }
 
 async function tellRepository({ narrator, makeRepository }: Stage): Promise<TeamRepository> {
@@ -141,18 +163,21 @@ class Telling {
   readonly #failures: string[] = [];
   #steps = 0;
 
-  constructor(private readonly narrator: Narrator) {}
+  constructor(private readonly stage: Stage) {}
 
   /** null if it failed. */
   async step<T>(title: string, work: () => Promise<T>): Promise<T | null> {
+    const { narrator, stopping } = this.stage;
+    if (stopping()) return null;
     this.#steps += 1;
-    this.narrator.chapter(title);
+    narrator.chapter(title);
     try {
       return await work();
     } catch (thrown) {
+      if (stopping()) return null;
       const said = thrown instanceof StepFailed ? thrown.message : describe(toCountersignError(thrown));
       this.#failures.push(`${title}: ${said.split('\n')[0]}`);
-      this.narrator.line({ mark: 'wrong', word: 'FAILED', text: said });
+      narrator.line({ mark: 'wrong', word: 'FAILED', text: said });
       return null;
     }
   }

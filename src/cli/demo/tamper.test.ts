@@ -16,7 +16,7 @@ describe("the demo's tampering", () => {
       { name: 'entries', bytes: Buffer.concat([first, Buffer.from('\n'), second, Buffer.from('\n')]) },
     ];
     await writeZip(join(folder, 'a.zip'), original);
-    const { files, flip } = flipByteOf(await readZip(join(folder, 'a.zip')), second);
+    const { files, flip } = flipByteOf(await readZip(join(folder, 'a.zip')), second, '"deny"');
     await writeZip(join(folder, 'b.zip'), files);
     const read = await readZip(join(folder, 'b.zip'));
     expect(read.map(({ name }) => name)).toEqual(['README.md', 'entries']);
@@ -24,11 +24,13 @@ describe("the demo's tampering", () => {
     const different = [...read[1].bytes.keys()].filter((i) => read[1].bytes[i] !== original[1].bytes[i]);
     expect(different).toEqual([flip.offset]);
     const [, changed] = read[1].bytes.toString().trimEnd().split('\n');
-    expect(Buffer.from((JSON.parse(changed) as { payload: string }).payload, 'base64')).toHaveLength(32);
+    const payload = Buffer.from((JSON.parse(changed) as { payload: string }).payload, 'base64').toString();
+    expect(JSON.parse(payload)).toEqual(flip.payload);
+    expect(flip.payload).toMatchObject({ more: 'AAAA', outcome: expect.not.stringMatching(/^deny$/) });
   });
 
   it('refuses when the entry is nowhere', () => {
-    expect(() => flipByteOf([{ name: 'a', bytes: Buffer.from('b') }], envelope('{}'))).toThrow(StepFailed);
+    expect(() => flipByteOf([{ name: 'a', bytes: Buffer.from('b') }], envelope('{}'), 'x')).toThrow(StepFailed);
   });
 });
 

@@ -3,7 +3,7 @@ import { pipeline } from 'node:stream/promises';
 import { buffer } from 'node:stream/consumers';
 import yauzl from 'yauzl';
 import yazl from 'yazl';
-import { expectThat } from './failure.js';
+import { expectThat, StepFailed } from './failure.js';
 
 /** One file of an evidence bundle. */
 export interface ZippedFile {
@@ -35,29 +35,54 @@ export async function writeZip(path: string, files: readonly ZippedFile[]): Prom
 export interface Flip {
   readonly file: string;
   readonly offset: number;
+  /** The byte before and after. */
   readonly before: number;
   readonly after: number;
+  /** What the entry says with it. */
+  readonly payload: Readonly<Record<string, unknown>>;
 }
 
+const BASE64 = Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789');
+
 /**
- * Changes one byte of one entry: a character of its envelope's payload, to the next one that base64 knows, so that everything still
- * parses and only the mathematics can tell. `envelope` is the entry's exact bytes, as the service gives them.
+ * Changes one byte of one entry so that it still is base64 of JSON, but says something else at `word`: only mathematics can tell.
+ * `envelope` is the entry's exact bytes, as the service gives them.
  */
 export function flipByteOf(
   files: readonly ZippedFile[],
   envelope: Buffer,
-): { readonly files: ZippedFile[]; readonly flip: Flip } {
+  word: string,
+): { readonly files: readonly ZippedFile[]; readonly flip: Flip } {
   const file = files.find(({ bytes }) => bytes.includes(envelope));
   expectThat(file !== undefined, 'the entry is nowhere in the evidence');
-  const marker = '"payload":"';
-  const payload = envelope.indexOf(marker);
-  expectThat(payload >= 0, 'the entry has no payload');
-  const end = envelope.indexOf('"', payload + marker.length);
-  const offset = file.bytes.indexOf(envelope) + Math.floor((payload + marker.length + end) / 2);
   const bytes = Buffer.from(file.bytes);
-  const before = bytes[offset];
-  const after = before === 0x41 ? 0x42 : 0x41; // "A", or "B" where there is an "A"
-  bytes[offset] = after;
-  const flip = { file: file.name, offset, before, after };
-  return { files: files.map((other) => (other === file ? { name: file.name, bytes } : other)), flip };
+  const start = bytes.indexOf('"payload":"', bytes.indexOf(envelope)) + '"payload":"'.length;
+  const end = bytes.indexOf('"', start);
+  const decoded = (): Buffer => Buffer.from(bytes.toString('latin1', start, end), 'base64');
+  const at = decoded().indexOf(word);
+  expectThat(at >= 0, `the entry does not say ${word}`);
+  const from = start + Math.floor(at / 3) * 4;
+  for (let offset = from; offset < Math.min(end, from + Math.ceil(word.length / 3) * 4 + 4); offset++) {
+    const before = bytes[offset];
+    for (const after of BASE64) {
+      bytes[offset] = after;
+      const payload = parse(decoded());
+      if (after !== before && payload && !decoded().includes(word)) {
+        const flip = { file: file.name, offset, before, after, payload };
+        return { files: files.map((other) => (other === file ? { name: file.name, bytes } : other)), flip };
+      }
+    }
+    bytes[offset] = before;
+  }
+  throw new StepFailed(`no single byte changes ${word} into something that can be read`);
+}
+
+function parse(payload: Buffer): Readonly<Record<string, unknown>> | null {
+  try {
+    const text = payload.toString('latin1');
+    // A tamperer who wants to be believed writes plain letters.
+    return /^[ -~]*$/.test(text) ? (JSON.parse(text) as Readonly<Record<string, unknown>>) : null;
+  } catch {
+    return null; // no JSON any more: the next byte is tried
+  }
 }

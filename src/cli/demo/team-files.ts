@@ -196,15 +196,15 @@ ${environments.join('')}policies:
   path: policies
   starter: {profile: baseline, data: {registries: [${REGISTRY}]}}
 `,
-    'policies/replicas.rego': `# METADATA
+    'policies/replicas.rego': `package countersign.shop
+
+# METADATA
 # title: Production survives the loss of a node
 # custom:
 #   id: shop.replicas
 #   severity: medium
 #   scope: change
 #   controls: ["SOC2:A1.2"]
-package countersign.shop
-
 deny contains result if {
 	input.environment.labels.tier == "production"
 	some change in input.changes

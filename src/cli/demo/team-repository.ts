@@ -30,7 +30,13 @@ export async function makeTeamRepository(
       const clone = await ScratchRepository.clone(url, join(people, memberNames[i], 'shop'));
       // So that whoever looks around in a kept folder can go on as this person.
       const settings = { 'user.name': person.name, 'user.email': person.email, 'user.signingKey': person.keyFile };
-      for (const [key, value] of Object.entries({ ...settings, 'gpg.format': 'ssh', 'commit.gpgSign': 'true' })) {
+      const signers = join(clone.path, '.countersign', 'allowed_signers');
+      for (const [key, value] of Object.entries({
+        ...settings,
+        'gpg.ssh.allowedSignersFile': signers,
+        'gpg.format': 'ssh',
+        'commit.gpgSign': 'true',
+      })) {
         await clone.git('config', key, value);
       }
       await clone.git('checkout', '--quiet', '-B', 'main');

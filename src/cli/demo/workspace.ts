@@ -12,6 +12,8 @@ export interface Workspace {
   readonly serviceLog: string;
   readonly kubeconfig: string;
   readonly trust: string;
+  /** The log's checkpoint, kept from an early moment. */
+  readonly checkpoint: string;
   readonly evidence: string;
   readonly tampered: string;
   remove(): Promise<void>;
@@ -38,6 +40,7 @@ export async function openWorkspace(keep: string | undefined): Promise<Workspace
     serviceLog: join(root, 'service.log'),
     kubeconfig: join(root, 'kubeconfig.yaml'),
     trust: join(root, 'trust.txt'),
+    checkpoint: join(root, 'checkpoint-earlier.txt'),
     evidence: join(root, 'evidence.zip'),
     tampered: join(root, 'evidence-tampered.zip'),
     remove: async () => {
