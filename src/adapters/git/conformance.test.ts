@@ -8,7 +8,7 @@ import {
   type Person,
 } from '../../../test/support/git-fixture.js';
 import { CountersignError } from '../../errors.js';
-import type { CommitWithFiles, HistoryRange, Repository } from '../../source/repository.js';
+import type { CommitWithFiles, HistoryRange, Repository, TreeEntry } from '../../source/repository.js';
 import { openRepository } from './open.js';
 
 const folder = temporaryFolder();
@@ -255,23 +255,18 @@ describe('both adapters', () => {
   });
 
   it('list every tree in byte order, as git ls-tree does', async () => {
-    for (const id of await everyCommit()) {
-      const tree = (await both(repository.path, (opened) => opened.tree(id))) as {
-        path: string;
-        mode: string;
-        id: string;
-        type: string;
-      }[];
-      const git = (await repository.run(['ls-tree', '-r', '-z', id], { GIT_NO_REPLACE_OBJECTS: '1' }))
-        .split('\0')
-        .filter(Boolean);
+    const ids = await everyCommit();
+    const listAll = (opened: Repository) => Promise.all(ids.map((id) => opened.tree(id)));
+    const trees = (await both(repository.path, listAll)) as TreeEntry[][];
+    for (const [i, tree] of trees.entries()) {
+      const listing = await repository.run(['ls-tree', '-r', '-z', ids[i]], { GIT_NO_REPLACE_OBJECTS: '1' });
       // The helper decodes as UTF-8, so names that are none are compared by their mode and id only.
+      const git = listing.split('\0').filter(Boolean);
       expect(tree.map((entry) => `${entry.mode} ${entry.type} ${entry.id}`)).toEqual(
         git.map((line) => line.split('\t')[0]),
       );
-      expect(tree.map(({ path }) => path)).toEqual(
-        tree.map(({ path }) => path).toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))),
-      );
+      const paths = tree.map(({ path }) => path);
+      expect(paths).toEqual(paths.toSorted((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b))));
     }
     const head = await repository.head();
     for (const path of [
