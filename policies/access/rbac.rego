@@ -12,7 +12,7 @@ pairs := array.concat(
 	[[change.after, object_or_empty(change.before)] |
 		some change in input.changes
 		change.op != "delete"
-		not is_array(change.after.items)
+		not change.after.items
 	],
 	[[item, {}] |
 		some change in input.changes
@@ -57,8 +57,8 @@ deny contains result if {
 	kind_of(after) == "ClusterRole"
 	some target in ["admin", "edit", "cluster-admin"]
 	label := sprintf("rbac.authorization.k8s.io/aggregate-to-%s", [target])
-	after.metadata.labels[label] == "true"
-	not before.metadata.labels[label] == "true"
+	labelled(after, label)
+	not labelled(before, label)
 	result := {
 		"msg": sprintf("ClusterRole %q newly adds to everybody who has the role %s", [object.get(after.metadata, "name", "?"), target]),
 		"fix": sprintf("Remove the label %s and bind the role to those who need it", [label]),
@@ -77,7 +77,7 @@ deny contains result if {
 	kind_of(after) in bindings
 	after.roleRef.name == "cluster-admin"
 	some subject in after.subjects
-	not bound_before(before, subject)
+	not bound(before, after.roleRef, subject)
 	result := {
 		"msg": sprintf("%s %q newly gives cluster-admin to %s %s", [kind_of(after), object.get(after.metadata, "name", "?"), object.get(subject, "kind", "?"), object.get(subject, "name", "?")]),
 		"fix": "Bind a role that holds what is needed and no more",
@@ -96,7 +96,7 @@ deny contains result if {
 	kind_of(after) in bindings
 	some subject in after.subjects
 	subject.name in {"system:anonymous", "system:unauthenticated", "system:masters"}
-	not bound_before(before, subject)
+	not bound(before, after.roleRef, subject)
 	result := {
 		"msg": sprintf("%s %q newly binds a role to %s", [kind_of(after), object.get(after.metadata, "name", "?"), subject.name]),
 		"fix": "Name users, groups or service accounts that are somebody",
@@ -105,7 +105,12 @@ deny contains result if {
 
 kind_of(object) := object.kind if startswith(object.apiVersion, "rbac.authorization.k8s.io/")
 
-bound_before(before, subject) if subject in before.subjects
+bound(binding, role, subject) if {
+	binding.roleRef == role
+	subject in binding.subjects
+}
+
+labelled(object, label) if object.metadata.labels[label] == "true"
 
 # What one rule of a role allows, in words; the same words for the same power.
 powers(rule) := array.concat(

@@ -56,11 +56,17 @@ export function starterFiles(): ReadonlyMap<string, string> {
   return (starters ??= new Map([...readStarterFolder()].filter(([path]) => !path.endsWith('_test.rego'))));
 }
 
+/** Beside src/ and dist/ alike. */
+export const STARTER_FOLDER = new URL('../../policies/', import.meta.url);
+
 /** With its tests. */
 export function readStarterFolder(): ReadonlyMap<string, string> {
-  const folder = new URL('../../policies/', import.meta.url);
-  const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.rego'));
-  return new Map(names.toSorted().map((name) => [STARTER_PREFIX + name, readFileSync(new URL(name, folder), 'utf8')]));
+  const names = readdirSync(STARTER_FOLDER, { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.rego'),
+  );
+  return new Map(
+    names.toSorted().map((name) => [STARTER_PREFIX + name, readFileSync(new URL(name, STARTER_FOLDER), 'utf8')]),
+  );
 }
 
 function readData(path: string, text: string): Json {

@@ -236,8 +236,9 @@ function toRule({ file, row, ...rule }: NonNullable<Answer['rules']>[number]): R
 
 function invalid(faults: readonly Fault[]): CountersignError {
   const first = faults[0]!;
-  const others = faults.slice(1).map((f) => `\n${f.file === undefined ? '' : `${f.file}:${f.row}  `}${f.message}`);
-  return new CountersignError('rego-invalid', first.message + others.join(''), {
+  const others = faults.slice(1).map((f) => `${f.file === undefined ? '' : `${f.file}:${f.row} `}${f.message}`);
+  const also = others.length > 0 ? ` (also: ${others.join('; ')})` : '';
+  return new CountersignError('rego-invalid', first.message + also, {
     place: first.file === undefined ? undefined : { file: first.file, line: first.row, column: first.col },
     remedy: first.remedy ?? 'Correct the policy; countersign policy check PATH shows every fault',
   });

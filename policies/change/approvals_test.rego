@@ -1,0 +1,44 @@
+package countersign.change.approvals_test
+
+import data.countersign.change.approvals
+import data.countersign.lib.examples
+
+two := {"approvals": 2}
+
+approved_by(people) := object.union(
+	examples.many([]),
+	{"approvals": [{"principal": person, "via": "cli", "time": "2026-03-02T09:00:00Z", "verified": true} | some person in people]},
+)
+
+test_without_settings_nothing_is_required if {
+	count(approvals.require) == 0 with input as examples.many([])
+}
+
+test_two_others_are_enough if {
+	count(approvals.require) == 0 with input as approved_by(["bo@example.org", "cy@example.org"]) with data.countersign.settings as two
+}
+
+test_missing_approvals_are_named if {
+	results := approvals.require with input as approved_by(["bo@example.org"]) with data.countersign.settings as two
+	count(results) == 1
+	some result in results
+	result.msg == "1 of 2 approvals are there"
+}
+
+test_one_person_twice_counts_once if {
+	count(approvals.require) == 1 with input as approved_by(["bo@example.org", "bo@example.org"]) with data.countersign.settings as two
+}
+
+test_who_made_it_does_not_count if {
+	every person in ["ann@example.org", "Ann@Example.org"] {
+		count(approvals.require) == 1 with input as approved_by(["bo@example.org", person]) with data.countersign.settings as two
+	}
+}
+
+test_an_unverified_approval_does_not_count if {
+	claimed := object.union(approved_by([]), {"approvals": [
+		{"principal": "bo@example.org", "via": "forge", "time": "", "verified": false},
+		{"principal": "cy@example.org", "via": "forge", "time": "", "verified": false},
+	]})
+	count(approvals.require) == 1 with input as claimed with data.countersign.settings as two
+}

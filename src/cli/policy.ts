@@ -1,0 +1,101 @@
+import { Option, type Command } from 'commander';
+import type { RegoCompiler, RegoTestResult } from '../adapters/opa/compiler.js';
+import type { Rule } from '../policy/decision.js';
+import { formatPlace } from '../errors.js';
+import { jsonLine, print, printable } from './output.js';
+
+interface Options {
+  readonly output: 'text' | 'json';
+  readonly run?: string;
+  readonly write?: boolean;
+}
+
+export function register(program: Command): void {
+  const policy = program.command('policy').description('list, test and format rules');
+  const output = () => new Option('--output <format>', 'how to print').choices(['text', 'json']).default('text');
+  policy
+    .command('test')
+    .description('run the tests (test_ rules in *_test.rego) of a policy folder')
+    .argument('[path]', 'folder or file', 'policies')
+    .option('--run <pattern>', 'only tests whose full name matches this regular expression')
+    .addOption(output())
+    .action((path: string, options: Options) => withCompiler((compiler) => test(compiler, path, options)));
+  policy
+    .command('check')
+    .description('compile a policy folder and list the rules that would run')
+    .argument('[path]', 'folder or file', 'policies')
+    .addOption(output())
+    .action((path: string, options: Options) => withCompiler((compiler) => check(compiler, path, options)));
+  policy
+    .command('format')
+    .description('show which files are not formatted as `opa fmt` would, or format them')
+    .argument('[path]', 'folder or file', 'policies')
+    .option('--write', 'format them')
+    .action((path: string, options: Options) => withCompiler((compiler) => format(compiler, path, options)));
+}
+
+async function withCompiler(action: (compiler: RegoCompiler) => Promise<void>): Promise<void> {
+  const { RegoCompiler } = await import('../adapters/opa/compiler.js');
+  const compiler = new RegoCompiler();
+  try {
+    await action(compiler);
+  } finally {
+    await compiler.close();
+  }
+}
+
+async function test(compiler: RegoCompiler, path: string, { output, run }: Options): Promise<void> {
+  const { policyFolder } = await import('../policy/folder.js');
+  const results = await compiler.test(policyFolder(path, { profile: 'off' }), run);
+  const count = (...outcomes: RegoTestResult['outcome'][]) =>
+    results.filter((r) => outcomes.includes(r.outcome)).length;
+  const summary = { passed: count('passed'), failed: count('failed', 'error'), skipped: count('skipped') };
+  for (const result of results) {
+    if (output === 'json') await print(jsonLine(result));
+    else if (result.outcome !== 'passed') await print(testLines(result));
+  }
+  await print(
+    output === 'json'
+      ? jsonLine(summary)
+      : `${summary.passed} passed, ${summary.failed} failed, ${summary.skipped} skipped`,
+  );
+  process.exitCode = summary.failed > 0 ? 1 : 0;
+}
+
+function testLines({ outcome, file, row, package: pkg, name, error, output }: RegoTestResult): string {
+  const more = [error, ...(output ?? '').split('\n')].filter((line) => line !== undefined && line !== '');
+  return [`${outcome}  ${file}:${row}  ${pkg}.${name}`, ...more.map((line) => `  ${line}`)].map(printable).join('\n');
+}
+
+async function check(compiler: RegoCompiler, path: string, { output }: Options): Promise<void> {
+  const { policyFolder } = await import('../policy/folder.js');
+  const rules = await compiler.check(policyFolder(path, { profile: 'off' }));
+  for (const rule of rules) await print(output === 'json' ? jsonLine(rule) : printable(ruleLine(rule)));
+  await print(output === 'json' ? jsonLine({ rules: rules.length }) : `valid, ${rules.length} rules`);
+}
+
+function ruleLine({ id, kind, scope, severity, place, controls, title = '' }: Rule): string {
+  return [
+    id.padEnd(24),
+    kind.padEnd(7),
+    scope.padEnd(8),
+    severity.padEnd(8),
+    formatPlace(place),
+    title,
+    controls.join(' '),
+  ].join('  ');
+}
+
+async function format(compiler: RegoCompiler, path: string, { write }: Options): Promise<void> {
+  const { writeFile } = await import('node:fs/promises');
+  const { regoFiles } = await import('../policy/folder.js');
+  const files = regoFiles(path);
+  let different = 0;
+  for (const [file, text] of await compiler.format(files)) {
+    if (text === files.get(file)) continue;
+    different++;
+    if (write) await writeFile(file, text);
+    await print(printable(file));
+  }
+  if (different > 0 && !write) process.exitCode = 1;
+}
