@@ -57,8 +57,8 @@ lint: node_modules/.installed
 
 .PHONY: bench
 bench: build control-plane
-	@for f in test/bench/*.bench.ts; do echo "== $$f"; $(NODE) $$f $(ARGS) || exit 1; done
+	@for f in test/bench/*.bench.ts; do echo "== $$f"; $(NODE) --import ./test/support/typescript.js $$f $(ARGS) || exit 1; done
 
 .PHONY: soak
 soak: build control-plane
-	@for f in test/soak/*.soak.ts; do echo "== $$f"; $(NODE) $$f $(ARGS) || exit 1; done
+	@for f in test/soak/*.soak.ts; do echo "== $$f"; $(NODE) --import ./test/support/typescript.js $$f $(ARGS) || exit 1; done
