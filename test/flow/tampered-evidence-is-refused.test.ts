@@ -84,6 +84,50 @@ async function verifyFiles(
   return verify(path, options);
 }
 
+function fileIn(map: ReadonlyMap<string, Buffer>, name: string): Buffer {
+  const bytes = map.get(name);
+  if (!bytes) throw new Error(`${name} is not in the evidence`);
+  return bytes;
+}
+
+const edit = (bytes: Buffer, at: number): Buffer => {
+  const copy = Buffer.from(bytes);
+  copy[at] ^= 1;
+  return copy;
+};
+
+const reorder = (bytes: Buffer): Buffer => {
+  const leaves = [...decodeEntries(bytes, 256)];
+  [leaves[20], leaves[21]] = [leaves[21], leaves[20]];
+  return Buffer.from(encodeEntries(leaves));
+};
+
+const sign = (size: number): string =>
+  signCheckpoint({ origin: log.keys.origin, size, root: sha256(utf8('x')) }, log.keys.log);
+
+async function resigned(rewrite: (leaves: Uint8Array[]) => void): Promise<Verification> {
+  const leaves = ['tile/entries/000', 'tile/entries/001.p/21'].flatMap((name, i) => [
+    ...decodeEntries(fileIn(files, name), i === 0 ? 256 : 21),
+  ]);
+  rewrite(leaves);
+  const root = rootOf(leaves.map(leafHash));
+  return verifyFiles((f) => {
+    f.set('tile/entries/000', Buffer.from(encodeEntries(leaves.slice(0, 256))));
+    f.set('tile/entries/001.p/21', Buffer.from(encodeEntries(leaves.slice(256))));
+    f.set('checkpoint', Buffer.from(signCheckpoint({ origin: log.keys.origin, size: 277, root }, log.keys.log)));
+  });
+}
+
+const rewritten = (
+  leaf: Uint8Array,
+  change: Record<string, string | number>,
+  signer = log.keys.entries,
+): Uint8Array => {
+  const { type, subjects, predicate, time } = parseStatement(leaf);
+  const { contents, recordedAt: _, ...rest } = predicate;
+  return sealStatement({ type, subjects, predicate: { ...rest, ...change } }, time, (contents ?? {}) as never, signer);
+};
+
 const contentNames = (): string[] => [...files.keys()].filter((name) => name.startsWith('content/'));
 
 describe('untouched evidence', () => {
@@ -130,34 +174,28 @@ describe('untouched evidence', () => {
 describe('tampered evidence is refused, with the first thing wrong', () => {
   const entries0 = 'tile/entries/000';
   const entries1 = 'tile/entries/001.p/21';
-  const edit = (bytes: Buffer, at: number): Buffer => {
-    const copy = Buffer.from(bytes);
-    copy[at] ^= 1;
-    return copy;
-  };
-  const reorder = (bytes: Buffer): Buffer => {
-    const leaves = [...decodeEntries(bytes, 256)];
-    [leaves[20], leaves[21]] = [leaves[21], leaves[20]];
-    return Buffer.from(encodeEntries(leaves));
-  };
 
   it.each<[string, (copy: Map<string, Buffer>) => void, RegExp]>([
-    ['two entries change places', (f) => f.set(entries0, reorder(f.get(entries0))), /changed, dropped or moved/],
+    ['two entries change places', (f) => f.set(entries0, reorder(fileIn(f, entries0))), /changed, dropped or moved/],
     [
       'an entry is dropped',
-      (f) => f.set(entries0, Buffer.from(encodeEntries([...decodeEntries(f.get(entries0), 256)].slice(1)))),
+      (f) => f.set(entries0, Buffer.from(encodeEntries([...decodeEntries(fileIn(f, entries0), 256)].slice(1)))),
       /does not hold the 256/,
     ],
     ['a file of entries is dropped', (f) => f.delete(entries1), /missing/],
-    ['a file of entries is named like another', (f) => f.set('tile/entries/001', f.get(entries0)), /not of this tree/],
+    [
+      'a file of entries is named like another',
+      (f) => f.set('tile/entries/001', fileIn(f, entries0)),
+      /not of this tree/,
+    ],
     [
       'a byte of a signature in an entry flips',
-      (f) => f.set(entries1, edit(f.get(entries1), f.get(entries1)!.length - 10)),
+      (f) => f.set(entries1, edit(fileIn(f, entries1), fileIn(f, entries1).length - 10)),
       /entry 276|entries/,
     ],
     [
       'the checkpoint says another size',
-      (f) => f.set('checkpoint', Buffer.from(f.get('checkpoint')!.toString().replace('\n277\n', '\n276\n'))),
+      (f) => f.set('checkpoint', Buffer.from(fileIn(f, 'checkpoint').toString().replace('\n277\n', '\n276\n'))),
       /signature/,
     ],
     ['the checkpoint is missing', (f) => f.delete('checkpoint'), /missing/],
@@ -169,7 +207,7 @@ describe('tampered evidence is refused, with the first thing wrong', () => {
       /no entry names/,
     ],
     ['the manifest is missing', (f) => f.delete('manifest.json'), /missing/],
-    ['the manifest changes', (f) => f.set('manifest.json', edit(f.get('manifest.json'), 40)), /manifest|envelope/],
+    ['the manifest changes', (f) => f.set('manifest.json', edit(fileIn(f, 'manifest.json'), 40)), /manifest|envelope/],
     ['the README names another key', (f) => f.set('README.txt', Buffer.from('trust me')), /README/],
     ['a file is put in beside', (f) => f.set('extra.txt', Buffer.from('x')), /does not belong/],
     [
@@ -219,8 +257,8 @@ describe('tampered evidence is refused, with the first thing wrong', () => {
     const names = [...files.keys()];
     for (let round = 0; round < 40; round += 1) {
       const name = round < names.length ? names[round] : names[random(names.length)];
-      const at = random(files.get(name)!.length);
-      const { fault } = await verifyFiles((f) => f.set(name, edit(f.get(name)!, at)), { evaluator: undefined });
+      const at = random(fileIn(files, name).length);
+      const { fault } = await verifyFiles((f) => f.set(name, edit(fileIn(f, name), at)), { evaluator: undefined });
       expect(`${name} byte ${at}: ${fault ? 'refused' : 'accepted'}`).toBe(`${name} byte ${at}: refused`);
     }
   });
@@ -242,8 +280,6 @@ describe('tampered evidence is refused, with the first thing wrong', () => {
   it('when it is signed by another log, or is shorter than, or forked from, a checkpoint kept from earlier', async () => {
     const stranger = trustIn(parseVkey('PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW'));
     expect((await verify(bundle, { trust: stranger })).fault).toMatchObject({ code: 'note-invalid' });
-    const sign = (size: number): string =>
-      signCheckpoint({ origin: log.keys.origin, size, root: sha256(utf8('x')) }, log.keys.log);
     expect((await verify(bundle, { earlier: sign(278) })).fault?.message).toContain('once had 278');
     expect((await verify(bundle, { earlier: sign(2) })).fault?.message).toContain('forked');
   });
@@ -267,33 +303,6 @@ describe('tampered evidence is refused, with the first thing wrong', () => {
 
 // The service's own key signs here: what a thief of it, or the service itself, could write, and replay or order give away.
 describe('a log that its own key signed is refused', () => {
-  async function resigned(rewrite: (leaves: Uint8Array[]) => void): Promise<Verification> {
-    const leaves = ['tile/entries/000', 'tile/entries/001.p/21'].flatMap((name, i) => [
-      ...decodeEntries(files.get(name)!, i === 0 ? 256 : 21),
-    ]);
-    rewrite(leaves);
-    const root = rootOf(leaves.map(leafHash));
-    return verifyFiles((f) => {
-      f.set('tile/entries/000', Buffer.from(encodeEntries(leaves.slice(0, 256))));
-      f.set('tile/entries/001.p/21', Buffer.from(encodeEntries(leaves.slice(256))));
-      f.set('checkpoint', Buffer.from(signCheckpoint({ origin: log.keys.origin, size: 277, root }, log.keys.log)));
-    });
-  }
-  const rewritten = (
-    leaf: Uint8Array,
-    change: Record<string, string | number>,
-    signer = log.keys.entries,
-  ): Uint8Array => {
-    const { type, subjects, predicate, time } = parseStatement(leaf);
-    const { contents, recordedAt: _, ...rest } = predicate;
-    return sealStatement(
-      { type, subjects, predicate: { ...rest, ...change } },
-      time,
-      (contents ?? {}) as never,
-      signer,
-    );
-  };
-
   it('when a denied decision says allow', async () => {
     const { fault } = await resigned((leaves) => (leaves[4] = rewritten(leaves[4], { outcome: 'allow' })));
     expect(fault?.message).toMatch(/decision 4 says allow, but countersign.scale.deny says otherwise/);

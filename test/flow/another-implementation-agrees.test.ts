@@ -1,0 +1,98 @@
+import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { exportTiles } from '../../src/adapters/evidence/export.js';
+import type { TestLog } from '../support/log.js';
+import { openTestLog, pushDraft } from '../support/log.js';
+import { startPostgres } from '../support/postgres.js';
+import type { TestPostgres } from '../support/postgres.js';
+
+// Our log, read by golang.org/x/mod/sumdb/{tlog,note}: code that we did not write and that Go's checksum database runs on.
+
+let server: TestPostgres;
+let log: TestLog;
+let folder: string;
+
+beforeAll(async () => {
+  server = await startPostgres();
+  log = await openTestLog(server);
+  folder = mkdtempSync(join(tmpdir(), 'countersign-tlog-'));
+});
+
+afterAll(async () => {
+  await log?.close();
+  await server?.stop();
+  rmSync(folder, { recursive: true });
+});
+
+/** test/tlog-check, built once per content of its sources. */
+function tlogCheck(): string {
+  const source = 'test/tlog-check';
+  const hash = createHash('sha256');
+  for (const name of readdirSync(source).toSorted()) hash.update(readFileSync(join(source, name)));
+  const cache =
+    process.env['COUNTERSIGN_CACHE'] ?? join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'countersign');
+  const binary = join(cache, `tlog-check-${hash.digest('hex').slice(0, 16)}`);
+  if (!existsSync(binary)) {
+    mkdirSync(cache, { recursive: true });
+    execFileSync('go', ['build', '-o', `${binary}.${process.pid}`, '.'], { cwd: source, stdio: 'inherit' });
+    renameSync(`${binary}.${process.pid}`, binary);
+  }
+  return binary;
+}
+
+const base64 = (hashes: readonly string[]): string =>
+  hashes.map((hash) => Buffer.from(hash, 'hex').toString('base64')).join(',') || '-';
+
+async function agrees(name: string): Promise<string> {
+  const path = join(folder, name);
+  await exportTiles(log.ledger, log.keys, path, () => {});
+  const size = await log.ledger.size();
+  const given: string[] = [];
+  for (let i = 0; i < size; i += Math.max(1, Math.floor(size / 40))) {
+    const { proof, treeSize } = await log.ledger.inclusion(i);
+    given.push(`inclusion ${i} ${treeSize} ${base64(proof)}`);
+    if (i > 0) given.push(`consistency ${i} ${size} ${base64(await log.ledger.consistency(i, size))}`);
+  }
+  const input = `${given.join('\n')}\n`;
+  const said = execFileSync(tlogCheck(), [path, log.keys.log.vkey], { input, encoding: 'utf8' });
+  expect(said).toContain(`${size} entries, inclusion and consistency agree`);
+  expect(said).toContain(`${given.length} given proofs agree`);
+  return path;
+}
+
+describe("Go's tlog agrees with tiles, proofs and checkpoint", () => {
+  it('at one entry, across the edge of a tile, and beyond', async () => {
+    await agrees('one');
+    await log.ledger.append(...Array.from({ length: 254 }, (_, n) => pushDraft(n)));
+    await agrees('255');
+    await log.ledger.append(pushDraft(0));
+    await agrees('256');
+    await log.ledger.append(pushDraft(1));
+    await agrees('257');
+    for (let i = 0; i < 5; i += 1) await log.ledger.append(...Array.from({ length: 101 }, (_, n) => pushDraft(n)));
+    await agrees('762');
+  }, 300_000);
+
+  it('and refuses what we would refuse', async () => {
+    const path = await agrees('changed');
+    const tile = join(path, 'tile/entries/001');
+    const bytes = readFileSync(tile);
+    bytes[500] ^= 1;
+    writeFileSync(tile, bytes);
+    expect(() => execFileSync(tlogCheck(), [path, log.keys.log.vkey], { input: '', stdio: 'pipe' })).toThrow(
+      'does not have the hash',
+    );
+  }, 300_000);
+});
