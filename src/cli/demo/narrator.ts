@@ -88,7 +88,7 @@ class TextNarrator implements Narrator {
     const line = `${printable(this.#waiting ?? '')}, ${Math.floor((now - this.#since) / 1000)} s`;
     if (this.stream.isTTY) {
       const turn = SPINNER[Math.floor(now / 100) % SPINNER.length];
-      this.stream.write(`\r\u001B[2K  ${turn} ${line}`.slice(0, Math.max(20, (this.stream.columns ?? 80) - 1)));
+      this.stream.write(`\r\u001B[2K${`  ${turn} ${line}`.slice(0, (this.stream.columns || 80) - 1)}`);
     } else if (now - this.#said >= SAY_AGAIN * 1000) {
       this.#said = now;
       this.stream.write(`  … ${line}\n`);

@@ -128,6 +128,7 @@ class Demo {
   }
 
   #summarise({ failures, steps }: Outcome): void {
+    if (this.#stopping) return;
     const { narrator } = this;
     const seconds = ((performance.now() - this.#started) / 1000).toFixed(1);
     const { commitToLive, driftToCorrected } = this.#figures;

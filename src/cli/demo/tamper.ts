@@ -66,8 +66,9 @@ export function flipByteOf(
     const before = bytes[offset];
     for (const after of BASE64) {
       bytes[offset] = after;
-      const payload = parse(decoded());
-      if (after !== before && payload && !decoded().includes(word)) {
+      const text = decoded();
+      const payload = plainWord.test(text.toString('latin1', at, at + word.length)) ? parse(text) : null;
+      if (after !== before && payload && !text.includes(word)) {
         const flip = { file: file.name, offset, before, after, payload };
         return { files: files.map((other) => (other === file ? { name: file.name, bytes } : other)), flip };
       }
@@ -77,11 +78,12 @@ export function flipByteOf(
   throw new StepFailed(`no single byte changes ${word} into something that can be read`);
 }
 
+/** A tamperer who wants to be believed writes plain letters. */
+const plainWord = /^"[a-z]+"$/;
+
 function parse(payload: Buffer): Readonly<Record<string, unknown>> | null {
   try {
-    const text = payload.toString('latin1');
-    // A tamperer who wants to be believed writes plain letters.
-    return /^[ -~]*$/.test(text) ? (JSON.parse(text) as Readonly<Record<string, unknown>>) : null;
+    return JSON.parse(payload.toString('utf8')) as Readonly<Record<string, unknown>>;
   } catch {
     return null; // no JSON any more: the next byte is tried
   }
