@@ -48,9 +48,13 @@ export class Sequencing {
     return this.#lease !== undefined && !this.#lease.lost;
   }
 
-  /** Takes the lease if nobody holds it, and finishes what a crash left. Throws what makes the log unusable. */
+  /**
+   * Takes the lease if nobody holds it, and finishes what a crash left: entries that were committed with their rows have their
+   * place before anybody reads the log. Throws what makes the log unusable.
+   */
   async start(): Promise<void> {
-    if (await this.#lead()) await this.#sequencer?.recover();
+    if (!(await this.#lead())) return;
+    while ((await this.#sequencer!.sequence()).length > 0);
   }
 
   /** The index that a staged entry gets, once a released checkpoint covers it. To be called before the entry is committed. */

@@ -1,0 +1,27 @@
+// Appends to the log of a data folder until it is killed, and says what was acknowledged: `index leafHash id`, a line each.
+import { writeSync } from 'node:fs';
+const from = (path) => import(new URL(`../../dist/${path}`, import.meta.url));
+const [{ openDatabase }, { openKeys }, { openLedger }] = await Promise.all([
+  from('adapters/postgres/connect.js'),
+  from('adapters/keys/file.js'),
+  from('adapters/postgres/ledger.js'),
+]);
+const [data, run] = process.argv.slice(2);
+const dataSource = await openDatabase({ data });
+await dataSource.query('CREATE TABLE IF NOT EXISTS receipt (id text PRIMARY KEY)');
+const ledger = await openLedger({ dataSource, keys: await openKeys({ data }), dataDir: data });
+writeSync(1, 'ready\n');
+let n = 0;
+async function caller() {
+  for (;;) {
+    const id = `${run}-${(n += 1)}`;
+    const draft = { type: 'push', subjects: [], predicate: { id } };
+    const { entries } = await ledger.record(async (transaction) => {
+      await transaction.handle.query('INSERT INTO receipt VALUES ($1)', [id]);
+      transaction.append(draft);
+    });
+    // Synchronous: what is acknowledged is out before anything else happens.
+    writeSync(1, `${entries[0].index} ${entries[0].leafHash} ${id}\n`);
+  }
+}
+await Promise.all(Array.from({ length: 8 }, caller));
