@@ -57,7 +57,9 @@ try {
     process.exitCode = error.exitCode === 0 ? 0 : 2;
   } else {
     const fault = toCountersignError(error);
-    process.stderr.write(`countersign: ${printable(fault.sentence)}\n`);
+    // One line a fault: a configuration may have several.
+    const lines = fault.sentence.split('\n').map(printable);
+    process.stderr.write(`countersign: ${lines.join('\n             ')}\n`);
     if (!(error instanceof CountersignError) && process.env['COUNTERSIGN_DEBUG']) console.error(error);
     process.exitCode = 2;
   }

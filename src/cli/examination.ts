@@ -1,0 +1,217 @@
+import { basename, resolve } from 'node:path';
+import { FolderTree } from '../adapters/folder/folder-tree.js';
+import { openRepository } from '../adapters/git/open.js';
+import { changedFiles, type WorkTree, workTreeOf } from '../adapters/git/work-tree.js';
+import type { Environment } from '../change/environment.js';
+import { environmentNamed } from '../change/environments.js';
+import { ManifestCache } from '../change/manifest-cache.js';
+import { CountersignError, toCountersignError } from '../errors.js';
+import { policyFolder } from '../policy/folder.js';
+import type { Verdict } from '../report/verdict.js';
+import { checkCommits, checkFiles, type Checked, type CheckParts, FILES } from '../review/check.js';
+import { forkPoint, type Law, readLaw } from '../review/law.js';
+import { isUnder } from '../source/path.js';
+import type { Repository } from '../source/repository.js';
+import { type Engine, startEngine } from './engine.js';
+
+export interface ExamineOptions {
+  readonly base?: string;
+  readonly head?: string;
+  readonly env: readonly string[];
+  readonly policies?: string;
+  readonly profile?: 'baseline' | 'strict' | 'off';
+  readonly worktree?: boolean;
+}
+
+export interface Examination {
+  readonly verdicts: Verdict[];
+  readonly notes: string[];
+}
+
+/** Judges what the user points at: commits of a repository, the files of its work tree, or files outside of Git. */
+export async function examine(path: string, options: ExamineOptions): Promise<Examination> {
+  const engine = await startEngine();
+  try {
+    const repository = await repositoryAt(path);
+    if (!repository) return await examineFolder(path, options, engine);
+    try {
+      const place = workTreeOf(path);
+      return options.worktree
+        ? await examineWorkTree(repository, place, options, engine)
+        : await examineCommits(repository, place, options, engine);
+    } finally {
+      await repository.close();
+    }
+  } finally {
+    await engine.close();
+  }
+}
+
+async function examineCommits(
+  repository: Repository,
+  place: WorkTree | null,
+  options: ExamineOptions,
+  engine: Engine,
+): Promise<Examination> {
+  const notes: string[] = [];
+  const head = await repository.resolve(options.head ?? 'HEAD');
+  const tip = options.base === undefined ? null : await repository.resolve(options.base);
+  if (place && options.head === undefined) notes.push(...(await uncommitted(place)));
+  const base = tip === null ? null : await forkPoint(repository, tip, head);
+  if (base !== tip)
+    notes.push(`${options.base} has moved on since; judged is what the commits after ${base?.slice(0, 7)} do`);
+  const headName = options.head ?? (await branchAt(repository, head)) ?? 'HEAD';
+  const law = await readLaw(repository, tip ?? head, lawOptions(options, engine));
+  const lawFrom = lawName(options, tip === null ? headName : options.base!, tip ?? head);
+  const parts = checkParts(law, engine, basename(place?.root ?? repository.path));
+  const verdicts: Verdict[] = [];
+  for (const environment of chosen(law, options, place?.prefix ?? '', headName)) {
+    const checked = await checkCommits(repository, environment, { base, head }, parts);
+    verdicts.push(verdict(checked, law, options.base ?? null, headName, lawFrom));
+  }
+  return { verdicts, notes: [...notes, ...ungoverned(law)] };
+}
+
+async function examineWorkTree(
+  repository: Repository,
+  place: WorkTree | null,
+  options: ExamineOptions,
+  engine: Engine,
+): Promise<Examination> {
+  if (!place) {
+    throw new CountersignError('usage', `${repository.path} is a bare repository and has no work tree`, {
+      remedy: 'Leave --worktree out, or run it in a clone',
+    });
+  }
+  const files = FolderTree.open(place.root);
+  const base = options.base === undefined ? null : await repository.resolve(options.base);
+  // Without a base there is nothing older to be governed by.
+  const law = await readLaw(base === null ? files : repository, base ?? FILES, lawOptions(options, engine));
+  const lawFrom = lawName(options, base === null ? 'these files' : options.base!, base ?? FILES);
+  const before = base === null ? null : { reader: repository, commit: base };
+  const parts = checkParts(law, engine, basename(place.root));
+  const verdicts: Verdict[] = [];
+  for (const environment of chosen(law, options, place.prefix, undefined)) {
+    const checked = await checkFiles(files, environment, before, parts);
+    verdicts.push(verdict(checked, law, options.base ?? null, 'files', lawFrom));
+  }
+  return { verdicts, notes: [...withoutCommits(law), ...ungoverned(law)] };
+}
+
+async function examineFolder(path: string, options: ExamineOptions, engine: Engine): Promise<Examination> {
+  for (const option of ['base', 'head'] as const) {
+    if (options[option] === undefined) continue;
+    throw new CountersignError('usage', `--${option} needs a repository, and ${path} is in none`, {
+      remedy: `Leave --${option} out, or run it in a repository`,
+    });
+  }
+  const files = FolderTree.open(path);
+  const law = await readLaw(files, FILES, lawOptions(options, engine));
+  const name = path === '.' ? basename(resolve(path)) : path.replace(/(?<=.)\/+$/, '');
+  const parts = checkParts(law, engine, name);
+  const verdicts: Verdict[] = [];
+  for (const environment of chosen(law, options, '', undefined, name)) {
+    verdicts.push(
+      verdict(await checkFiles(files, environment, null, parts), law, null, 'files', lawName(options, name, FILES)),
+    );
+  }
+  return { verdicts, notes: [`${name} is outside of Git`, ...withoutCommits(law), ...ungoverned(law)] };
+}
+
+/** null where there is no repository but something else to look at. */
+async function repositoryAt(path: string): Promise<Repository | null> {
+  try {
+    return await openRepository(workTreeRoot(path) ?? path);
+  } catch (thrown) {
+    const error = toCountersignError(thrown);
+    if (error.code !== 'repository-missing') throw error;
+    FolderTree.open(path); // says what is wrong if there is nothing at all
+    return null;
+  }
+}
+
+function workTreeRoot(path: string): string | undefined {
+  try {
+    return workTreeOf(path)?.root;
+  } catch (thrown) {
+    const cause = thrown as NodeJS.ErrnoException;
+    if (cause.code === 'ENOENT') return undefined;
+    throw toCountersignError(thrown);
+  }
+}
+
+function lawOptions({ policies, profile }: ExamineOptions, engine: Engine): Parameters<typeof readLaw>[2] {
+  return {
+    compile: engine.compile,
+    ...(profile ? { profile } : {}),
+    ...(policies === undefined ? {} : { policies: (starter) => policyFolder(policies, starter) }),
+  };
+}
+
+function checkParts(law: Law, { evaluator, redactor }: Engine, name: string): CheckParts {
+  return { law, evaluator, redactor, cache: new ManifestCache(), repository: { name, url: '' }, time: new Date() };
+}
+
+/** Those asked for; else those of the folder pointed at; else those of the branch; else, without settings, the folder itself. */
+function chosen(
+  law: Law,
+  options: ExamineOptions,
+  prefix: string,
+  branch: string | undefined,
+  name?: string,
+): readonly Environment[] {
+  if (options.env.length > 0) return options.env.map((env) => environmentNamed(law.settings, env));
+  const inside = law.environments.filter(({ path }) => isUnder(path, prefix));
+  const around = law.environments.filter(({ path }) => inside.length === 0 && isUnder(prefix, path));
+  const here = [...inside, ...around];
+  if (here.length === 0) {
+    return [
+      {
+        name: name ?? (prefix || 'all files'),
+        path: prefix,
+        ref: 'HEAD',
+        target: null,
+        namespace: 'default',
+        labels: {},
+        ignore: [],
+      },
+    ];
+  }
+  // An environment by branch is judged with its own branch; a branch of no environment is on its way to some of them.
+  const refs = [branch, options.base].map((short) => `refs/heads/${short}`);
+  const own = here.filter(({ ref }) => refs.includes(ref));
+  return own.length > 0 ? own : here;
+}
+
+function verdict({ change, decision }: Checked, law: Law, base: string | null, head: string, lawFrom: string): Verdict {
+  return { change, decision, rules: law.bundle.rules, base, head, lawFrom };
+}
+
+function lawName({ policies }: ExamineOptions, name: string, commit: string): string {
+  const from = commit === FILES || commit.startsWith(name) ? name : `${name} ${commit.slice(0, 7)}`;
+  return policies === undefined ? from : `${policies}, settings from ${from}`;
+}
+
+async function uncommitted({ root }: WorkTree): Promise<string[]> {
+  const { count, first } = await changedFiles(root);
+  if (count === 0) return [];
+  const what = count === 1 ? `${first} is` : `${first} and ${count - 1} more are`;
+  return [`${what} not committed and not judged; --worktree judges the files as they are`];
+}
+
+function withoutCommits(law: Law): string[] {
+  const rules = [...new Set(law.bundle.rules.filter(({ scope }) => scope === 'change').map(({ id }) => id))];
+  return rules.length === 0 ? [] : [`there are no commits, so these rules had none to judge: ${rules.join(', ')}`];
+}
+
+function ungoverned(law: Law): string[] {
+  if (law.environments.length > 0) return [];
+  return [
+    'no environment is defined in a countersign.yaml: all files were judged, objects without namespace as if in "default"',
+  ];
+}
+
+async function branchAt(repository: Repository, head: string): Promise<string | undefined> {
+  const branches = [...(await repository.refs(['refs/heads/']))].filter(([, id]) => id === head);
+  return branches.length === 1 ? branches[0][0].slice('refs/heads/'.length) : undefined;
+}

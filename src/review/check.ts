@@ -1,0 +1,77 @@
+import type { Redactor } from '../cluster/secret.js';
+import type { Environment } from '../change/environment.js';
+import type { ManifestCache } from '../change/manifest-cache.js';
+import { objectChanges } from '../change/object-changes.js';
+import { proposeChange, type ProposedChange } from '../change/proposed-change.js';
+import { render } from '../change/render.js';
+import { decide } from '../policy/decide.js';
+import type { Decision } from '../policy/decision.js';
+import type { Evaluator } from '../policy/evaluator.js';
+import { type InputRepository, policyInput } from '../policy/input.js';
+import type { Repository, TreeReader } from '../source/repository.js';
+import { checkSignature } from '../source/signers.js';
+import type { Law } from './law.js';
+
+export interface CheckParts {
+  readonly law: Law;
+  readonly evaluator: Evaluator;
+  readonly redactor: Redactor;
+  readonly cache: ManifestCache;
+  readonly repository: InputRepository;
+  readonly time: Date;
+}
+
+/** A change and what policy says about it; nothing is recorded, and nobody may act on it. */
+export interface Checked {
+  readonly change: ProposedChange;
+  readonly decision: Decision;
+}
+
+/** Judges what moving an environment from `base` to `head` would do. */
+export async function checkCommits(
+  reader: Repository,
+  environment: Environment,
+  range: { readonly base: string | null; readonly head: string },
+  parts: CheckParts,
+): Promise<Checked> {
+  const { law, cache, time } = parts;
+  const change = await proposeChange(reader, environment, range.base, range.head, {
+    cache,
+    checkSignature: (commit) => checkSignature(commit, law.signers, time),
+  });
+  return judge(change, parts);
+}
+
+/** Judges files that are in no commit, against a commit of `before` if there is one. Rules about commits find none to judge. */
+export async function checkFiles(
+  files: TreeReader,
+  environment: Environment,
+  before: { readonly reader: Repository; readonly commit: string } | null,
+  parts: CheckParts,
+): Promise<Checked> {
+  const { cache } = parts;
+  const now = await render(files, environment, FILES, cache);
+  const was = before ? await render(before.reader, environment, before.commit, cache) : null;
+  const change: ProposedChange = {
+    environment,
+    base: before?.commit ?? null,
+    head: FILES,
+    headTree: FILES,
+    commits: [],
+    changes: objectChanges(was?.objects ?? [], now.objects),
+    rendered: now.objects,
+    problems: now.problems,
+    otherDocuments: now.otherDocuments,
+    notRendered: now.notRendered,
+  };
+  return judge(change, parts);
+}
+
+/** Stands for a commit where there is none. */
+export const FILES = '';
+
+async function judge(change: ProposedChange, parts: CheckParts): Promise<Checked> {
+  const { law, evaluator, redactor, repository, time } = parts;
+  const input = policyInput({ change, repository, time, redactor });
+  return { change, decision: await decide(evaluator, law.bundle, input, change) };
+}
