@@ -8,6 +8,7 @@ import { join, resolve } from 'node:path';
 import type * as MirrorModule from '../../src/adapters/git/mirror.js';
 import type * as OpenModule from '../../src/adapters/git/open.js';
 import type * as ScratchModule from '../../src/adapters/git/scratch-repository.js';
+import type { Commit } from '../../src/source/repository.js';
 import type * as SignersModule from '../../src/source/signers.js';
 
 /** What is measured is what is shipped: the build, typed as its sources. */
@@ -95,7 +96,7 @@ async function benchSignatures(): Promise<void> {
   for (const type of ['ed25519', 'ecdsa', 'rsa'] as const) {
     const ann = await person('Ann', `ann-${type}@example.org`, type);
     const scratch = await ScratchRepository.create(join(root, type));
-    const commits = [];
+    const commits: Commit[] = [];
     const repository = await openRepository(scratch.path);
     for (let i = 0; i < 20; i++)
       commits.push(await repository.commit(await scratch.commit({ author: ann, message: `${i}` })));
