@@ -64,7 +64,7 @@ export class CatFile {
     this.closed = true;
     const { child } = this;
     if (!child || child.exitCode !== null || child.signalCode !== null) return;
-    child.ref();
+    this.keepAlive(true);
     const ended = once(child, 'close');
     child.stdin.end();
     await ended;
