@@ -17,9 +17,8 @@ export function outsideGrants(
   grants: readonly Grant[],
   objects: readonly ManifestObject[],
 ): CountersignError[] {
-  const own = grants.filter((grant) => grant.repository === repository);
   return objects
-    .filter(({ identity }) => !own.some((grant) => covers(grant, identity)))
+    .filter(({ identity }) => !isGranted(repository, grants, identity))
     .map(
       ({ identity, source }) =>
         new CountersignError(
@@ -31,6 +30,10 @@ export function outsideGrants(
           },
         ),
     );
+}
+
+export function isGranted(repository: string, grants: readonly Grant[], identity: ObjectIdentity): boolean {
+  return grants.some((grant) => grant.repository === repository && covers(grant, identity));
 }
 
 function covers(grant: Grant, { group, kind, namespace, name }: ObjectIdentity): boolean {

@@ -2,7 +2,7 @@ import type { CountersignError } from '../errors.js';
 
 /** Milliseconds. What may mend itself is tried again soon; what somebody must mend, seldom. */
 const pauses = {
-  passing: { first: 250, last: 30_000 },
+  passing: { first: 250, last: 5_000 },
   standing: { first: 5_000, last: 300_000 },
 } as const;
 /** However often something changes, a failing environment is not tried more often than this. */
@@ -29,6 +29,10 @@ export class Backoff {
     this.#failures = 0;
     this.#retryAt = Infinity;
     this.#notBefore = 0;
+  }
+
+  isFailing(): boolean {
+    return this.#failures > 0;
   }
 
   /** Milliseconds since the epoch; Infinity where nothing failed. */
@@ -61,14 +65,11 @@ export class Damper {
     return this.#dueAt(key) <= Date.now();
   }
 
-  /** When the next object that waits is due; Infinity for none. */
-  nextAt(): number {
-    let next = Infinity;
-    for (const key of this.#objects.keys()) {
-      const due = this.#dueAt(key);
-      if (due > Date.now()) next = Math.min(next, due);
-    }
-    return next;
+  /** When the first of these is due, in milliseconds since the epoch; Infinity for none. */
+  dueAt(keys: Iterable<string>): number {
+    let first = Infinity;
+    for (const key of keys) first = Math.min(first, this.#dueAt(key));
+    return first;
   }
 
   #dueAt(key: string): number {

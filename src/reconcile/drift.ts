@@ -280,6 +280,20 @@ function inDesired(d: Json, step: Step): Json | undefined {
   );
 }
 
+/** True if nothing but what controllers write into an object as part of their work is different. */
+export function sameButStatus(a: LiveObject, b: LiveObject): boolean {
+  return a.metadata.uid === b.metadata.uid && jsonEqual(withoutStatus(a), withoutStatus(b));
+}
+
+function withoutStatus(live: LiveObject): JsonObject {
+  const { status: _status, metadata, ...rest } = live;
+  const { resourceVersion: _version, managedFields: _fields, annotations, ...others } = metadata;
+  const kept = Object.entries(isJsonObject(annotations) ? annotations : {}).filter(
+    ([name]) => !isControllers(live, ['metadata', 'annotations', name]),
+  );
+  return { ...rest, metadata: { ...others, annotations: Object.fromEntries(kept) } };
+}
+
 /** Of an object's own metadata only labels and annotations are judged; status never. */
 function isJudged([first, second]: readonly Step[]): boolean {
   if (first === 'status' || first === 'apiVersion' || first === 'kind') return false;

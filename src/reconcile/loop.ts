@@ -1,6 +1,6 @@
-import { outsideGrants, type Grant } from '../change/grant.js';
+import { isGranted, outsideGrants, type Grant } from '../change/grant.js';
 import { healthOf, worst, type Health } from '../cluster/health.js';
-import { identityKey, type ObjectIdentity } from '../cluster/object.js';
+import { describeIdentity, identityKey, type ObjectIdentity } from '../cluster/object.js';
 import type { Redactor } from '../cluster/secret.js';
 import { CountersignError, toCountersignError } from '../errors.js';
 import { Backoff, Damper } from './backoff.js';
@@ -177,16 +177,18 @@ export class EnvironmentReconciler {
   /** Until there is something to do, and not before a failure's pause is over. */
   async #sleep(): Promise<void> {
     for (;;) {
-      const due = Math.min(this.#backoff.retryAt(), this.#dirty.size > 0 ? this.#damper.nextAt() : Infinity);
+      // After a failure its retry takes up what is left; else what waits to be corrected is due by itself.
+      const due = Math.min(
+        this.#backoff.retryAt(),
+        this.#backoff.isFailing() ? Infinity : this.#damper.dueAt(this.#dirty),
+      );
       const notBefore = this.#backoff.notBefore();
       const at = this.#requested ? notBefore : Math.max(due, notBefore);
       const wait = at - Date.now();
       if (this.#stopped || wait <= 0) return;
-      const before = this.#requested;
       await new Promise<void>((resolve) => {
         const timer = wait === Infinity ? null : setTimeout(resolve, Math.min(wait, 2 ** 31 - 1));
         this.#wake = () => {
-          if (before && !this.#stopped) return; // asked for already: only the pause is waited for
           if (timer) clearTimeout(timer);
           resolve();
         };
@@ -243,6 +245,8 @@ export class EnvironmentReconciler {
           epoch,
           situation: { inventory: before, live, expected: this.#expected },
           drifts,
+          // What grants no longer cover is not deleted either: nothing else is ever written there.
+          mayPrune: (identity) => isGranted(this.repository, parts.grants, identity),
           ...(whole ? {} : { only: new Set(findings.map(({ key }) => key)) }),
         },
         {
@@ -272,7 +276,23 @@ export class EnvironmentReconciler {
       this.#desired = desiredOf(approved, this.#inventory, parts.redactor);
       await this.#view.watch(this.#desired, []);
     }
-    this.#setState({ trouble: null, applied: approved.decision });
+    this.#setState({ ...this.#fights(), applied: approved.decision });
+  }
+
+  /** What is changed back as often as it is corrected waits ever longer, and is told. */
+  #fights(): { status?: ReconcilerStatus; trouble: CountersignError | null } {
+    const key = [...this.#dirty].find((one) => !this.#damper.isDue(one));
+    const identity = key === undefined ? undefined : this.#inventory.get(key)?.identity;
+    if (!identity) return { trouble: null };
+    const trouble = new CountersignError(
+      'cluster-conflict',
+      `${describeIdentity(identity)} is changed again and again after it was corrected`,
+      {
+        remedy: 'See who does it in its drift, then stop that controller or take the field out of the manifest',
+        retry: true,
+      },
+    );
+    return { status: 'degraded', trouble };
   }
 
   #checkGrants(approved: ApprovedChange): void {
@@ -321,12 +341,8 @@ export class EnvironmentReconciler {
   async #differences(key: string, basis: DesiredObject, live: LiveObject): Promise<Finding['differences']> {
     const first = compare(basis.sent, live, this.#expected.get(key));
     if (!first.uncertain) return first.differences;
-    const { uid, resourceVersion } = live.metadata;
     // Asked at most once for each object after a restart: the answer is remembered.
-    const answer = await this.parts.informers.cluster.apply(basis.sent, {
-      dryRun: true,
-      expect: { uid, resourceVersion },
-    });
+    const answer = await this.parts.informers.cluster.apply(basis.sent, { dryRun: true });
     this.#expected.set(key, answer);
     return compare(basis.sent, live, answer).differences;
   }

@@ -75,8 +75,14 @@ export function desiredOf(approved: ApprovedChange, inventory: Inventory, redact
   return desired;
 }
 
-/** Pure. `only` limits it to some objects (a repair); prunes belong to whole runs. */
-export function planRun(desired: Desired, situation: Situation, only?: ReadonlySet<string>): Plan {
+export interface PlanLimits {
+  /** Some objects only (a repair); prunes belong to whole runs. */
+  readonly only?: ReadonlySet<string>;
+  readonly mayPrune?: (identity: ObjectIdentity) => boolean;
+}
+
+/** Pure. */
+export function planRun(desired: Desired, situation: Situation, { only, mayPrune }: PlanLimits = {}): Plan {
   const applies: ApplyWrite[] = [];
   for (const [key, object] of desired) {
     if (only && !only.has(key)) continue;
@@ -88,6 +94,7 @@ export function planRun(desired: Desired, situation: Situation, only?: ReadonlyS
   for (const [key, entry] of only ? [] : situation.inventory) {
     if (desired.has(key)) continue;
     const { identity, uid } = entry;
+    if (mayPrune && !mayPrune(identity)) continue;
     if (situation.live.get(key)?.metadata.uid === uid) prunes.push({ op: 'prune', identity, uid, digest: null });
     else dropped.push(entry);
   }

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { identityKey, type ObjectIdentity } from '../cluster/object.js';
+import { identityKey, identityOf, type ObjectIdentity } from '../cluster/object.js';
 import type { Redactor } from '../cluster/secret.js';
 import { CountersignError, toCountersignError } from '../errors.js';
 import { healthOf } from '../cluster/health.js';
 import type { Cluster, LiveObject } from './cluster.js';
-import { removals } from './drift.js';
+import { removals, sameButStatus } from './drift.js';
 import { assertApproved, type ApprovedChange } from './gate.js';
 import type { Inventory, InventoryEntry } from './inventory.js';
 import { rank, waveOf } from './order.js';
@@ -39,6 +39,8 @@ export interface RunRequest {
   readonly situation: Situation;
   /** What was found not as approved, and is put right by this run; recorded before anything is written. */
   readonly drifts: readonly Drift[];
+  /** False for what must be left where it is, though Git no longer has it. */
+  readonly mayPrune?: (identity: ObjectIdentity) => boolean;
   /** Limits the run to these objects. */
   readonly only?: ReadonlySet<string>;
 }
@@ -59,6 +61,8 @@ export interface RunResult {
 
 /** Writes of one rank that are under way at once. */
 const CONCURRENCY = 8;
+/** How often a write is repeated over an object whose status keeps moving. */
+const REPEATS = 5;
 /** Milliseconds to wait for a new definition to be served. */
 const ESTABLISH = 30_000;
 
@@ -73,7 +77,7 @@ export async function reconcile(approved: ApprovedChange, request: RunRequest, p
 
   // 2. What differs. The plan is made here, from the approved objects, so that nothing else can be slipped in.
   const desired = desiredOf(approved, situation.inventory, parts.redactor);
-  const plan = planRun(desired, situation, request.only);
+  const plan = planRun(desired, situation, request);
   const inventory = new Map(situation.inventory);
   for (const { identity } of plan.dropped) inventory.delete(identityKey(identity));
   for (const [key, { identity, source, digest, provenance }] of desired) {
@@ -221,10 +225,10 @@ async function rehearse(applies: readonly ApplyWrite[], { cluster }: RunParts): 
     askable.push(write);
   }
   let refusal: CountersignError | null = null;
-  await concurrently(askable, async ({ desired, live }) => {
+  await concurrently(askable, async ({ desired }) => {
     if (refusal) return;
     try {
-      await cluster.apply(desired.sent, { dryRun: true, ...expecting(live) });
+      await cluster.apply(desired.sent, { dryRun: true });
     } catch (thrown) {
       refusal ??= toCountersignError(thrown);
     }
@@ -274,12 +278,53 @@ async function applyBatch(batch: readonly ApplyWrite[], state: RunState, parts: 
 }
 
 async function apply({ desired, live, differences }: ApplyWrite, { cluster }: RunParts): Promise<LiveObject> {
-  // The version that was compared is the one that is overwritten: a change made meanwhile is not lost unseen (invariant 12).
-  const applied = await cluster.apply(desired.sent, expecting(live));
-  const taken = removals(applied, differences);
-  const result = taken.length > 0 ? await cluster.patch(applied, taken) : applied;
+  const applied = await overwrite(desired, live, cluster);
+  const result = await takeAway(applied, differences, cluster);
   if (desired.identity.kind === 'CustomResourceDefinition') await established(cluster, desired);
   return result;
+}
+
+/**
+ * The version that was compared is the one that is overwritten: a change made meanwhile is not lost unseen (invariant 12).
+ * Only when nothing but its status has moved on, as in a rollout, it is written over the newer one.
+ */
+async function overwrite(desired: DesiredObject, compared: LiveObject | null, cluster: Cluster): Promise<LiveObject> {
+  let live = compared;
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await cluster.apply(desired.sent, expecting(live));
+    } catch (thrown) {
+      if (live === null) throw thrown;
+      live = await movedOn(live, thrown, attempt, cluster);
+    }
+  }
+}
+
+/** What others put beside our fields, which an apply leaves where it is. */
+async function takeAway(
+  applied: LiveObject,
+  differences: ApplyWrite['differences'],
+  cluster: Cluster,
+): Promise<LiveObject> {
+  let live = applied;
+  for (let attempt = 0; ; attempt++) {
+    const operations = removals(live, differences);
+    if (operations.length === 0) return live;
+    try {
+      return await cluster.patch(live, operations);
+    } catch (thrown) {
+      live = await movedOn(live, thrown, attempt, cluster);
+    }
+  }
+}
+
+/** The object as it is now, if only its status kept the write from it; else the conflict is thrown again. */
+async function movedOn(live: LiveObject, thrown: unknown, attempt: number, cluster: Cluster): Promise<LiveObject> {
+  const conflict = thrown instanceof CountersignError && thrown.code === 'cluster-conflict';
+  if (!conflict || attempt === REPEATS) throw thrown;
+  const now = await cluster.get(identityOf(live));
+  if (!now || !sameButStatus(live, now)) throw thrown;
+  return now;
 }
 
 /** A definition is of use only when the server also serves its kinds, which it begins to do a moment after saying so. */

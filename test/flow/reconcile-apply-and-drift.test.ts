@@ -260,6 +260,29 @@ describe('an approved change on a real API server', () => {
     ]);
   });
 
+  it('does not fight for ever: what is changed back each time is corrected ever more seldom, and told', async () => {
+    const { world, ns } = await open();
+    world.reconciler.approve(await approve(ns, 'a', [namespace(ns), configMap(ns, 'settings', { a: '1' })]));
+    await world.reconciler.settled();
+    const began = Date.now();
+    let edits = 0;
+    while (Date.now() - began < 2_500) {
+      await dana.edit(pathOf(ns, 'settings'), { data: { a: `edit ${edits++}` } }, 'rival');
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    expect(edits).toBeGreaterThan(20);
+    expect(world.log.drifts.length).toBeGreaterThan(4);
+    expect(world.log.drifts.length).toBeLessThan(12);
+    expect(world.reconciler.state).toMatchObject({ status: 'degraded', trouble: { code: 'cluster-conflict' } });
+    expect(world.reconciler.state.trouble!.sentence).toContain(`ConfigMap ${ns}/settings is changed again and again`);
+    // When the other gives up, it ends as approved.
+    await until(
+      'it is corrected',
+      async () => JSON.stringify((await dana.must(pathOf(ns, 'settings')))['data']) === '{"a":"1"}',
+    );
+    await until('all is well', () => world.reconciler.state.trouble === null);
+  });
+
   it('asks the server nothing and writes nothing at rest', async () => {
     const { world, ns } = await open();
     world.reconciler.approve(await approve(ns, 'a', [namespace(ns), configMap(ns, 'settings', { a: '1' })]));

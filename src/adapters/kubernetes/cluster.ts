@@ -49,7 +49,7 @@ class KubernetesCluster implements Cluster {
   ) {}
 
   async kind({ group, version, kind }: Pick<ObjectIdentity, 'group' | 'version' | 'kind'>): Promise<ApiKind> {
-    const api = group === '' ? `/api/${version}` : `/apis/${group}/${version}`;
+    const api = apiPath({ group, version });
     let served = this.#served.get(api);
     if (!served?.kinds.has(kind) && (served === undefined || Date.now() - served.asked > UNKNOWN_FOR)) {
       served = { kinds: await this.#discover(api, group, version), asked: Date.now() };
@@ -130,7 +130,7 @@ class KubernetesCluster implements Cluster {
     const identity = identityOf(object);
     const kind = await this.kind(identity);
     const body = expect ? { ...object, metadata: { ...object.metadata, ...expect } } : object;
-    const answer = await this.transport.call({
+    const answer = await this.#write(kind, {
       method: 'PATCH',
       path: objectPath(kind, identity),
       query: { fieldManager: FIELD_MANAGER, force: 'true', ...(dryRun ? { dryRun: 'All' } : {}) },
@@ -179,6 +179,16 @@ class KubernetesCluster implements Cluster {
     await this.transport.close();
   }
 
+  async #write(kind: ApiKind, call: Call): Promise<Json> {
+    try {
+      return await this.transport.call(call);
+    } catch (error) {
+      // A definition that was deleted, or made again: what we remember of it is worth nothing.
+      if (error instanceof CountersignError && error.code === 'kind-unknown') this.#served.delete(apiPath(kind));
+      throw error;
+    }
+  }
+
   async #discover(api: string, group: string, version: string): Promise<ReadonlyMap<string, ApiKind>> {
     const answer = await this.transport.call({
       method: 'GET',
@@ -209,9 +219,11 @@ class KubernetesCluster implements Cluster {
   }
 }
 
-function collectionPath({ group, version, plural }: ApiKind, namespace?: string): string {
-  const api = group === '' ? `/api/${version}` : `/apis/${group}/${version}`;
-  return `${api}${namespace === undefined ? '' : `/namespaces/${encodeURIComponent(namespace)}`}/${plural}`;
+const apiPath = ({ group, version }: Pick<ApiKind, 'group' | 'version'>): string =>
+  group === '' ? `/api/${version}` : `/apis/${group}/${version}`;
+
+function collectionPath(kind: ApiKind, namespace?: string): string {
+  return `${apiPath(kind)}${namespace === undefined ? '' : `/namespaces/${encodeURIComponent(namespace)}`}/${kind.plural}`;
 }
 
 function objectPath(kind: ApiKind, { namespace, name }: ObjectIdentity): string {

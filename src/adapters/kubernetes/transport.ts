@@ -159,6 +159,12 @@ export class ApiTransport {
         retry: true,
       });
     }
+    if (status === 404 && call.method === 'PATCH' && !namesAnything(text)) {
+      return new CountersignError('kind-unknown', `${about}: its kind is not served`, {
+        remedy: 'Add its CustomResourceDefinition, or correct apiVersion and kind',
+        retry: true,
+      });
+    }
     const remedy =
       status === 401 || status === 403
         ? "Give the kubeconfig's user the right to do this"
@@ -171,6 +177,13 @@ export class ApiTransport {
 function isNotFound(text: string): boolean {
   const status = parse(text);
   return isJsonObject(status) && status['reason'] === 'NotFound';
+}
+
+/** "The server could not find the requested resource" is about the path; a missing namespace or object has a name. */
+function namesAnything(text: string): boolean {
+  const status = parse(text);
+  const details = isJsonObject(status) ? status['details'] : undefined;
+  return isJsonObject(details) && 'name' in details;
 }
 
 function describeStatus(text: string, secret: boolean): string {
