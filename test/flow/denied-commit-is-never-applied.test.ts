@@ -1,33 +1,13 @@
-import { startControlPlane, type ControlPlane } from '../../src/adapters/kubernetes/control-plane.js';
-import { forgetPeople } from '../../src/adapters/git/scratch-repository.js';
-import { startPostgres, type TestPostgres } from '../support/postgres.js';
-import { cart, closeEvaluator, eventually, World } from '../support/world.js';
+import { person } from '../../src/adapters/git/scratch-repository.js';
+import { oneWorld } from '../support/one-world.js';
+import { cart, configMap, eventually, PRODUCTION } from '../support/world.js';
 
-describe('a denied commit', () => {
-  let plane: ControlPlane;
-  let postgres: TestPostgres;
-  let world: World;
+describe('a commit that policy does not allow', () => {
+  const here = oneWorld();
 
-  beforeAll(async () => {
-    [plane, postgres] = await Promise.all([startControlPlane(), startPostgres()]);
-    world = await World.open({ plane, database: await postgres.database() });
-  }, 180_000);
-
-  afterEach(async () => {
-    await world.check();
-  });
-
-  afterAll(async () => {
-    await world?.close();
-    expect(world?.orphans()).toEqual([]);
-    await closeEvaluator();
-    await forgetPeople();
-    await Promise.all([plane?.stop(), postgres?.stop()]);
-  }, 60_000);
-
-  it('is never applied, and the last approved one stays (invariant 1)', async () => {
-    const before = await world.snapshot();
-    const writes = world.writes().length;
+  it('is never applied: the last approved one stays (invariant 1)', async () => {
+    const { world } = here;
+    const [before, writes] = [await world.snapshot(), world.writes().length];
     const head = await world.push({ files: { 'environments/production/cart.yaml': cart(7, 'cart:latest') } });
     const decision = await world.decision(head);
     expect(decision).toMatchObject({
@@ -46,19 +26,99 @@ describe('a denied commit', () => {
     expect(world.writes()).toHaveLength(writes);
   });
 
-  it('does not stop the last approved one from being repaired', async () => {
+  it('does not keep the last approved one from being repaired', async () => {
+    const { world } = here;
     await world.dana.edit(world.path('deployments', 'cart'), { spec: { replicas: 9 } });
     await eventually('the edit to be corrected', async () => (await world.replicas()) === 1);
+    await eventually('its record', async () => (await world.runs())[0]?.finishedIndex);
     const [run] = await world.runs();
     expect(run).toMatchObject({
       reason: 'repair',
       outcome: 'succeeded',
       decision: { change: { head: world.genesis } },
     });
+    // The evidence is in the log before the run that destroys it (invariant 12).
+    const [drift] = (await world.entries('drift')).slice(-1);
+    expect(drift.predicate).toMatchObject({ type: 'modified', object: { kind: 'Deployment', name: 'cart' } });
+    expect(drift.index).toBeLessThan(run.startedIndex!);
   });
 
-  it('is followed by a good one that goes live', async () => {
+  it('is passed over by the next one that is allowed, which goes live', async () => {
+    const { world } = here;
     await world.live(await world.pushGood(2));
     expect(await world.replicas()).toBe(2);
+  });
+
+  it('is a range: what a denied commit brought in is judged again with the one on top of it', async () => {
+    const { world } = here;
+    const base = (await world.environment())!.approved;
+    const denied = await world.push({
+      message: 'bad',
+      files: { 'environments/production/other.yaml': cart(1, 'other:latest', 'other') },
+    });
+    const onTop = await world.push({
+      message: 'innocent, on top',
+      files: { 'environments/production/settings.yaml': configMap('settings', 'a') },
+    });
+    const decision = await world.decision(onTop);
+    expect(decision).toMatchObject({ outcome: 'deny', change: { base, head: onTop } });
+    expect(decision.violations.map(({ rule }) => rule)).toContain('images.pinned');
+    expect(await world.dana.get(world.path('configmaps', 'settings'))).toBeNull();
+    const fix = await world.push({
+      message: 'fix',
+      files: { 'environments/production/other.yaml': cart(1, undefined, 'other') },
+    });
+    await world.live(fix);
+    expect(await world.dana.get(world.path('configmaps', 'settings'))).not.toBeNull();
+    expect(denied).not.toBe(onTop);
+  });
+
+  it('is denied when nobody signed it, or somebody unknown did, whatever name it bears (invariant 6)', async () => {
+    const { world } = here;
+    const [before, writes] = [await world.snapshot(), world.writes().length];
+    const base = (await world.environment())!.approved!;
+    // Mallory says he is Ann, and signs with a key of his own.
+    const mallory = { ...(await person('Mallory', 'mallory@example.org')), name: 'Ann', email: 'ann@example.org' };
+    for (const sign of [false, mallory] as const) {
+      const head = await world.pushGood(6, { sign, author: world.ann, message: 'trust me' });
+      const decision = await world.decision(head);
+      expect(decision.outcome).toBe('deny');
+      expect(decision.violations).toContainEqual(expect.objectContaining({ rule: 'commits.signed', commit: head }));
+      await world.repository.rewind(base);
+      // Back at what was approved: seen as such, so that the next commit is judged on its own.
+      await eventually('the branch to be back', async () => (await world.environment())?.head === base);
+    }
+    expect(await world.snapshot()).toEqual(before);
+    expect(world.writes()).toHaveLength(writes);
+    await world.live(await world.pushGood(3));
+  });
+
+  it('is denied when it rewrites the branch past the approved commit, until that is back', async () => {
+    const { world } = here;
+    const approved = (await world.environment())!.approved!;
+    const [before, writes] = [await world.snapshot(), world.writes().length];
+    await world.repository.rewind(`${approved}~1`);
+    const rewritten = await world.pushGood(8, { message: 'as if it had never been' });
+    const decision = await world.decision(rewritten);
+    expect(decision).toMatchObject({
+      outcome: 'deny',
+      entry: { predicate: { head: rewritten, outcome: 'deny', environment: PRODUCTION } },
+    });
+    expect(decision.violations).toContainEqual(
+      expect.objectContaining({
+        rule: 'reading.history-rewritten',
+        message: expect.stringContaining(approved.slice(0, 7)) as string,
+        fix: expect.stringContaining(approved.slice(0, 12)) as string,
+      }),
+    );
+    // One move or, if it was looked at in between, two.
+    const kinds = (await world.entries('push')).slice(-2).map(({ predicate }) => predicate['kind']);
+    expect(kinds).toEqual(kinds[1] === 'forced' ? [expect.any(String), 'forced'] : ['rewound', 'advanced']);
+    expect(await world.snapshot()).toEqual(before);
+    expect(world.writes()).toHaveLength(writes);
+
+    await world.repository.rewind(approved);
+    await world.live(await world.pushGood(4));
+    expect(await world.replicas()).toBe(4);
   });
 });

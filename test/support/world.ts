@@ -367,12 +367,12 @@ ${this.options.limits ?? ''}
   // ---- the whole world ----
 
   /**
-   * What must hold after every test: the log verifies from leaf to checkpoint with every decision replayed, what is live and
-   * carries our mark has an allow logged before it was written, and every write in the API server's audit log was planned by a
-   * run that was logged before.
+   * What must hold after every test: the log verifies from leaf to checkpoint (and, if asked, every decision replays), what is
+   * live and carries our mark has an allow logged before it was written, and every write in the API server's audit log was planned
+   * by a run that was logged before.
    */
-  async check(): Promise<Verification> {
-    const verification = await this.verifyLog();
+  async check({ replay = false } = {}): Promise<Verification> {
+    const verification = await this.verifyLog({ replay });
     const [entries, runs, audit] = [await this.entries(), await this.runs(), this.writes()];
     const allows = new Map(
       entries
@@ -402,15 +402,17 @@ ${this.options.limits ?? ''}
   }
 
   /** As an auditor would: from an exported file and a trust file. Throws what is wrong. */
-  async verifyLog(): Promise<Verification> {
+  async verifyLog({ replay = false } = {}): Promise<Verification> {
     const { evidence, vkey } = await this.export();
+    const evaluator = replay ? new RegoEvaluator() : undefined;
     try {
-      evaluator ??= new RegoEvaluator();
-      const verification = await verifyEvidence(evidence, { trust: parseTrust(vkey, 'trust'), evaluator });
+      const trust = parseTrust(vkey, 'trust');
+      const verification = await verifyEvidence(evidence, { trust, ...(evaluator ? { evaluator } : {}) });
       if (verification.fault) throw verification.fault;
       return verification;
     } finally {
       await evidence.close();
+      await evaluator?.close();
     }
   }
 
@@ -443,13 +445,6 @@ ${this.options.limits ?? ''}
 
 let worlds = 0;
 let exports = 0;
-let evaluator: RegoEvaluator | null = null;
-
-/** The threads that replay decisions, shared by the worlds of a test file. */
-export async function closeEvaluator(): Promise<void> {
-  await evaluator?.close();
-  evaluator = null;
-}
 
 interface EntriesPage {
   readonly entries: { nodes: Entry[]; pageInfo: { hasNextPage: boolean; endCursor: string | null } };
