@@ -1,11 +1,11 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { dirname, resolve } from 'node:path';
-import { z } from 'zod';
 import { CountersignError } from './errors.js';
 import { faultsError, faultsOf, readSettings, suggest, type Fault } from './settings.js';
-import { bytes, milliseconds } from './units.js';
+import { fileSchema, logLevels, type Written } from './config-file.js';
+import { resolveRepository, type FaultAt } from './config-repository.js';
 
 /** The service's own configuration: resolved, complete, with secrets only where `secrets` says. */
 export interface Config {
@@ -74,80 +74,7 @@ export interface ConfigOptions {
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
-export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
 const REMEDY = 'See "countersign serve --help" for an example of a service.yaml';
-const LOCAL_POLL = 500;
-const REMOTE_POLL = 10_000;
-
-const name = z.string().regex(/^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$/, {
-  error: 'it must be 1 to 63 lower-case letters, digits, ".", "_" or "-", with a letter or digit at both ends',
-});
-const ref = z.string().check((ctx) => {
-  if (/^refs\/[^\s~^:?*[\\]+$/.test(ctx.value) && !/\.\.|\/\/|\/$|\.lock$|@\{/.test(ctx.value)) return;
-  const message = /^[\w./-]+$/.test(ctx.value)
-    ? `it must be a full ref name (did you mean "refs/heads/${ctx.value}"?)`
-    : 'it must be a full ref name, such as refs/heads/main';
-  ctx.issues.push({ code: 'custom', input: ctx.value, message });
-});
-const envName = z
-  .string()
-  .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, { error: 'it must be the name of an environment variable' });
-
-const fileSchema = z.strictObject({
-  listen: z.string().default('127.0.0.1:4100'),
-  database: z.string().default('embedded'),
-  log: z.strictObject({ origin: z.string().optional(), level: z.enum(logLevels).optional() }).optional(),
-  repositories: z.array(
-    z.strictObject({
-      name,
-      url: z.string(),
-      refs: z.array(ref).min(1, { error: 'it must name at least one ref' }).optional(),
-      governance: ref.default('refs/heads/main'),
-      trust: z.strictObject({ commit: z.string().optional(), key: z.string().optional() }),
-      poll: milliseconds({ atLeast: 100, atMost: 86_400_000 }).optional(),
-      credentials: z
-        .strictObject({
-          username: z.string().default('git'),
-          passwordEnv: envName.optional(),
-          passwordFile: z.string().optional(),
-        })
-        .optional(),
-    }),
-  ),
-  targets: z
-    .array(
-      z.strictObject({
-        name,
-        kind: z.enum(['kubernetes']).default('kubernetes'),
-        kubeconfig: z.string(),
-        context: z.string().optional(),
-        grants: z
-          .array(
-            z.strictObject({
-              repository: z.string(),
-              namespaces: z.array(z.string().min(1)).default([]),
-              kinds: z
-                .array(
-                  z.string().regex(/^(\*|([a-z0-9.-]+\/)?[A-Z][A-Za-z0-9]*)$/, {
-                    error: 'it must be a kind such as Deployment or apps/Deployment, or "*"',
-                  }),
-                )
-                .default(['*']),
-            }),
-          )
-          .default([]),
-      }),
-    )
-    .default([]),
-  limits: z
-    .strictObject({
-      manifestBytes: bytes({ atLeast: 1_024, atMost: 2 ** 30 }).optional(),
-      evaluation: milliseconds({ atLeast: 10, atMost: 600_000 }).optional(),
-      wasmMemory: bytes({ atLeast: 16 * 2 ** 20, atMost: 4 * 2 ** 30 }).optional(),
-    })
-    .optional(),
-});
-type Written = z.infer<typeof fileSchema>;
 
 /**
  * Reads the service's configuration: the file, then the environment (COUNTERSIGN_LISTEN, COUNTERSIGN_DATABASE,
@@ -253,8 +180,6 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
   };
 }
 
-type FaultAt = (path: readonly PropertyKey[], message: string) => void;
-
 function unique(named: readonly { readonly name: string }[], list: string, fault: FaultAt): void {
   named.forEach(({ name }, i) => {
     const first = named.findIndex((other) => other.name === name);
@@ -283,85 +208,6 @@ function checkDatabase(database: string, inFile: boolean, fault: (message: strin
       'a password does not belong in this file; put the URL into COUNTERSIGN_DATABASE, or the password into PGPASSWORD',
     );
   }
-}
-
-function resolveRepository(
-  written: Written['repositories'][number],
-  base: string,
-  env: ConfigOptions['env'],
-  fault: FaultAt,
-): RepositoryConfig {
-  const url = resolveUrl(written.url, base, (message) => fault(['url'], message));
-  const local = !/^https?:/.test(url);
-  const credentials = written.credentials && readCredentials(written.credentials, base, env, fault);
-  if (written.credentials && local) fault(['credentials'], 'only https:// repositories take credentials');
-  return {
-    name: written.name,
-    url,
-    refs: [...new Set([written.governance, ...(written.refs ?? [])])],
-    governance: written.governance,
-    trust: resolveTrust(written.trust, fault),
-    pollMilliseconds: written.poll ?? (local ? LOCAL_POLL : REMOTE_POLL),
-    ...(credentials && { credentials }),
-  };
-}
-
-function resolveUrl(url: string, base: string, fault: (message: string) => void): string {
-  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(url)) {
-    if (!/^[^/]+@[^/]+:/.test(url)) return resolve(base, url);
-    fault('SSH remotes are not supported yet; use https://, file:// or a path');
-    return url;
-  }
-  const parsed = URL.parse(url);
-  if (!parsed) fault(`"${url}" is no URL`);
-  else if (parsed.username || parsed.password)
-    fault('credentials do not belong in a URL; use credentials.passwordEnv or credentials.passwordFile');
-  else if (parsed.protocol === 'http:' && !['localhost', '127.0.0.1', '[::1]'].includes(parsed.hostname)) {
-    fault('http:// is for loopback only; use https://');
-  } else if (!['file:', 'https:', 'http:'].includes(parsed.protocol)) {
-    fault(`${parsed.protocol}// is not supported; use https://, file:// or a path`);
-  }
-  return url;
-}
-
-function resolveTrust(trust: { commit?: string; key?: string }, fault: FaultAt): TrustStart {
-  if ((trust.commit === undefined) === (trust.key === undefined)) {
-    fault(['trust'], 'it must hold either "commit" (a full commit id) or "key" (an SSH public key or its fingerprint)');
-  } else if (trust.commit !== undefined && !/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(trust.commit)) {
-    fault(['trust', 'commit'], 'it must be a full commit id (40 or 64 hex digits); a short one can be forged');
-  } else if (
-    trust.key !== undefined &&
-    !/^(SHA256:[A-Za-z0-9+/]{43}|(ssh|ecdsa|sk-ssh|sk-ecdsa)-\S+ [A-Za-z0-9+/]+=*( .*)?)$/.test(trust.key)
-  ) {
-    fault(['trust', 'key'], 'it must be an SSH public key ("ssh-ed25519 AAAA…") or its fingerprint ("SHA256:…")');
-  }
-  return trust.commit === undefined ? { key: trust.key ?? '' } : { commit: trust.commit };
-}
-
-function readCredentials(
-  written: { username: string; passwordEnv?: string; passwordFile?: string },
-  base: string,
-  env: ConfigOptions['env'],
-  fault: FaultAt,
-): RepositoryConfig['credentials'] {
-  const { username, passwordEnv, passwordFile } = written;
-  if ((passwordEnv === undefined) === (passwordFile === undefined)) {
-    fault(['credentials'], 'it must hold either "passwordEnv" or "passwordFile"');
-  } else if (passwordEnv !== undefined) {
-    if (!env[passwordEnv]) fault(['credentials', 'passwordEnv'], `the environment variable ${passwordEnv} is not set`);
-    return { username, password: env[passwordEnv] ?? '' };
-  } else if (passwordFile !== undefined) {
-    const path = resolve(base, passwordFile);
-    try {
-      return { username, password: readFileSync(path, 'utf8').trimEnd() };
-    } catch (error) {
-      fault(
-        ['credentials', 'passwordFile'],
-        `${path} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unknown reason'}`,
-      );
-    }
-  }
-  return undefined;
 }
 
 function withoutPassword(text: string): string {

@@ -1,0 +1,76 @@
+import { z } from 'zod';
+import { bytes, milliseconds } from './units.js';
+
+// The shape of service.yaml; what it means is worked out in config.ts.
+
+export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
+
+const name = z.string().regex(/^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$/, {
+  error: 'it must be 1 to 63 lower-case letters, digits, ".", "_" or "-", with a letter or digit at both ends',
+});
+const ref = z.string().check((ctx) => {
+  if (/^refs\/[^\s~^:?*[\\]+$/.test(ctx.value) && !/\.\.|\/\/|\/$|\.lock$|@\{/.test(ctx.value)) return;
+  const message = /^[\w./-]+$/.test(ctx.value)
+    ? `it must be a full ref name (did you mean "refs/heads/${ctx.value}"?)`
+    : 'it must be a full ref name, such as refs/heads/main';
+  ctx.issues.push({ code: 'custom', input: ctx.value, message });
+});
+const envName = z
+  .string()
+  .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, { error: 'it must be the name of an environment variable' });
+
+export const fileSchema = z.strictObject({
+  listen: z.string().default('127.0.0.1:4100'),
+  database: z.string().default('embedded'),
+  log: z.strictObject({ origin: z.string().optional(), level: z.enum(logLevels).optional() }).optional(),
+  repositories: z.array(
+    z.strictObject({
+      name,
+      url: z.string(),
+      refs: z.array(ref).min(1, { error: 'it must name at least one ref' }).optional(),
+      governance: ref.default('refs/heads/main'),
+      trust: z.strictObject({ commit: z.string().optional(), key: z.string().optional() }),
+      poll: milliseconds({ atLeast: 100, atMost: 86_400_000 }).optional(),
+      credentials: z
+        .strictObject({
+          username: z.string().default('git'),
+          passwordEnv: envName.optional(),
+          passwordFile: z.string().optional(),
+        })
+        .optional(),
+    }),
+  ),
+  targets: z
+    .array(
+      z.strictObject({
+        name,
+        kind: z.enum(['kubernetes']).default('kubernetes'),
+        kubeconfig: z.string(),
+        context: z.string().optional(),
+        grants: z
+          .array(
+            z.strictObject({
+              repository: z.string(),
+              namespaces: z.array(z.string().min(1)).default([]),
+              kinds: z
+                .array(
+                  z.string().regex(/^(\*|([a-z0-9.-]+\/)?[A-Z][A-Za-z0-9]*)$/, {
+                    error: 'it must be a kind such as Deployment or apps/Deployment, or "*"',
+                  }),
+                )
+                .default(['*']),
+            }),
+          )
+          .default([]),
+      }),
+    )
+    .default([]),
+  limits: z
+    .strictObject({
+      manifestBytes: bytes({ atLeast: 1_024, atMost: 2 ** 30 }).optional(),
+      evaluation: milliseconds({ atLeast: 10, atMost: 600_000 }).optional(),
+      wasmMemory: bytes({ atLeast: 16 * 2 ** 20, atMost: 4 * 2 ** 30 }).optional(),
+    })
+    .optional(),
+});
+export type Written = z.infer<typeof fileSchema>;
