@@ -120,6 +120,12 @@ describe('countersign commits', () => {
     expect([bare.code, lines(bare.stdout).length, inside.stdout]).toEqual([0, 4, bare.stdout]);
   });
 
+  it('gives the same answer on a machine without git', async () => {
+    const args = ['commits', repository.path, '--output', 'jsonl'];
+    const without = await runCli(args, { env: { PATH: '/nonexistent' } });
+    expect(without).toEqual(await runCli(args));
+  });
+
   it.each([
     ['a place with nothing in it', ['commits', '/no/such/place'], 'there is nothing at /no/such/place. Check the path'],
     ['a folder that is no repository', ['commits', '/'], '/ is not a Git repository. Name a work tree'],

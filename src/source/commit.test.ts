@@ -1,4 +1,5 @@
 import { temporaryFolder, createRepository, person, type ScratchRepository } from '../../test/support/git-fixture.js';
+import { toCountersignError } from '../errors.js';
 import { openRepository } from '../adapters/git/open.js';
 import { parseCommit } from './commit.js';
 
@@ -15,6 +16,14 @@ function raw(headers: readonly (string | Buffer)[], message: string | Buffer = '
 const ID = '1'.repeat(40);
 const TREE = `tree ${'2'.repeat(40)}`;
 const ANN = 'Ann <ann@example.org> 1700000000 +0100';
+
+function outcome(bytes: Buffer): string {
+  try {
+    return parseCommit(ID, bytes).raw === bytes ? 'read' : 'altered';
+  } catch (error) {
+    return toCountersignError(error).code;
+  }
+}
 
 describe('a commit’s bytes', () => {
   it('gives tree, parents, people, dates with their offset, and message', () => {
@@ -69,6 +78,22 @@ describe('a commit’s bytes', () => {
       raw([TREE, `author ${ANN}`, `committer ${ANN}`, `parent ${'5'.repeat(40)}`, `tree ${'6'.repeat(40)}`]),
     );
     expect(commit).toMatchObject({ parents: [], tree: '2'.repeat(40) });
+  });
+
+  it('survives any damage: a commit, or a refusal, and nothing else', () => {
+    const whole = raw(
+      [TREE, `parent ${'3'.repeat(40)}`, `author ${ANN}`, `committer ${ANN}`, 'encoding UTF-8'],
+      'x\n\nA: b\n',
+    );
+    for (let i = 0; i < whole.length; i++) {
+      for (const byte of [0x00, 0x0a, 0x20, 0x3c, 0x3e, 0xff]) {
+        const damaged = Buffer.from(whole);
+        damaged[i] = byte;
+        for (const bytes of [damaged, damaged.subarray(0, i)]) {
+          expect(['read', 'repository-corrupt']).toContain(outcome(bytes));
+        }
+      }
+    }
   });
 
   it.each([

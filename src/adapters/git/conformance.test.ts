@@ -1,4 +1,4 @@
-import { chmod, copyFile, mkdir, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
+import { chmod, chown, copyFile, mkdir, readdir, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   createRepository,
@@ -373,6 +373,18 @@ describe('both adapters', () => {
     expect(await both(folder.path('linked'), (opened) => opened.resolve('HEAD'))).toBe(await repository.head('side'));
     expect(await both(folder.path('linked'), (opened) => opened.resolve('main'))).toBe(head);
     await repository.git('worktree', 'remove', '--force', folder.path('linked'));
+  });
+
+  it('open a repository that belongs to somebody else', async () => {
+    const foreign = await createRepository(folder.path('foreign'));
+    const id = await foreign.commit({ author: ann, sign: false, message: 'x', files: { a: 'b' } });
+    // Only root can give files away; elsewhere this asks the same of an own repository.
+    if (process.getuid?.() === 0) {
+      const everything = ['', ...(await readdir(foreign.path, { recursive: true }))];
+      for (const entry of everything) await chown(join(foreign.path, entry), 65534, 65534);
+    }
+    expect(await both(foreign.path, (opened) => opened.resolve('HEAD'))).toBe(id);
+    expect(await both(foreign.path, (opened) => opened.count({ head: id }))).toBe(1);
   });
 
   it('open an empty repository, which only lacks a HEAD', async () => {
