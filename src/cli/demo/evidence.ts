@@ -1,4 +1,4 @@
-import { writeFile } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { count } from './decisions.js';
 import { expectThat } from './failure.js';
@@ -27,6 +27,7 @@ export async function exportAndVerify(world: World): Promise<void> {
   expectThat(keys.stdout.trim() === log.vkey, 'the data folder and GraphQL name different keys');
   await writeFile(workspace.trust, keys.stdout);
 
+  await rm(workspace.evidence, { force: true });
   const exported = await cli(world, [
     'export',
     '--data',

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { resolve } from 'node:path';
 import { toCountersignError } from '../../errors.js';
+import { buildControlPlane, buildRego, controlPlaneIsBuilt } from './builds.js';
 import { openNarrator, type Narrator } from './narrator.js';
 import { freePort, ServiceProcess, writeServiceFile } from './service.js';
-import { buildControlPlane, clusterIsBuilt, ShopCluster, writeAbsentKubeconfig } from './shop-cluster.js';
+import { ShopCluster, writeAbsentKubeconfig } from './shop-cluster.js';
 import { tellStory, type Outcome, type Stage as StoryStage } from './story.js';
 import { suggestQuery } from './reads.js';
 import type { Stage } from './team-files.js';
@@ -67,13 +68,20 @@ class Demo {
     const { options, narrator } = this;
     const workspace = await openWorkspace(options.keep);
     this.#workspace = workspace;
-    const long = options.kubeconfig === undefined && !clusterIsBuilt();
-    this.#cluster = this.#openCluster(workspace, long);
+    const long = options.kubeconfig === undefined && !controlPlaneIsBuilt();
+    const build = { onProgress: (line: string) => narrator.waiting(line), signal: this.#building.signal };
+    const policy = buildRego(build);
+    // One build at a time: two would only be slower, and the smaller one lets the story go on.
+    this.#cluster = policy
+      .then(() => (long ? buildControlPlane(build) : undefined))
+      .then(() => this.#openCluster(workspace));
+    policy.catch(() => {});
     this.#cluster.catch(() => {}); // told by the step that waits for it
     const port = await freePort(options.exit ? 0 : USUAL_PORT);
     const stage: StoryStage = {
       narrator,
       makeRepository: () => makeTeamRepository(workspace.root, this.#namespaces),
+      policyReady: () => policy,
       clusterTakesLong: long,
       cluster: () => this.#cluster!,
       stopping: () => this.#stopping,
@@ -84,12 +92,9 @@ class Demo {
     return outcome;
   }
 
-  async #openCluster(workspace: Workspace, long: boolean): Promise<ShopCluster> {
+  async #openCluster(workspace: Workspace): Promise<ShopCluster> {
     const { kubeconfig } = this.options;
     if (kubeconfig !== undefined) return ShopCluster.theirs(resolve(kubeconfig), this.#namespaces);
-    if (long) {
-      await buildControlPlane((line) => this.narrator.waiting(line), this.#building.signal);
-    }
     return ShopCluster.ours(workspace.kubeconfig, this.#namespaces);
   }
 

@@ -4,7 +4,7 @@ import { createServer } from 'node:net';
 import { startTethered, type Tethered } from '../../adapters/kubernetes/tethered.js';
 import { until } from './failure.js';
 import { GraphqlClient } from './graphql.js';
-import { countersign, withoutForeignSettings } from './program.js';
+import { countersign } from './program.js';
 import { stages, type Stage } from './team-files.js';
 
 export interface ServiceOptions {
@@ -63,7 +63,7 @@ export class ServiceProcess {
   /** Resolves when it answers. */
   static async start({ configFile, data, logFile, port }: ServiceOptions): Promise<ServiceProcess> {
     const log = createWriteStream(logFile, { flags: 'a' });
-    const args = [...withoutForeignSettings, countersign, 'serve', '--config', configFile, '--data', data];
+    const args = [...countersign, 'serve', '--config', configFile, '--data', data];
     const child = startTethered('/usr/bin/env', args, (line) => void log.write(`${line}\n`));
     const service = new ServiceProcess(child, log, `http://127.0.0.1:${port}`);
     try {

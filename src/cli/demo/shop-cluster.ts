@@ -1,15 +1,12 @@
-import { spawn } from 'node:child_process';
 import { copyFile, readFile, writeFile } from 'node:fs/promises';
-import { createInterface } from 'node:readline';
 import { openCluster } from '../../adapters/kubernetes/cluster.js';
-import { controlPlaneAssets, startControlPlane, type ControlPlane } from '../../adapters/kubernetes/control-plane.js';
+import { startControlPlane, type ControlPlane } from '../../adapters/kubernetes/control-plane.js';
 import { readKubeconfig } from '../../adapters/kubernetes/kubeconfig.js';
 import { ApiTransport } from '../../adapters/kubernetes/transport.js';
 import { isJsonObject, type JsonObject, type ObjectIdentity } from '../../cluster/object.js';
 import { CountersignError } from '../../errors.js';
 import type { Cluster, LiveObject } from '../../reconcile/cluster.js';
 import { until } from './failure.js';
-import { controlPlaneBuilder } from './program.js';
 import { stages, type Stage } from './team-files.js';
 
 /** The cluster as the demo itself sees it: read by an observer, edited by Dana. The service has a client of its own. */
@@ -118,44 +115,6 @@ export class ShopCluster {
       await this.plane?.stop();
     }
   }
-}
-
-/** True if a control plane can be started without building one first. */
-export const clusterIsBuilt = (): boolean => controlPlaneAssets() !== null;
-
-/**
- * Builds the control plane at low priority, telling how it goes; `signal` ends it with all the compilers it started. Throws
- * `cluster-unavailable`.
- */
-export async function buildControlPlane(onProgress: (line: string) => void, signal: AbortSignal): Promise<void> {
-  const script = controlPlaneBuilder();
-  if (script === null) {
-    throw new CountersignError(
-      'cluster-unavailable',
-      'there is no control plane, and this installation cannot build one',
-      {
-        remedy: 'Set KUBEBUILDER_ASSETS to a folder with etcd and kube-apiserver, or give --kubeconfig FILE',
-      },
-    );
-  }
-  const build = spawn('nice', ['-n', '10', script, 'control-plane'], {
-    detached: true,
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  const last: string[] = [];
-  createInterface({ input: build.stderr }).on('line', (line) => {
-    if (last.push(line) > 10) last.shift();
-    onProgress(line.trim());
-  });
-  // Its own process group: go's compilers are children of children.
-  const kill = (): void => void (build.pid !== undefined && process.kill(-build.pid, 'SIGTERM'));
-  signal.addEventListener('abort', kill, { once: true });
-  await new Promise<void>((resolve) => build.once('error', () => resolve()).once('exit', () => resolve()));
-  signal.removeEventListener('abort', kill);
-  if (clusterIsBuilt()) return;
-  throw new CountersignError('cluster-unavailable', `the control plane could not be built:\n${last.join('\n')}`, {
-    remedy: 'Mend what it says, then run make control-plane; or give --kubeconfig FILE',
-  });
 }
 
 /** Where the cluster will be once it is built: until then an address at which nobody answers. */

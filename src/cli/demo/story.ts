@@ -10,9 +10,10 @@ import {
 } from './changes.js';
 import { deleteByHand, editBehindItsBack } from './drift.js';
 import { exportAndVerify, tamperWithCopy } from './evidence.js';
-import { StepFailed, until } from './failure.js';
+import { expectThat, StepFailed, until } from './failure.js';
 import type { Narrator } from './narrator.js';
 import type { ServiceProcess } from './service.js';
+import { runCountersign } from './program.js';
 import { readEnvironment } from './reads.js';
 import type { ShopCluster } from './shop-cluster.js';
 import { stages } from './team-files.js';
@@ -23,6 +24,8 @@ import type { World } from './world.js';
 export interface Stage {
   readonly narrator: Narrator;
   readonly makeRepository: () => Promise<TeamRepository>;
+  /** Resolves when policy can be judged: a fresh clone builds the Rego compiler first. */
+  readonly policyReady: () => Promise<void>;
   /** True if it will take minutes until there is a cluster. */
   readonly clusterTakesLong: boolean;
   readonly cluster: () => Promise<ShopCluster>;
@@ -47,7 +50,10 @@ export async function tellStory(stage: Stage): Promise<Outcome> {
   const telling = new Telling(stage);
   const repository = await telling.step('A team writes down what should run', () => tellRepository(stage));
   if (!repository) return telling.outcome(null);
-  await telling.step('Bo asks before pushing', () => askBeforePushing(stage.narrator, repository));
+  await telling.step('Bo asks before pushing', async () => {
+    await waitFor(stage.narrator, 'the Rego compiler', stage.policyReady());
+    await askBeforePushing(stage.narrator, repository);
+  });
 
   let world: World | null = null;
   if (stage.clusterTakesLong) {
@@ -124,6 +130,14 @@ async function tellRepository({ narrator, makeRepository }: Stage): Promise<Team
     word: 'git',
     text: `${log.length} commits by ${people.join(', ')}; ${files.length} files; newest ${log[0][0]} "${log[0][2]}"`,
   });
+  const args = ['commits', '--head', 'origin/main'];
+  const { code, stdout, stderr } = await runCountersign(args, clone.path);
+  narrator.quote(`countersign ${args.join(' ')}`, stdout || stderr);
+  expectThat(code === 0, `commits ended with exit code ${code}`);
+  expectThat(
+    (stdout.match(/  [a-z]+@example.org  /g) ?? []).length === log.length,
+    'not every commit has a known signer',
+  );
   narrator.look(`git -C ${clone.path} log --show-signature`);
   return repository;
 }
