@@ -14,13 +14,16 @@ export interface Engine {
   close(): Promise<void>;
 }
 
+/** Milliseconds for one object. Longer than the service's: nobody else waits, and the machine may be a busy one of a CI. */
+const TIME_LIMIT = 10_000;
+
 export async function startEngine(threads = 2): Promise<Engine> {
   const [{ RegoCompiler }, { RegoEvaluator }] = await Promise.all([
     import('../adapters/opa/compiler.js'),
     import('../adapters/opa/evaluator.js'),
   ]);
   const compiler = new RegoCompiler({ cache: join(cacheFolder(), 'policy') });
-  const evaluator = new RegoEvaluator({ threads });
+  const evaluator = new RegoEvaluator({ threads, timeLimit: TIME_LIMIT });
   return {
     compile: (sources) => compiler.compile(sources),
     evaluator,
