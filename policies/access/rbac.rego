@@ -40,7 +40,7 @@ deny contains result if {
 	some problem in powers(rule)
 	not problem in had
 	result := {
-		"msg": sprintf("%s %q newly %s", [kind_of(after), object.get(after.metadata, "name", "?"), problem]),
+		"msg": sprintf(`%s "%s" newly %s`, [kind_of(after), object.get(after.metadata, "name", "?"), problem]),
 		"fix": "Name the API groups, resources and verbs that are needed",
 	}
 }
@@ -60,7 +60,7 @@ deny contains result if {
 	labelled(after, label)
 	not labelled(before, label)
 	result := {
-		"msg": sprintf("ClusterRole %q newly adds to everybody who has the role %s", [object.get(after.metadata, "name", "?"), target]),
+		"msg": sprintf(`ClusterRole "%s" newly adds to everybody who has the role %s`, [object.get(after.metadata, "name", "?"), target]),
 		"fix": sprintf("Remove the label %s and bind the role to those who need it", [label]),
 	}
 }
@@ -79,7 +79,7 @@ deny contains result if {
 	some subject in after.subjects
 	not bound(before, after.roleRef, subject)
 	result := {
-		"msg": sprintf("%s %q newly gives cluster-admin to %s %s", [kind_of(after), object.get(after.metadata, "name", "?"), object.get(subject, "kind", "?"), object.get(subject, "name", "?")]),
+		"msg": sprintf(`%s "%s" newly gives cluster-admin to %s %s`, [kind_of(after), object.get(after.metadata, "name", "?"), object.get(subject, "kind", "?"), object.get(subject, "name", "?")]),
 		"fix": "Bind a role that holds what is needed and no more",
 	}
 }
@@ -98,7 +98,7 @@ deny contains result if {
 	subject.name in {"system:anonymous", "system:unauthenticated", "system:masters"}
 	not bound(before, after.roleRef, subject)
 	result := {
-		"msg": sprintf("%s %q newly binds a role to %s", [kind_of(after), object.get(after.metadata, "name", "?"), subject.name]),
+		"msg": sprintf(`%s "%s" newly binds a role to %s`, [kind_of(after), object.get(after.metadata, "name", "?"), subject.name]),
 		"fix": "Name users, groups or service accounts that are somebody",
 	}
 }

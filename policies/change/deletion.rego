@@ -26,7 +26,7 @@ deny contains result if {
 	change.op == "delete"
 	lost := precious[[group(change.object.apiVersion), change.object.kind]]
 	result := {
-		"msg": sprintf("%s %q would be deleted, and with it %s", [change.object.kind, change.object.name, lost]),
+		"msg": sprintf(`%s "%s" would be deleted, and with it %s`, [change.object.kind, change.object.name, lost]),
 		"object": change.object,
 		"fix": "Put the manifest back; if the deletion is meant, ask for an exception that names this object",
 	}

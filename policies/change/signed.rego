@@ -15,7 +15,7 @@ deny contains result if {
 	some commit in input.commits
 	commit.signature.status != "verified"
 	result := {
-		"msg": sprintf("commit %s %q %s", [substring(commit.id, 0, 7), subject(commit), trouble(commit.signature)]),
+		"msg": sprintf(`commit %s "%s" %s`, [substring(commit.id, 0, 7), subject(commit), trouble(commit.signature)]),
 		"commit": commit.id,
 		"fix": fix(commit.signature.status),
 	}

@@ -22,7 +22,7 @@ used := array.concat(
 # How what pulls an image is called in messages.
 user(holder, field) := workload.label(holder, field) if field != "volumes"
 
-user(volume, "volumes") := sprintf("image volume %q", [object.get(volume, "name", "?")])
+user(volume, "volumes") := sprintf(`image volume "%s"`, [object.get(volume, "name", "?")])
 
 pinned(reference) if regex.match(`^[a-zA-Z0-9._:/-]+@(?:sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128})$`, reference)
 

@@ -69,8 +69,8 @@ counted(spec, "ephemeralContainers") if is_array(spec.containers)
 counted(spec, "ephemeralContainers") if is_array(spec.initContainers)
 
 # How a container is called in messages.
-label(container, "containers") := sprintf("container %q", [object.get(container, "name", "?")])
+label(container, "containers") := sprintf(`container "%s"`, [object.get(container, "name", "?")])
 
-label(container, "initContainers") := sprintf("init container %q", [object.get(container, "name", "?")])
+label(container, "initContainers") := sprintf(`init container "%s"`, [object.get(container, "name", "?")])
 
-label(container, "ephemeralContainers") := sprintf("ephemeral container %q", [object.get(container, "name", "?")])
+label(container, "ephemeralContainers") := sprintf(`ephemeral container "%s"`, [object.get(container, "name", "?")])

@@ -17,7 +17,7 @@ deny contains result if {
 	some [reference, holder, field] in image.used
 	not image.pinned(reference)
 	result := {
-		"msg": sprintf("image %q of %s is not pinned by digest", [reference, image.user(holder, field)]),
+		"msg": sprintf(`image "%s" of %s is not pinned by digest`, [reference, image.user(holder, field)]),
 		"fix": sprintf("use %s@sha256:… (docker buildx imagetools inspect %s shows it)", [split(reference, "@")[0], split(reference, "@")[0]]),
 	}
 }
@@ -35,7 +35,7 @@ deny contains result if {
 	some [reference, holder, field] in image.used
 	not allowed(reference)
 	result := {
-		"msg": sprintf("image %q of %s comes from no allowed registry", [reference, image.user(holder, field)]),
+		"msg": sprintf(`image "%s" of %s comes from no allowed registry`, [reference, image.user(holder, field)]),
 		"fix": sprintf("Take it from one of: %s", [concat(", ", settings.registries)]),
 	}
 }

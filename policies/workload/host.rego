@@ -30,7 +30,7 @@ deny contains result if {
 	some volume in pod.volumes
 	is_object(volume.hostPath)
 	result := {
-		"msg": sprintf("the volume %q is the host's %s", [object.get(volume, "name", "?"), object.get(volume.hostPath, "path", "/")]),
+		"msg": sprintf(`the volume "%s" is the host's %s`, [object.get(volume, "name", "?"), object.get(volume.hostPath, "path", "/")]),
 		"fix": "Use a volume that is no hostPath: a claim, an emptyDir, a ConfigMap",
 	}
 }

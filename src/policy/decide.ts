@@ -21,7 +21,7 @@ export async function decide(
   input: string,
   change: ProposedChange,
 ): Promise<Decision> {
-  return (await decideMany(evaluator, bundle, [{ input, change }]))[0]!;
+  return (await decideMany(evaluator, bundle, [{ input, change }]))[0];
 }
 
 /** The same for many changes at less cost each. */
@@ -36,7 +36,7 @@ export async function decideMany(
   } catch (error) {
     results = cases.map(() => toCountersignError(error));
   }
-  return cases.map(({ input, change }, i) => decision(bundle, input, change, results[i]!));
+  return cases.map(({ input, change }, i) => decision(bundle, input, change, results[i]));
 }
 
 /** The judgement that given results make: a pure function, used again when a decision is replayed. */

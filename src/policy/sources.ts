@@ -105,7 +105,7 @@ function merge(into: Record<string, Json>, from: Json, file: string, at = 'data'
     const existing = Object.hasOwn(into, key) ? into[key] : undefined;
     if (existing === undefined) into[key] = structuredClone(value) as Json;
     else if (isJsonObject(existing) && isJsonObject(value))
-      merge(existing as Record<string, Json>, value, file, `${at}.${key}`);
+      merge(existing, value, file, `${at}.${key}`);
     else {
       throw new CountersignError('rego-invalid', `${at}.${key} is given twice`, {
         place: { file },

@@ -111,6 +111,11 @@ export class RegoCompiler implements Compiler {
     return (await this.request({ op: 'compile', files: Object.fromEntries(files), raw: entrypoints, v0 })).wasm;
   }
 
+  /** One Wasm module whose result is the set of a query's bindings: what OPA's conformance cases ask for. */
+  async compileQuery(files: ReadonlyMap<string, string>, query: string): Promise<Uint8Array> {
+    return (await this.request({ op: 'query', files: Object.fromEntries(files), query })).wasm;
+  }
+
   /** Every fault there is, or the rules that would run. */
   async check(sources: PolicySources): Promise<readonly Rule[]> {
     const starter = {
@@ -235,7 +240,7 @@ function toRule({ file, row, ...rule }: NonNullable<Answer['rules']>[number]): R
 }
 
 function invalid(faults: readonly Fault[]): CountersignError {
-  const first = faults[0]!;
+  const first = faults[0];
   const others = faults.slice(1).map((f) => `${f.file === undefined ? '' : `${f.file}:${f.row} `}${f.message}`);
   const also = others.length > 0 ? ` (also: ${others.join('; ')})` : '';
   return new CountersignError('rego-invalid', first.message + also, {

@@ -53,7 +53,7 @@ export class Evaluation {
     }
     if (outputs.conftest.length) {
       for (let i = 0; i < changes.length; i++) {
-        const after = membersOf(changes[i]!).get('after') ?? 'null';
+        const after = membersOf(changes[i]).get('after') ?? 'null';
         if (after !== 'null') this.gather('conftest', after, context.now, i, results);
       }
     }
@@ -74,7 +74,7 @@ export class Evaluation {
     }
     const excepted = scope === 'conftest' ? exceptions(outputs, sets) : undefined;
     for (let i = 0; i < outputs.length; i++) {
-      const { package: pkg, name } = outputs[i]!;
+      const { package: pkg, name } = outputs[i];
       if (name === 'exception' && excepted) continue;
       if (excepted?.has(`${pkg} ${suffix(name)}`)) continue;
       for (const member of (sets[i] as RegoSet).items) {
@@ -97,7 +97,7 @@ export class Evaluation {
     this.options.onStep();
     const host = (this.host ??= this.instance());
     try {
-      const value = host.evaluate(host.entrypoints[entrypoint]!, input, { now });
+      const value = host.evaluate(host.entrypoints[entrypoint], input, { now });
       if (host.size > RECYCLE_ABOVE) this.host = undefined;
       return value;
     } catch (error) {
@@ -129,7 +129,7 @@ export function toPolicyError(error: unknown, maxPages: number): CountersignErro
     // OPA writes its own errors as file:row:column: message.
     const at = /^(.+?):(\d+):(\d+): (.*)$/s.exec(error.message);
     return new CountersignError('policy-failed', `the policy could not be evaluated: ${at?.[4] ?? error.message}`, {
-      place: at ? { file: at[1]!, line: Number(at[2]), column: Number(at[3]) } : undefined,
+      place: at ? { file: at[1], line: Number(at[2]), column: Number(at[3]) } : undefined,
       remedy: 'Correct the policy',
       cause: error,
     });
@@ -158,10 +158,10 @@ function envelope(members: ReadonlyMap<string, string>): string {
 function exceptions(outputs: BundleOutputs['conftest'], sets: readonly RegoValue[]): ReadonlySet<string> {
   const found = new Set<string>();
   for (let i = 0; i < outputs.length; i++) {
-    if (outputs[i]!.name !== 'exception') continue;
+    if (outputs[i].name !== 'exception') continue;
     for (const names of (sets[i] as RegoSet).items) {
       for (const name of names instanceof RegoSet ? names.items : Array.isArray(names) ? names : []) {
-        if (typeof name === 'string') found.add(`${outputs[i]!.package} ${name}`);
+        if (typeof name === 'string') found.add(`${outputs[i].package} ${name}`);
       }
     }
   }

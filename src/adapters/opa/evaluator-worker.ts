@@ -1,6 +1,6 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { CountersignError } from '../../errors.js';
-import { hostBuiltins } from './builtins/registry.js';
+import { builtinOf } from './builtins/registry.js';
 import { Evaluation, toPolicyError } from './evaluation.js';
 import { GoBuiltins } from './go-builtins.js';
 import { LOADING, RUNNING, SLOT, type FromWorker, type Job, type ThreadData } from './protocol.js';
@@ -20,7 +20,7 @@ parentPort!.on('message', (job: Job) => {
       job.digest,
       new Evaluation(job.bundle, {
         maxPages,
-        builtin: (name) => hostBuiltins[name] ?? go.builtin(name),
+        builtin: (name) => builtinOf(name, (missing) => go.builtin(missing)),
         onStep: () => Atomics.add(progress, SLOT.step, 1),
       }),
     );
@@ -31,7 +31,7 @@ parentPort!.on('message', (job: Job) => {
   for (let i = 0; i < job.inputs.length; i++) {
     Atomics.store(progress, SLOT.item, i);
     try {
-      answer.results.push(evaluation.run(job.inputs[i]!));
+      answer.results.push(evaluation.run(job.inputs[i]));
     } catch (error) {
       const { code, message, place, remedy } =
         error instanceof CountersignError ? error : toPolicyError(error, maxPages);

@@ -57,7 +57,7 @@ export class RegoEvaluator implements Evaluator {
   async evaluate(bundle: PolicyBundle, input: string): Promise<readonly RuleResult[]> {
     const [result] = await this.evaluateMany(bundle, [input]);
     if (result instanceof CountersignError) throw result;
-    return result!;
+    return result;
   }
 
   evaluateMany(bundle: PolicyBundle, inputs: readonly string[]): Promise<(readonly RuleResult[] | CountersignError)[]> {
@@ -92,7 +92,7 @@ export class RegoEvaluator implements Evaluator {
       if (!thread) return; // asked again when one has finished
       const tasks = this.takeBatch();
       thread.tasks = tasks; // taken, before anything is awaited
-      const { bundle } = tasks[0]!;
+      const { bundle } = tasks[0];
       let job: Job = { digest: bundle.digest, inputs: tasks.map((task) => task.input) };
       try {
         if (!thread.bundles.has(bundle.digest)) {
@@ -121,7 +121,7 @@ export class RegoEvaluator implements Evaluator {
   /** The next inputs of one bundle, shared fairly among the threads. */
   private takeBatch(): Task[] {
     const share = Math.ceil(this.queue.length / this.threadCount);
-    const { bundle } = this.queue[0]!;
+    const { bundle } = this.queue[0];
     let count = 0;
     for (let characters = 0; count < Math.min(BATCH, share); count++) {
       const task = this.queue[count];
@@ -173,7 +173,7 @@ export class RegoEvaluator implements Evaluator {
       clearInterval(this.watch);
       this.watch = undefined;
     }
-    for (let i = 0; i < tasks.length; i++) tasks[i]!.resolve(results[i]!);
+    for (let i = 0; i < tasks.length; i++) tasks[i].resolve(results[i]);
     this.schedule();
   }
 
@@ -198,8 +198,8 @@ export class RegoEvaluator implements Evaluator {
     for (const thread of [...this.threads]) {
       if (thread.tasks.length === 0) continue;
       const [phase, item, step] = [SLOT.phase, SLOT.item, SLOT.step].map((slot) => Atomics.load(thread.progress, slot));
-      if (step !== thread.step) [thread.step, thread.stepSince] = [step!, now];
-      if (item !== thread.item) [thread.item, thread.itemSince] = [item!, now];
+      if (step !== thread.step) [thread.step, thread.stepSince] = [step, now];
+      if (item !== thread.item) [thread.item, thread.itemSince] = [item, now];
       const [stepTime, itemTime] = [now - thread.stepSince, now - thread.itemSince];
       if (phase === LOADING ? stepTime > LOADING_LIMIT : stepTime > limit || itemTime > total) {
         void this.lose(thread, tooSlow(stepTime > limit ? limit : total));

@@ -244,7 +244,7 @@ export class PolicyHost {
       let text = '';
       let i = 0;
       for (; i < length; i++) {
-        const code = this.bytes[at + i]!;
+        const code = this.bytes[at + i];
         if (code > 127) break;
         text += String.fromCharCode(code);
       }

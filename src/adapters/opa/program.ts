@@ -94,7 +94,7 @@ export class RegoProgram {
 
   private read(length: number): Uint8Array<ArrayBuffer> {
     const at = this.guest.rego_out() >>> 0;
-    return new Uint8Array(this.guest.memory.buffer.slice(at, at + length) as ArrayBuffer);
+    return new Uint8Array(this.guest.memory.buffer.slice(at, at + length));
   }
 }
 
@@ -105,7 +105,7 @@ export class RegoProgram {
 export function capMemory(wasm: Uint8Array<ArrayBuffer>, maxPages: number): Uint8Array<ArrayBuffer> {
   let at = 8;
   while (at < wasm.length) {
-    const id = wasm[at]!;
+    const id = wasm[at];
     const [size, body] = readVarint(wasm, at + 1);
     if (id !== 5) {
       at = body + size;
@@ -128,7 +128,7 @@ export function capMemory(wasm: Uint8Array<ArrayBuffer>, maxPages: number): Uint
 function readVarint(bytes: Uint8Array, at: number): [value: number, next: number] {
   let value = 0;
   for (let shift = 0; ; shift += 7) {
-    const byte = bytes[at++]!;
+    const byte = bytes[at++];
     value += (byte & 0x7f) * 2 ** shift;
     if (byte < 0x80) return [value, at];
   }

@@ -61,7 +61,7 @@ function text(spec: Spec, value: string): string {
   switch (spec.verb) {
     case 'v':
     case 's':
-      return spec.precision === undefined ? value : [...value].slice(0, spec.precision).join('');
+      return spec.precision === undefined ? value : Array.from(value).slice(0, spec.precision).join('');
     case 'q':
       return spec.flags.includes('#') && !value.includes('`') ? `\`${value}\`` : quote(value);
     case 'x':
@@ -149,12 +149,12 @@ function signed(spec: Spec, digits: string, negative: boolean, precisionIsDigits
   const sign = negative ? '-' : spec.flags.includes('+') ? '+' : spec.flags.includes(' ') ? ' ' : '';
   if (precisionIsDigits && spec.precision !== undefined) return sign + digits.padStart(spec.precision, '0');
   const zeros = spec.flags.includes('0') && !spec.flags.includes('-') && spec.width !== undefined;
-  return sign + (zeros ? digits.padStart(spec.width! - sign.length, '0') : digits);
+  return sign + (zeros ? digits.padStart(spec.width - sign.length, '0') : digits);
 }
 
 function pad(value: string, spec: Spec): string {
   if (spec.width === undefined) return value;
-  const missing = spec.width - [...value].length;
+  const missing = spec.width - Array.from(value).length;
   if (missing <= 0) return value;
   return spec.flags.includes('-') ? value + ' '.repeat(missing) : ' '.repeat(missing) + value;
 }

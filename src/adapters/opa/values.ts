@@ -111,7 +111,7 @@ export function sorted(items: readonly RegoValue[]): RegoValue[] {
 
 /** A set: sorted, each member once. */
 export function setOf(items: readonly RegoValue[]): RegoSet {
-  return new RegoSet(sorted(items).filter((item, i, all) => i === 0 || !equal(all[i - 1]!, item)));
+  return new RegoSet(sorted(items).filter((item, i, all) => i === 0 || !equal(all[i - 1], item)));
 }
 
 function compareNumbers(a: number | bigint | RegoNumber, b: number | bigint | RegoNumber): number {
@@ -122,7 +122,7 @@ function compareNumbers(a: number | bigint | RegoNumber, b: number | bigint | Re
 
 function compareLists(a: readonly RegoValue[], b: readonly RegoValue[]): number {
   for (let i = 0; i < a.length && i < b.length; i++) {
-    const order = compare(a[i]!, b[i]!);
+    const order = compare(a[i], b[i]);
     if (order !== 0) return order;
   }
   return a.length - b.length;

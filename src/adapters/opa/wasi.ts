@@ -18,7 +18,7 @@ export interface WasiOptions {
  */
 export function wasi(options: WasiOptions = {}): {
   readonly imports: WebAssembly.ModuleImports;
-  bind(memory: WebAssembly.Memory): void;
+  bind: (memory: WebAssembly.Memory) => void;
 } {
   let memory: WebAssembly.Memory;
   let seed = 0x2545f491;
@@ -100,7 +100,7 @@ export function wasi(options: WasiOptions = {}): {
     },
   };
   const imports = new Proxy(known, { get: (target, name) => target[name as string] ?? (() => ENOSYS) });
-  return { imports: imports as unknown as WebAssembly.ModuleImports, bind: (bound) => (memory = bound) };
+  return { imports: imports, bind: (bound) => (memory = bound) };
 }
 
 /** The clock subscription that fires first, and how long it is until then (nanoseconds). */

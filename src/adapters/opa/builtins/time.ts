@@ -41,7 +41,7 @@ export function inUtc(v: RegoValue | undefined): boolean {
 }
 
 function utc(v: RegoValue | undefined): Date {
-  const ns = bigint(Array.isArray(v) ? (v as readonly RegoValue[])[0] : v);
+  const ns = inRange(bigint(Array.isArray(v) ? (v as readonly RegoValue[])[0] : v));
   const seconds = ns / SECOND - (ns % SECOND < 0n ? 1n : 0n);
   return new Date(Number(seconds) * 1000);
 }

@@ -32,6 +32,19 @@ func (q *Request) eval(ctx context.Context, modules map[string]*ast.Module) (*Re
 	return &Response{Result: set[0].Expressions[0].Value, Defined: true}, nil
 }
 
+// compileQuery makes a Wasm module of one query, whose result is the set of its bindings: for OPA's conformance cases.
+func (q *Request) compileQuery(ctx context.Context, modules map[string]*ast.Module) ([]byte, error) {
+	options := []func(*rego.Rego){rego.Query(q.Query), rego.SetRegoVersion(q.version()), rego.Capabilities(q.capabilities())}
+	for _, file := range sortedKeys(modules) {
+		options = append(options, rego.ParsedModule(modules[file]))
+	}
+	result, err := rego.New(options...).Compile(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return result.Bytes, nil
+}
+
 // inspect lists every METADATA block with its place.
 func inspect(modules map[string]*ast.Module) (*Response, error) {
 	list := make([]*ast.Module, 0, len(modules))

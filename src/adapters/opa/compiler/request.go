@@ -21,7 +21,7 @@ type Request struct {
 	Starter  Starter           `json:"starter"`
 	Run      string            `json:"run"`      // test: only tests whose name matches
 	Coverage bool              `json:"coverage"` // test
-	Query    string            `json:"query"`    // eval
+	Query    string            `json:"query"`    // eval, query
 	Input    any               `json:"input"`    // eval
 	TimeNs   int64             `json:"timeNs"`   // eval
 	Raw      []string          `json:"raw"`      // compile: entry points as they are, without our conventions
@@ -102,6 +102,9 @@ func (q *Request) answer(ctx context.Context) (*Response, []byte, error) {
 	case "inspect":
 		r, err := inspect(modules)
 		return r, nil, err
+	case "query":
+		wasm, err := q.compileQuery(ctx, modules)
+		return &Response{}, wasm, err
 	case "test":
 		r, err := q.test(ctx, modules)
 		return r, nil, err
