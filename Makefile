@@ -18,8 +18,7 @@ help:
 
 node_modules/.installed: package.json package-lock.json
 	@echo "installing npm packages (about a minute the first time)"
-	@# Not npm ci: it refuses a lock that misses packages of other platforms, which some registries have later than the rest.
-	@npm install --no-save --no-audit --no-fund --loglevel=error
+	@npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 dist/.built: node_modules/.installed $(SOURCES) .swcrc
