@@ -34,8 +34,8 @@ export interface Extension {
 }
 
 /**
- * Where the log lives. Each write is atomic, and durable when it resolves; one that rejects may have happened or not. Throws
- * `database-unavailable`, `disk-full`, and `log-conflict` for a writer that no longer holds the lease.
+ * Where the log lives. Each write is atomic, and `extend` durable when it resolves; one that rejects may have happened or not.
+ * Throws `database-unavailable`, `disk-full`, and `log-conflict` for a writer that no longer holds the lease.
  */
 export interface LogStorage {
   /** The newest tree, and the newest note released for it (undefined before the first). */
@@ -44,7 +44,7 @@ export interface LogStorage {
   staged(limit: number): Promise<readonly StagedEntry[]>;
   /** Entries, tiles and head together, only if the head still is `from` (compare-and-swap); their staging ends with it. */
   extend(extension: Extension): Promise<void>;
-  /** Makes a signed checkpoint the one that everybody is shown. */
+  /** Makes a signed checkpoint the one that everybody is shown. May be forgotten in a crash: `head` then gives an older one. */
   release(note: string, size: number): Promise<void>;
   readonly readTile: TileReader;
 }
@@ -58,7 +58,7 @@ export interface SeenCheckpoint {
 const batchSize = 512;
 
 /*
- * The crash order (invariant 3). Each step is durable before the next begins:
+ * The crash order (invariant 3). Each step, up to 4, is durable before the next begins:
  *
  *   1. the caller's transaction: its rows and the staged entries          (record: nothing is promised yet)
  *   2. extend: entries, tiles and tree head, compare-and-swap             (the order is decided, nobody has been told)

@@ -55,6 +55,7 @@ function tlogCheck(): string {
 const base64 = (hashes: readonly string[]): string =>
   hashes.map((hash) => Buffer.from(hash, 'hex').toString('base64')).join(',') || '-';
 
+/** Fails unless it does. */
 async function agrees(name: string): Promise<string> {
   const path = join(folder, name);
   await exportTiles(log.ledger, log.keys, path, () => {});
@@ -83,6 +84,7 @@ describe("Go's tlog agrees with tiles, proofs and checkpoint", () => {
     await agrees('257');
     for (let i = 0; i < 5; i += 1) await log.ledger.append(...Array.from({ length: 101 }, (_, n) => pushDraft(n)));
     await agrees('762');
+    expect(await log.ledger.size()).toBe(762);
   }, 300_000);
 
   it('and refuses what we would refuse', async () => {

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +7,7 @@ import { Client } from 'pg';
 import { openKeys } from '../../src/adapters/keys/file.js';
 import { openDatabase } from '../../src/adapters/postgres/connect.js';
 import { openLedger } from '../../src/adapters/postgres/ledger.js';
+import { CheckpointFile } from '../../src/adapters/postgres/seen-checkpoint.js';
 import type { PostgresLedger } from '../../src/adapters/postgres/ledger.js';
 import { openCheckpoint } from '../../src/audit/checkpoint.js';
 import type { KeyRing } from '../../src/audit/keys.js';
@@ -75,7 +76,7 @@ it(
         const [index, hash, id] = line.split(' ');
         if (line !== 'ready') acknowledged.push({ index: Number(index), hash, id });
       }
-      shown.push(readFileSync(join(data, 'checkpoint'), 'utf8'));
+      shown.push((await new CheckpointFile(data).load())!);
     }
     const dataSource = await openDatabase({ data });
     const keys = await openKeys({ data });

@@ -6,6 +6,7 @@ import { CountersignError } from '../../errors.js';
 import { noteDatabase, startEmbedded } from './embedded.js';
 import type { EmbeddedDatabase } from './embedded.js';
 import { databaseFault } from './faults.js';
+import { lockFolder } from './folder-lock.js';
 import { schemas } from './schemas.js';
 
 /** `data` beside a URL: the folder where the address is noted, for commands that come along while the service runs. */
@@ -27,34 +28,42 @@ const migrationLock = 0x6d69_6772;
  * embedded one, too. Throws `database-unavailable`, `data-folder`, `disk-full`.
  */
 export async function openDatabase(location: DatabaseLocation, options: DatabaseOptions = {}): Promise<DataSource> {
-  const embedded = location.url === undefined ? await startEmbedded(location.data, options.log) : undefined;
-  const url = embedded?.url ?? location.url ?? '';
-  const dataSource = new OwningDataSource(await dataSourceOptions(url, options.readOnly ?? false), embedded);
+  const server = await startServer(location, options);
+  const dataSource = new OwningDataSource(await dataSourceOptions(server.url, options.readOnly ?? false), server);
   try {
     await dataSource.initialize();
     if (options.readOnly) return dataSource;
     await requireVersion(dataSource);
     await migrate(dataSource);
-    if (location.url !== undefined && location.data !== undefined) await noteDatabase(location.data, { url });
     return dataSource;
   } catch (error) {
     if (dataSource.isInitialized) await dataSource.destroy();
-    else await embedded?.stop();
+    else await server.stop();
     throw databaseFault(error);
   }
+}
+
+async function startServer(location: DatabaseLocation, options: DatabaseOptions): Promise<EmbeddedDatabase> {
+  if (location.url === undefined) return startEmbedded(location.data, options.log);
+  const { url, data } = location;
+  if (data === undefined || options.readOnly) return { url, stop: () => Promise.resolve() };
+  // Somebody else's server, but our folder: one service uses it.
+  const stop = await lockFolder(data);
+  await noteDatabase(data, { url });
+  return { url, stop };
 }
 
 class OwningDataSource extends DataSource {
   constructor(
     options: DataSourceOptions,
-    private readonly embedded: EmbeddedDatabase | undefined,
+    private readonly server: EmbeddedDatabase,
   ) {
     super(options);
   }
 
   override async destroy(): Promise<void> {
     await super.destroy();
-    await this.embedded?.stop();
+    await this.server.stop();
   }
 }
 

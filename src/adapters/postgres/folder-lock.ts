@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CountersignError } from '../../errors.js';
 
@@ -8,6 +8,7 @@ import { CountersignError } from '../../errors.js';
  * from a live one even if its number was given to another process.
  */
 export async function lockFolder(data: string): Promise<() => Promise<void>> {
+  await mkdir(data, { recursive: true });
   const path = join(data, 'service.lock');
   const ours = `${process.pid} ${await startOf(process.pid)}\n`;
   const staging = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;

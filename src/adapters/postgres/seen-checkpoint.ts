@@ -1,30 +1,68 @@
 import { open, readFile, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { parseCheckpoint } from '../../audit/checkpoint.js';
+import { sha256, toHex, utf8 } from '../../audit/crypto.js';
+import { parseNote } from '../../audit/note.js';
 import type { SeenCheckpoint } from '../../audit/sequencer.js';
+import { CountersignError } from '../../errors.js';
 
-/** DIR/checkpoint: replaced whole by an atomic rename, so that a crash leaves the old one or the new one. */
+const slotBytes = 4096;
+const slots = 2;
+
+/**
+ * DIR/checkpoint: two slots, each a note, empty lines and the digest of the note, written in turn. A crash in the middle of one
+ * leaves the other whole; and since the file never changes its size, one flush of the disk makes a note durable, where a new
+ * file with its rename takes three.
+ */
 export class CheckpointFile implements SeenCheckpoint {
   readonly #path: string;
+  #next = 0;
 
   constructor(data: string) {
     this.#path = join(data, 'checkpoint');
   }
 
   async load(): Promise<string | undefined> {
-    try {
-      return await readFile(this.#path, 'utf8');
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    const text = await readFile(this.#path, 'latin1').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined;
       throw error;
+    });
+    if (text === undefined) return undefined;
+    const notes = Array.from({ length: slots }, (_, i) => readSlot(Buffer.from(text, 'latin1'), i));
+    const sizes = notes.map((note) => (note === undefined ? -1 : parseCheckpoint(parseNote(note).text).size));
+    const newest = sizes.indexOf(Math.max(...sizes));
+    if (notes[newest] === undefined) {
+      throw new CountersignError('data-folder', 'the last checkpoint cannot be read', {
+        place: { file: this.#path },
+        remedy: 'Restore the file, or remove it if you know that the database is not an older copy',
+      });
     }
+    this.#next = (newest + 1) % slots;
+    return notes[newest];
   }
 
   async save(note: string): Promise<void> {
+    const slot = writeSlot(note);
+    const file = await open(this.#path, 'r+').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined;
+      throw error;
+    });
+    if (!file) return this.#create(slot);
+    try {
+      await file.write(slot, 0, slotBytes, this.#next * slotBytes);
+      await file.datasync();
+    } finally {
+      await file.close();
+    }
+    this.#next = (this.#next + 1) % slots;
+  }
+
+  async #create(slot: Buffer): Promise<void> {
     const staging = `${this.#path}.new`;
     const file = await open(staging, 'w', 0o644);
     try {
-      await file.writeFile(note);
-      await file.datasync();
+      await file.writeFile(Buffer.concat(Array.from({ length: slots }, () => slot)));
+      await file.sync();
     } finally {
       await file.close();
     }
@@ -37,4 +75,21 @@ export class CheckpointFile implements SeenCheckpoint {
       await folder.close();
     }
   }
+}
+
+function writeSlot(note: string): Buffer {
+  const digest = `${toHex(sha256(utf8(note)))}\n`;
+  const bytes = Buffer.from(note);
+  const gap = slotBytes - bytes.length - digest.length;
+  if (gap < 1)
+    throw new CountersignError('log-invalid', `a checkpoint of ${bytes.length} bytes is too long to be kept`);
+  return Buffer.concat([bytes, Buffer.alloc(gap, '\n'), Buffer.from(digest)]);
+}
+
+function readSlot(file: Buffer, index: number): string | undefined {
+  const lines = file.subarray(index * slotBytes, (index + 1) * slotBytes).toString();
+  const match = /^(.*\n)\n+([0-9a-f]{64})\n$/s.exec(lines);
+  // The note's own text may hold empty lines, but not at its end.
+  const note = match?.[1].replace(/\n+$/, '\n');
+  return note !== undefined && toHex(sha256(utf8(note))) === match?.[2] ? note : undefined;
 }

@@ -1,0 +1,83 @@
+// Appends acknowledged a second (1 kB entries, 64 in flight; durable, signed, in the tree) against plain inserts of the same rows
+// in batches of 500, on the same embedded PostgreSQL in the same run; and the latency of one append on an idle service.
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type * as KeysModule from '../../src/adapters/keys/file.js';
+import type * as ConnectModule from '../../src/adapters/postgres/connect.js';
+import type * as LedgerModule from '../../src/adapters/postgres/ledger.js';
+import type { EntryDraft } from '../../src/audit/entry.js';
+
+/** What is measured is what is shipped: the build, typed as its sources. */
+const built = (file: string): Promise<unknown> => import(new URL(`../../dist/${file}.js`, import.meta.url).href);
+const { openKeys } = (await built('adapters/keys/file')) as typeof KeysModule;
+const { openDatabase } = (await built('adapters/postgres/connect')) as typeof ConnectModule;
+const { openLedger } = (await built('adapters/postgres/ledger')) as typeof LedgerModule;
+
+const total = process.argv.includes('--quick') ? 2_000 : 10_000;
+const inFlight = 64;
+const rounds = 3;
+const data = mkdtempSync(join(tmpdir(), 'countersign-bench-log-'));
+const dataSource = await openDatabase({ data });
+const keys = await openKeys({ data });
+const ledger = await openLedger({ dataSource, keys, dataDir: data });
+
+const draft = (): EntryDraft => ({ type: 'push', subjects: [], predicate: { text: 'x'.repeat(450) } });
+const [sample] = await ledger.append(draft());
+console.log(`an entry has ${sample.envelope.length} bytes`);
+
+async function inserts(): Promise<void> {
+  await dataSource.query(
+    'CREATE TABLE IF NOT EXISTS plain (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, leaf bytea)',
+  );
+  const rows = Array.from({ length: 500 }, () => sample.envelope);
+  for (let n = 0; n < total; n += 500) {
+    await dataSource.query('INSERT INTO plain (leaf) SELECT unnest($1::bytea[])', [rows]);
+  }
+}
+
+async function appends(append: () => Promise<unknown>): Promise<void> {
+  let n = 0;
+  const caller = async (): Promise<void> => {
+    while (n < total) {
+      n += 1;
+      await append();
+    }
+  };
+  await Promise.all(Array.from({ length: inFlight }, caller));
+}
+
+async function rate(work: () => Promise<void>): Promise<number> {
+  const start = performance.now();
+  await work();
+  return (total / (performance.now() - start)) * 1_000;
+}
+
+const median = (list: readonly number[]): number => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)];
+const show = (what: string, value: number, unit: string): void =>
+  console.log(`${what.padEnd(58)} ${value.toFixed(1).padStart(9)} ${unit}`);
+
+const plain: number[] = [];
+const grouped: number[] = [];
+const recorded: number[] = [];
+for (let round = 0; round < rounds; round += 1) {
+  plain.push(await rate(inserts));
+  grouped.push(await rate(() => appends(() => ledger.append(draft()))));
+  recorded.push(await rate(() => appends(() => ledger.record(async (transaction) => transaction.append(draft())))));
+}
+const idle: number[] = [];
+for (let n = 0; n < 100; n += 1) {
+  const start = performance.now();
+  await ledger.record(async (transaction) => transaction.append(draft()));
+  idle.push(performance.now() - start);
+}
+show('plain inserts in batches of 500', median(plain), 'rows/s');
+show(`append, ${inFlight} in flight, acknowledged`, median(grouped), 'entries/s');
+show(`record, ${inFlight} in flight, a transaction each, acknowledged`, median(recorded), 'entries/s');
+show('append against plain inserts', (median(grouped) / median(plain)) * 100, '%');
+show('one record on an idle service, median', median(idle), 'ms');
+show('the same, 95th percentile', idle.toSorted((a, b) => a - b)[94], 'ms');
+
+await ledger.close();
+await dataSource.destroy();
+rmSync(data, { recursive: true });

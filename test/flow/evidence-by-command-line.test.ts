@@ -1,0 +1,92 @@
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { openKeys } from '../../src/adapters/keys/file.js';
+import { openDatabase } from '../../src/adapters/postgres/connect.js';
+import { openLedger } from '../../src/adapters/postgres/ledger.js';
+import { serveTile } from '../../src/audit/serve.js';
+import { pushDraft } from '../support/log.js';
+import { unzip, zip } from '../support/zip.js';
+
+// keys, export and verify as people type them, beside a running service's data and a stopped one's.
+
+let data: string;
+let work: string;
+let trust: string;
+let stop: () => Promise<void>;
+
+function cli(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  return new Promise((resolve) => {
+    const env = { ...process.env, NODE_OPTIONS: '' };
+    execFile(process.execPath, ['dist/cli/main.js', ...args], { env }, (error, out, err) => {
+      resolve({ code: typeof error?.code === 'number' ? error.code : error ? -1 : 0, out, err });
+    });
+  });
+}
+
+beforeAll(async () => {
+  data = mkdtempSync(join(tmpdir(), 'countersign-cli-data-'));
+  work = mkdtempSync(join(tmpdir(), 'countersign-cli-'));
+  trust = join(work, 'trust.txt');
+  const dataSource = await openDatabase({ data });
+  const keys = await openKeys({ data, origin: 'log.example.org/cli' });
+  const ledger = await openLedger({ dataSource, keys, dataDir: data });
+  await ledger.append(...Array.from({ length: 300 }, (_, n) => pushDraft(n)));
+  const contents = { note: { mediaType: 'text/plain', bytes: Buffer.from('a name'), salted: true } };
+  await ledger.append({ ...pushDraft(1), contents });
+  expect((await serveTile(ledger, 'tile/0/000'))?.length).toBe(256 * 32);
+  expect((await serveTile(ledger, 'tile/0/001.p/46'))?.length).toBe(46 * 32);
+  expect((await serveTile(ledger, 'tile/1/000.p/1'))?.length).toBe(32);
+  for (const path of ['tile/0/001', 'tile/0/001.p/47', 'tile/1/000', '../keys', 'tile/0/x']) {
+    expect(await serveTile(ledger, path)).toBeUndefined();
+  }
+  stop = async () => {
+    await ledger.close();
+    await dataSource.destroy();
+  };
+}, 60_000);
+
+afterAll(() => {
+  for (const folder of [data, work]) rmSync(folder, { recursive: true });
+});
+
+it('exports beside the running service, and from its folder when it has stopped; verify accepts both and refuses a changed one', async () => {
+  const keys = await cli('keys', '--data', data, '--vkey');
+  expect(keys.out).toMatch(/^log\.example\.org\/cli\+[0-9a-f]{8}\+\S+\n$/);
+  writeFileSync(trust, keys.out);
+
+  const running = join(work, 'running.zip');
+  expect(await cli('export', '--data', data, '--format', 'bundle', '--to', running)).toMatchObject({ code: 0 });
+  await stop();
+  const stopped = join(work, 'tiles');
+  const exported = await cli('export', '--data', data, '--format', 'tiles', '--to', stopped, '--output', 'json');
+  expect(JSON.parse(exported.out)).toMatchObject({ size: 302, origin: 'log.example.org/cli' });
+
+  for (const path of [running, stopped]) {
+    const { code, out } = await cli('verify', path, '--trust', trust);
+    expect(out).toContain('entries 0 … 301 complete and unaltered');
+    expect(out).toContain('resting on the word of the service');
+    expect(out).toContain('nothing was sent anywhere');
+    expect(code).toBe(0);
+  }
+
+  const files = await unzip(running);
+  const content = [...files.keys()].find((name) => name.startsWith('content/'));
+  files.set(content ?? '', Buffer.from('another name'));
+  const changed = join(work, 'changed.zip');
+  await zip(changed, files);
+  const refused = await cli('verify', changed, '--trust', trust);
+  expect(refused.code).toBe(1);
+  expect(refused.out).toContain(`✗ ${content}  a content that entry 301 names was changed`);
+  const json = await cli('verify', changed, '--trust', trust, '--output', 'json');
+  expect(JSON.parse(json.out)).toMatchObject({ valid: false, fault: { code: 'bundle-invalid', file: content } });
+
+  writeFileSync(join(work, 'no.zip'), 'no zip');
+  expect(await cli('verify', join(work, 'no.zip'), '--trust', trust)).toMatchObject({ code: 1 });
+  expect(await cli('verify', join(work, 'away.zip'), '--trust', trust)).toMatchObject({ code: 2 });
+  expect(await cli('verify', running, '--trust', running)).toMatchObject({ code: 2 });
+  const empty = await cli('export', '--data', work, '--to', join(work, 'x.zip'));
+  expect(empty).toMatchObject({ code: 2 });
+  expect(empty.err).toContain('no keys');
+}, 120_000);
