@@ -1,4 +1,17 @@
-import { chmod, chown, copyFile, mkdir, readdir, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
+import { execFileSync } from 'node:child_process';
+import {
+  chmod,
+  chown,
+  copyFile,
+  mkdir,
+  readdir,
+  rename,
+  rm,
+  stat,
+  symlink,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   createRepository,
@@ -495,6 +508,35 @@ describe('reading with git', () => {
     }
     expect(await opened.count({ head })).toBeGreaterThan(20);
     await opened.close();
+  });
+
+  it('names the damaged tree, however long the history after it is', async () => {
+    const long = await createRepository(folder.path('long'));
+    const commits = Array.from({ length: 4000 }, (_, i) => {
+      const text = `change ${i}`;
+      const person = 'Ann <ann@example.org> 1700000000 +0000';
+      const blob = `M 100644 inline d${i % 50}/a\ndata ${text.length}\n${text}\n`;
+      return `commit refs/heads/main\ncommitter ${person}\ndata ${text.length}\n${text}\n${blob}`;
+    });
+    execFileSync('git', ['fast-import', '--quiet'], { cwd: long.path, input: commits.join('\n') });
+    const ids = (await long.git('rev-list', '--reverse', 'HEAD')).split('\n');
+    const tree = await long.git('rev-parse', `${ids[100]}:d0`);
+    // The same objects but this tree, in a pack that takes the place of the first one.
+    const objects = (await long.git('rev-list', '--objects', '--no-object-names', 'HEAD')).split('\n');
+    const others = objects.filter((id) => id !== tree).join('\n');
+    execFileSync('git', ['pack-objects', '-q', folder.path('without')], {
+      cwd: long.path,
+      input: others,
+      stdio: 'pipe',
+    });
+    const packs = join(long.path, '.git/objects/pack');
+    await rm(packs, { recursive: true });
+    await mkdir(packs);
+    for (const name of await readdir(folder.path())) {
+      if (name.startsWith('without-')) await rename(folder.path(name), join(packs, name.replace('without', 'pack')));
+    }
+    const answer = await ask('native', long.path, async (opened) => historyOf(opened, { head: ids[3999] }));
+    expect(answer).toMatchObject({ code: 'repository-corrupt' });
   });
 
   it('reads SHA-256 repositories, which the other adapter refuses', async () => {

@@ -156,7 +156,10 @@ class NativeMirror implements Mirror {
     return { ...move, kind: (await this.repository.isAncestor(tip, old)) ? 'rewound' : 'forced' };
   }
 
-  /** Packs and refs only grow otherwise; nothing is dropped, since every tip is pinned. */
+  /**
+   * Packs and refs only grow otherwise; nothing is dropped, since every tip is pinned. What fails here changes nothing and is
+   * tried again after as many fetches; the fetch itself has succeeded.
+   */
   private async repack(): Promise<void> {
     await runGit(['--git-dir', this.path, 'pack-refs', '--all']);
     await runGit(['--git-dir', this.path, 'repack', '-d', '-q', '--geometric=2']);

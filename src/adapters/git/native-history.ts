@@ -56,7 +56,8 @@ export async function* nativeHistory(revisions: string, source: Source): AsyncGe
       yield { commit, files };
       ahead.release(commit);
     }
-    for (const { child, exit, stderr, name } of [listing, diffing]) {
+    // diff-tree first: when it fails, rev-list dies of the broken pipe between them, which is not the cause.
+    for (const { child, exit, stderr, name } of [diffing, listing]) {
       if ((await exit) !== 0) throw await source.failed(`git ${name} ended with code ${child.exitCode}`, stderr());
     }
     await feed;
