@@ -60,7 +60,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
     // 1. What must be there before anything is judged: database, keys, log.
     await mkdir(config.data, { recursive: true, mode: 0o700 });
     const dataSource = await openDatabase(
-      config.database === 'embedded' ? { data: config.data } : { url: config.database },
+      config.database === 'embedded' ? { data: config.data } : { url: config.database, data: config.data },
     );
     opened.push(() => dataSource.destroy());
     const keys = await openKeys({ data: config.data, origin: config.log.origin });

@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { openKeys } from '../../src/adapters/keys/file.js';
 import { openDatabase } from '../../src/adapters/postgres/connect.js';
 import { openLedger } from '../../src/adapters/postgres/ledger.js';
-import { serveTile } from '../../src/audit/serve.js';
 import { pushDraft } from '../support/log.js';
 import { unzip, zip } from '../support/zip.js';
 
@@ -35,12 +34,6 @@ beforeAll(async () => {
   await ledger.append(...Array.from({ length: 300 }, (_, n) => pushDraft(n)));
   const contents = { note: { mediaType: 'text/plain', bytes: Buffer.from('a name'), salted: true } };
   await ledger.append({ ...pushDraft(1), contents });
-  expect((await serveTile(ledger, 'tile/0/000'))?.length).toBe(256 * 32);
-  expect((await serveTile(ledger, 'tile/0/001.p/46'))?.length).toBe(46 * 32);
-  expect((await serveTile(ledger, 'tile/1/000.p/1'))?.length).toBe(32);
-  for (const path of ['tile/0/001', 'tile/0/001.p/47', 'tile/1/000', '../keys', 'tile/0/x']) {
-    expect(await serveTile(ledger, path)).toBeUndefined();
-  }
   stop = async () => {
     await ledger.close();
     await dataSource.destroy();

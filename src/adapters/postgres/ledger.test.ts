@@ -11,7 +11,9 @@ import { consistencyHolds, rootOf } from '../../audit/merkle.js';
 import { parseVkey } from '../../audit/note.js';
 import { trustIn } from '../../audit/policy-file.js';
 import { verifyInclusion } from '../../audit/proof.js';
+import { serveTile } from '../../audit/serve.js';
 import { contentsOf } from '../../audit/statement.js';
+import { decodeEntries } from '../../audit/tiles.js';
 import { openKeys } from '../keys/file.js';
 import { openDatabase } from './connect.js';
 import { openLedger } from './ledger.js';
@@ -111,6 +113,25 @@ describe.each(['embedded', 'installed'] as const)('ledger on the %s PostgreSQL',
     expect(Buffer.from(rootOf(hashes)).equals(after.root)).toBe(true);
     const proof = (await ledger.consistency(before.size, after.size)).map((hash) => Buffer.from(hash, 'hex'));
     expect(consistencyHolds(before.size, after.size, before.root, after.root, proof)).toBe(true);
+  });
+
+  it('serves the tiles of the released tree, and nothing else', async () => {
+    const size = await ledger.size();
+    const width = size - 256;
+    expect((await serveTile(ledger, 'tile/0/000'))?.length).toBe(256 * 32);
+    expect((await serveTile(ledger, `tile/0/001.p/${width}`))?.length).toBe(width * 32);
+    expect((await serveTile(ledger, 'tile/1/000.p/1'))?.length).toBe(32);
+    expect(decodeEntries((await serveTile(ledger, 'tile/entries/000')) ?? new Uint8Array(), 256)).toHaveLength(256);
+    for (const path of [
+      'tile/0/001',
+      `tile/0/001.p/${width + 1}`,
+      'tile/1/000',
+      'tile/2/000.p/1',
+      '../keys',
+      'tile/0/x',
+    ]) {
+      expect(await serveTile(ledger, path)).toBeUndefined();
+    }
   });
 
   it('stores contents once, compressed, salted ones apart, and notices when one was changed', async () => {
