@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -18,6 +18,7 @@ function run(args: readonly string[]): Promise<{ readonly code: number; readonly
 describe('the demo', () => {
   it('tells the whole story on real parts, and ends with 0 only because every step did what it should', async () => {
     const parent = await mkdtemp(join(tmpdir(), 'countersign-demo-flow-'));
+    await chmod(parent, 0o711); // the embedded database runs as another user than root
     const keep = join(parent, 'kept');
     try {
       const { code, output } = await run(['demo', '--exit', '--keep', keep]);

@@ -1,6 +1,6 @@
-import { chmod, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { CountersignError } from '../../errors.js';
 
 /** Where the demo keeps its things: a folder of the user's that stays, or one that goes with it. */
@@ -30,6 +30,7 @@ export async function openWorkspace(keep: string | undefined): Promise<Workspace
       });
     }
   }
+  await requirePassable(root);
   // The embedded database does not run as root: its own user must be able to pass through here, though not to look around.
   await chmod(root, 0o711);
   return {
@@ -47,4 +48,21 @@ export async function openWorkspace(keep: string | undefined): Promise<Workspace
       if (keep === undefined) await rm(root, { recursive: true, force: true, maxRetries: 5 });
     },
   };
+}
+
+/** As root the embedded database runs as a user of its own, who must get to the data folder. */
+async function requirePassable(root: string): Promise<void> {
+  if (process.getuid?.() !== 0) return;
+  for (let folder = dirname(root); ; folder = dirname(folder)) {
+    if (((await stat(folder)).mode & 0o001) === 0) {
+      throw new CountersignError(
+        'usage',
+        `only root may enter ${folder}, and the database in ${root} does not run as root`,
+        {
+          remedy: `Give --keep (or TMPDIR) a folder elsewhere, such as /var/tmp/countersign-demo, or chmod o+x ${folder}`,
+        },
+      );
+    }
+    if (folder === dirname(folder)) return;
+  }
 }
