@@ -80,6 +80,7 @@ function graphql({ state, queries, logger }: AppParts): MercuriusDriverConfig & 
     resolvers: plainResolvers,
     path: '/graphql',
     jit: 1,
+    cache: limits.kept,
     graphiql: false,
     allowBatchedQueries: false,
     graphql: { parseOptions: { maxTokens: limits.tokens } },

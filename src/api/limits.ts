@@ -24,9 +24,11 @@ export const limits = {
   /** Fields that the answer may hold, by the page lengths asked for. */
   cost: 100_000,
   /** Words of the query text, so that parsing ends early. */
-  tokens: 5_000,
+  tokens: 2_000,
+  /** Queries kept parsed and compiled; each may take half a megabyte, and refused ones are kept, too. */
+  kept: 100,
   /** Bytes of a request. */
-  body: 256 * 1024,
+  body: 64 * 1024,
 } as const;
 
 /** How many items a list without pages is taken to have. */
