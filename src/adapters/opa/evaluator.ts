@@ -3,7 +3,7 @@ import { CountersignError } from '../../errors.js';
 import type { PolicyBundle } from '../../policy/bundle.js';
 import type { Evaluator, RuleResult } from '../../policy/evaluator.js';
 import { builtFile } from './program.js';
-import { LOADING, SLOT, type Failure, type FromWorker, type Job, type ThreadData } from './protocol.js';
+import { RUNNING, SLOT, type Failure, type FromWorker, type Job, type ThreadData } from './protocol.js';
 
 export interface EvaluatorOptions {
   /** Threads, 2 by default: while one is held up by a policy without end, the other still serves. */
@@ -29,11 +29,12 @@ interface Thread {
   readonly bundles: Set<string>;
   /** What it works on; empty when idle. */
   tasks: readonly Task[];
-  /** For the watch: what was last seen, and since when. */
+  /** For the watch: what was last seen, and how many milliseconds of looking ago. */
+  phase: number;
   step: number;
-  stepSince: number;
+  stepTime: number;
   item: number;
-  itemSince: number;
+  itemTime: number;
 }
 
 /** As many inputs as one message carries: enough to make its cost small, not so many that a failure repeats much work. */
@@ -49,6 +50,7 @@ export class RegoEvaluator implements Evaluator {
   private readonly queue: Task[] = [];
   private readonly modules = new Map<string, Promise<WebAssembly.Module>>();
   private watch: NodeJS.Timeout | undefined;
+  private looked = 0;
   private scheduled = false;
   private closed = false;
 
@@ -111,11 +113,13 @@ export class RegoEvaluator implements Evaluator {
   }
 
   private send(thread: Thread, job: Job): void {
-    thread.stepSince = thread.itemSince = Date.now();
+    thread.stepTime = thread.itemTime = 0;
     thread.worker.ref();
     thread.worker.postMessage(job);
-    const limit = this.options.timeLimit ?? 2000;
-    this.watch ??= setInterval(() => this.look(), Math.max(10, Math.min(limit / 4, 250)));
+    if (this.watch === undefined) {
+      this.looked = performance.now();
+      this.watch = setInterval(() => this.look(), this.interval);
+    }
   }
 
   /** The next inputs of one bundle, shared fairly among the threads. */
@@ -129,6 +133,10 @@ export class RegoEvaluator implements Evaluator {
       if (task?.bundle.digest !== bundle.digest || (count > 0 && characters > BATCH_CHARACTERS)) break;
     }
     return this.queue.splice(0, count);
+  }
+
+  private get interval(): number {
+    return Math.max(10, Math.min((this.options.timeLimit ?? 2000) / 4, 250));
   }
 
   private get threadCount(): number {
@@ -156,8 +164,17 @@ export class RegoEvaluator implements Evaluator {
       // What builtins in JavaScript may take: the guest's memory is outside of it.
       resourceLimits: { maxOldGenerationSizeMb: 256 },
     });
-    const now = Date.now();
-    const thread: Thread = { worker, progress: new Int32Array(shared), bundles: new Set(), tasks: [], step: 0, stepSince: now, item: -1, itemSince: now }; // prettier-ignore
+    const thread: Thread = {
+      worker,
+      progress: new Int32Array(shared),
+      bundles: new Set(),
+      tasks: [],
+      phase: 0,
+      step: 0,
+      stepTime: 0,
+      item: -1,
+      itemTime: 0,
+    };
     worker.on('message', ({ results }: FromWorker) => this.finish(thread, results.map(fromFailure)));
     worker.on('error', (error) => void this.lose(thread, crashed(error)));
     worker.unref();
@@ -169,10 +186,7 @@ export class RegoEvaluator implements Evaluator {
     const { tasks } = thread;
     thread.tasks = [];
     thread.worker.unref();
-    if (this.threads.every((other) => other.tasks.length === 0)) {
-      clearInterval(this.watch);
-      this.watch = undefined;
-    }
+    this.watchNoMore();
     for (let i = 0; i < tasks.length; i++) tasks[i].resolve(results[i]);
     this.schedule();
   }
@@ -187,25 +201,43 @@ export class RegoEvaluator implements Evaluator {
     this.queue.unshift(...thread.tasks.filter((task) => task !== failed));
     thread.tasks = [];
     failed?.resolve(error);
+    this.watchNoMore();
     this.schedule();
     await thread.worker.terminate();
   }
 
+  private watchNoMore(): void {
+    if (this.threads.some((thread) => thread.tasks.length > 0)) return;
+    clearInterval(this.watch);
+    this.watch = undefined;
+  }
+
   private look(): void {
-    const now = Date.now();
+    const now = performance.now();
+    // On a machine so busy that this comes late, the threads had no more time than this one.
+    const passed = Math.min(now - this.looked, 1.5 * this.interval);
+    this.looked = now;
     const limit = this.options.timeLimit ?? 2000;
     const total = this.options.totalLimit ?? 30 * limit;
     for (const thread of [...this.threads]) {
       if (thread.tasks.length === 0) continue;
-      const [phase, item, step] = [SLOT.phase, SLOT.item, SLOT.step].map((slot) => Atomics.load(thread.progress, slot));
-      if (step !== thread.step) [thread.step, thread.stepSince] = [step, now];
-      if (item !== thread.item) [thread.item, thread.itemSince] = [item, now];
-      const [stepTime, itemTime] = [now - thread.stepSince, now - thread.itemSince];
-      if (phase === LOADING ? stepTime > LOADING_LIMIT : stepTime > limit || itemTime > total) {
-        void this.lose(thread, tooSlow(stepTime > limit ? limit : total));
-      }
+      observe(thread, passed);
+      // Starting a thread and loading a bundle are our time, not the policy's.
+      const running = thread.phase === RUNNING;
+      if (thread.stepTime > (running ? limit : LOADING_LIMIT)) void this.lose(thread, tooSlow(limit));
+      else if (running && thread.itemTime > total) void this.lose(thread, tooSlow(total));
     }
   }
+}
+
+function observe(thread: Thread, passed: number): void {
+  const [phase = 0, item = 0, step = 0] = [SLOT.phase, SLOT.item, SLOT.step].map((slot) =>
+    Atomics.load(thread.progress, slot),
+  );
+  const same = phase === thread.phase;
+  thread.stepTime = same && step === thread.step ? thread.stepTime + passed : 0;
+  thread.itemTime = same && item === thread.item ? thread.itemTime + passed : 0;
+  Object.assign(thread, { phase, item, step });
 }
 
 function fromFailure(result: readonly RuleResult[] | Failure): readonly RuleResult[] | CountersignError {

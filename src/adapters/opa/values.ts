@@ -184,14 +184,14 @@ export function needsRego(v: RegoValue): boolean {
   return (Array.isArray(v) ? v : Object.values(v)).some(needsRego);
 }
 
-/** As OPA writes a result to JSON: sets as sorted arrays, keys that are not strings as their text. Throws `policy-result` for numbers JSON can't carry exactly. */
+/** As OPA writes a result to JSON: sets as sorted arrays, keys that are not strings as their JSON text. Throws `policy-result` for numbers JSON can't carry exactly. */
 export function toJson(v: RegoValue): Json {
   if (v === null || typeof v === 'boolean' || typeof v === 'string') return v;
   if (isNumeric(v)) return toJsonNumber(v);
   if (Array.isArray(v)) return v.map(toJson);
   if (v instanceof RegoSet) return sorted(v.items).map(toJson);
   return Object.fromEntries(
-    entriesOf(v as PlainObject).map(([k, x]) => [typeof k === 'string' ? k : toRego(k), toJson(x)]),
+    entriesOf(v as PlainObject).map(([k, x]) => [typeof k === 'string' ? k : JSON.stringify(toJson(k)), toJson(x)]),
   );
 }
 

@@ -1,0 +1,126 @@
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { CountersignError } from '../../errors.js';
+import { RegoCompiler } from './compiler.js';
+import { programVersion } from './program.js';
+
+const native = (body: string) => `package countersign.test\n\n${body}\n`;
+const compiler = new RegoCompiler();
+afterAll(() => compiler.close());
+
+async function refusal(text: string, file = 'policies/x.rego'): Promise<CountersignError> {
+  const error: unknown = await compiler.compile({ files: new Map([[file, text]]), data: {} }).catch((e: unknown) => e);
+  expect(error).toBeInstanceOf(CountersignError);
+  return error as CountersignError;
+}
+
+describe('compiling policy', () => {
+  it('names OPA and our own sources as its version', () => {
+    expect(programVersion()).toMatch(/^opa-1\.\d+\.\d+\+[0-9a-f]{16}$/);
+  });
+
+  it('tells file and line of what does not compile', async () => {
+    const error = await refusal('package countersign.test\n\ndeny contains := 1\n');
+    expect([error.code, error.place?.file, error.place?.line]).toEqual(['rego-invalid', 'policies/x.rego', 3]);
+  });
+
+  it('tells every fault of every file at once', async () => {
+    const files = new Map([
+      ['a.rego', native('deny contains x if y')],
+      ['b.rego', native('deny contains z if w')],
+    ]);
+    await expect(compiler.compile({ files, data: {} })).rejects.toThrow(/x is unsafe.*b\.rego:3/);
+  });
+
+  it('is strict: an unused variable is a fault', async () => {
+    const error = await refusal(native('deny contains "x" if {\n\tunused := 1\n}'));
+    expect(error.message).toContain('unused');
+    expect(error.place?.line).toBe(4);
+  });
+
+  // Invariant 4: whatever is not a pure function of the input would make a decision that cannot be replayed.
+  it.each(['http.send({})', 'net.lookup_ip_addr("x")', 'opa.runtime()', 'rand.intn("x", 2)', 'uuid.rfc4122("x")'])(
+    'refuses %s with its place and what to do instead',
+    async (call) => {
+      const error = await refusal(native(`helper := ${call}\n\ndeny contains "x" if helper == 1`));
+      expect(error.code).toBe('rego-invalid');
+      expect(error.message).toMatch(/is refused: a decision must give the same result/);
+      expect(error.place).toEqual({ file: 'policies/x.rego', line: 3, column: 11 });
+      expect(error.remedy).toMatch(/data\.yaml|from the input/);
+    },
+  );
+
+  it('refuses them deep inside of other expressions, too', async () => {
+    const error = await refusal(
+      native('deny contains msg if msg := sprintf("%v", [[x | x := http.send({"url": input.url})]])'),
+    );
+    expect(error.message).toContain('http.send is refused');
+  });
+
+  it('refuses a rule that could never deny anything', async () => {
+    const error = await refusal(native('deny if input.kind == "Secret"'));
+    expect([error.place?.line, error.remedy]).toEqual([3, 'Write `deny contains message if { … }`']);
+  });
+
+  it('refuses metadata that makes no sense', async () => {
+    const error = await refusal(native('# METADATA\n# custom:\n#   severity: terrible\ndeny contains "x" if true'));
+    expect(error.message).toContain('custom.severity terrible');
+  });
+
+  it('refuses an object-scoped rule that looks at commits, which it would never see', async () => {
+    const text = native(
+      '# METADATA\n# custom: {scope: object}\ndeny contains "x" if helper\n\nhelper if input.commits[_].signature.status != "verified"',
+    );
+    expect((await refusal(text)).message).toContain('sees no commits');
+  });
+
+  it('gives a rule that says no scope all there is to see', async () => {
+    const { rules } = await compiler.compile({
+      files: new Map([['x.rego', native('deny contains "x" if true')]]),
+      data: {},
+    });
+    expect(rules).toEqual([
+      expect.objectContaining({ id: 'countersign.test.deny', scope: 'change', severity: 'medium', controls: [], place: { file: 'x.rego', line: 3 } }), // prettier-ignore
+    ]);
+  });
+
+  it('gives the same Wasm for the same sources, whatever their order', async () => {
+    const a: [string, string] = ['a.rego', native('deny contains "a" if true')];
+    const b: [string, string] = ['b.rego', native('warn contains "b" if true')];
+    const one = await compiler.compile({ files: new Map([a, b]), data: {} });
+    const other = await compiler.compile({ files: new Map([b, a]), data: {} });
+    expect(other.digest).toBe(one.digest);
+    const changed = await compiler.compile({ files: new Map([a, b]), data: { x: 1 } });
+    expect(changed.wasmDigest).toBe(one.wasmDigest);
+    expect(changed.digest).not.toBe(one.digest);
+  });
+
+  it('stops tests that never end, and serves the next request', async () => {
+    const impatient = new RegoCompiler({ timeLimit: 3000 });
+    const numbers =
+      'some a in numbers.range(1, 3000); some b in numbers.range(1, 3000); some c in numbers.range(1, 3000); a + b + c == 0';
+    const files = new Map([['x_test.rego', `package x\n\ntest_forever if { ${numbers} }\n`]]);
+    await expect(impatient.test({ files, data: {} })).rejects.toMatchObject({ code: 'policy-timeout' });
+    await impatient.close();
+  });
+});
+
+describe('compiled bundles on disk', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'countersign-bundles-'));
+  afterAll(() => rmSync(folder, { recursive: true }));
+  const sources = { files: new Map([['x.rego', native('deny contains "x" if true')]]), data: { a: 1 } };
+
+  it('make the compiler unnecessary the second time, and are not trusted when damaged', async () => {
+    const first = new RegoCompiler({ cache: folder });
+    const bundle = await first.compile(sources);
+    await first.close();
+    // One that cannot compile anything: it is out of time before it begins.
+    const second = new RegoCompiler({ cache: folder, timeLimit: 0 });
+    expect(await second.compile(sources)).toEqual(bundle);
+    const [wasm] = readdirSync(folder).filter((name) => name.endsWith('.wasm'));
+    writeFileSync(join(folder, wasm!), 'nonsense');
+    await expect(second.compile(sources)).rejects.toMatchObject({ code: 'policy-timeout' });
+    await second.close();
+  });
+});
