@@ -1,4 +1,13 @@
-import { buildSchema, findBreakingChanges, isEnumType, isInputObjectType, isObjectType, isScalarType } from 'graphql';
+import {
+  buildSchema,
+  findBreakingChanges,
+  isEnumType,
+  isInputObjectType,
+  isObjectType,
+  isScalarType,
+  parse,
+  validate,
+} from 'graphql';
 import { readFileSync } from 'node:fs';
 import { schemaText } from '../../src/app.module.js';
 
@@ -25,6 +34,13 @@ describe('the GraphQL schema', () => {
       ];
     });
     expect(silent).toEqual([]);
+  });
+
+  it('shows examples that are queries of this very schema', () => {
+    const texts = Object.values(current.getQueryType()?.getFields() ?? {}).map((field) => field.description ?? '');
+    const examples = texts.flatMap((text) => [...text.matchAll(/`(\{ .+? \})`/gs)].map((match) => match[1]));
+    expect(examples.length).toBeGreaterThan(4);
+    for (const example of examples) expect([example, validate(current, parse(example))]).toEqual([example, []]);
   });
 
   it('gives every list that can grow as a Relay connection', () => {
