@@ -54,6 +54,7 @@ export interface VerifyOptions {
 
 const saltBytes = 32;
 const number = new Intl.NumberFormat('en-US');
+const count = (n: number, what: string): string => `${number.format(n)} ${what}${n === 1 ? '' : 's'}`;
 
 /** Checks exported evidence in one pass, in bounded memory. Never throws for what is wrong with the evidence: it says so. */
 export async function verifyEvidence(evidence: Evidence, options: VerifyOptions): Promise<Verification> {
@@ -83,6 +84,7 @@ class Verifier {
   readonly onItsWord: string[] = [];
 
   readonly #keys = new Map<string, EnvelopeKey>();
+  readonly #pushes = new Set<unknown>();
   readonly #allowed = new Map<number, AllowedChange>();
   readonly #open = new Map<string, number>();
   readonly #checked = new Set<string>();
@@ -172,7 +174,7 @@ class Verifier {
     });
     this.proven.push({
       claim: 'every entry signed by a key that the log names',
-      detail: this.#keys.size === 1 ? '1 key' : `${this.#keys.size} keys`,
+      detail: count(this.#keys.size, 'key'),
     });
   }
 
@@ -186,9 +188,10 @@ class Verifier {
     const entry = entryOfStatement(index, leaf, statement);
     if (entry.type === 'key') this.#learnKey(entry);
     if (envelopeSigners(statement.envelope, this.#keys.values()).length === 0) {
-      throw invalid(`entry ${index} is not signed by a key that the log named before it`);
+      throw invalid(`entry ${index} was changed, or never signed: no signature by a key that the log named before it`);
     }
     for (const { sha256 } of contentsOf(entry.predicate).values()) await this.#checkContent(sha256, index);
+    if (entry.type === 'push') this.#pushes.add(entry.predicate['id']);
     if (entry.type === 'decision') await this.#readDecision(entry);
     if (entry.type === 'run') this.#readRun(entry);
   }
@@ -205,7 +208,10 @@ class Verifier {
 
   async #readDecision(entry: LoggedEntry): Promise<void> {
     this.#counts.decisions += 1;
-    const { id, repository, environment, head, outcome } = entry.predicate;
+    const { id, repository, environment, head, outcome, pushEntry } = entry.predicate;
+    if (typeof pushEntry === 'string' && !this.#pushes.has(pushEntry)) {
+      throw invalid(`decision ${entry.index} names a push that was not logged before it`);
+    }
     if (outcome === 'allow') this.#allowed.set(entry.index, { id, repository, environment, head });
     await this.#replay?.add(entry);
   }
@@ -289,7 +295,7 @@ class Verifier {
     if (surplus !== undefined) throw invalid('it holds a content that no entry names', surplus);
     if (this.#checked.size + withheld.size === 0) return;
     this.proven.push({
-      claim: `${number.format(this.#checked.size)} contents are what their entries name`,
+      claim: `${count(this.#checked.size, 'content')}, as their entries name them`,
       detail:
         withheld.size === 0 ? 'none missing' : `${number.format(withheld.size)} withheld or erased, their digests stay`,
     });
@@ -300,7 +306,7 @@ class Verifier {
     if (runs === 0) return;
     const still = runs - finished;
     this.proven.push({
-      claim: `${number.format(runs)} runs, each with an allow logged before it`,
+      claim: `${count(runs, 'run')}, each with an allow logged before it`,
       detail: still === 0 ? 'all finished' : `${number.format(still)} not finished when this was exported`,
     });
   }
@@ -310,21 +316,19 @@ class Verifier {
     await this.#replay.flush();
     const { replayed, skipped } = this.#replay;
     if (replayed > 0) {
-      this.proven.push({ claim: `${number.format(replayed)} decisions replayed`, detail: 'all equal' });
+      this.proven.push({ claim: `${count(replayed, 'decision')} replayed`, detail: 'all equal' });
     }
     if (skipped.length > 0) {
       const named = skipped.slice(0, 5).join(', ') + (skipped.length > 5 ? ', …' : '');
       this.onItsWord.push(
-        `${number.format(skipped.length)} decisions that could not be replayed (entries ${named}): what they found`,
+        `${count(skipped.length, 'decision')} that could not be replayed (${named}): what policy gave there`,
       );
     }
   }
 
   #sayWhatIsNotProven(checkpoint: SignedCheckpoint, manifest: Manifest | undefined): void {
     if (!this.#replay && this.#counts.decisions > 0) {
-      this.onItsWord.push(
-        `${number.format(this.#counts.decisions)} decisions were not replayed: that policy gave what they say`,
-      );
+      this.onItsWord.push(`${count(this.#counts.decisions, 'decision')} not replayed: that policy gave what they say`);
     }
     if (this.evidence.kind === 'tiles')
       this.onItsWord.push('tiles hold no contents: what the digests in the entries stand for');

@@ -38,14 +38,14 @@ beforeAll(async () => {
   judge = await TestJudge.open();
   log = await openTestLog(server);
   const { ledger, keys } = log;
-  await ledger.append(pushDraft(0));
+  await ledger.append(pushDraft(0), ...[0, 1, 2].map((i) => ({ ...pushDraft(i), predicate: { id: `push-d${i}` } })));
   earlier = await ledger.checkpoint();
   const drafts = await Promise.all([3, 4, 9].map((replicas, i) => judge.decision(`d${i}`, replicas)));
   const [allowed] = await ledger.append(...drafts);
   const [started, finished] = runDrafts('run-1', allowed.index, drafts[0]);
   await ledger.append(started);
   await ledger.append(finished);
-  await ledger.append(...Array.from({ length: 270 }, (_, n) => pushDraft(n)));
+  await ledger.append(...Array.from({ length: 267 }, (_, n) => pushDraft(n)));
   bundle = join(folder, 'evidence.zip');
   await exportBundle(ledger, keys, bundle, nothing);
   files = await unzip(bundle);
@@ -139,8 +139,8 @@ describe('untouched evidence', () => {
       'entries 0 … 276 complete and unaltered',
       'every entry signed by a key that the log names',
       'consistent with the checkpoint you gave',
-      expect.stringContaining('contents are what their entries name') as string,
-      '1 runs, each with an allow logged before it',
+      expect.stringContaining('as their entries name them') as string,
+      '1 run, each with an allow logged before it',
       '3 decisions replayed',
     ]);
     expect(onItsWord.join('\n')).toContain('clock of the service');
@@ -253,7 +253,7 @@ describe('tampered evidence is refused, with the first thing wrong', () => {
 
   it('when any byte of any file in it flips (sampled)', async () => {
     let seed = 20261121;
-    const random = (below: number): number => (seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648) % below;
+    const random = (below: number): number => (seed = (seed * 1_103_515245 + 12_345) % 2_147_483_648) % below;
     const names = [...files.keys()];
     for (let round = 0; round < 40; round += 1) {
       const name = round < names.length ? names[round] : names[random(names.length)];
@@ -268,7 +268,7 @@ describe('tampered evidence is refused, with the first thing wrong', () => {
     const path = join(folder, 'flipped.zip');
     let seed = 7;
     for (let round = 0; round < 60; round += 1) {
-      seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648;
+      seed = (seed * 1_103_515245 + 12_345) % 2_147_483_648;
       const flipped = Buffer.from(original);
       flipped[seed % flipped.length] ^= 1 << (round % 8);
       writeFileSync(path, flipped);
@@ -304,40 +304,45 @@ describe('tampered evidence is refused, with the first thing wrong', () => {
 // The service's own key signs here: what a thief of it, or the service itself, could write, and replay or order give away.
 describe('a log that its own key signed is refused', () => {
   it('when a denied decision says allow', async () => {
-    const { fault } = await resigned((leaves) => (leaves[4] = rewritten(leaves[4], { outcome: 'allow' })));
-    expect(fault?.message).toMatch(/decision 4 says allow, but countersign.scale.deny says otherwise/);
+    const { fault } = await resigned((leaves) => (leaves[7] = rewritten(leaves[7], { outcome: 'allow' })));
+    expect(fault?.message).toMatch(/decision 7 says allow, but countersign.scale.deny says otherwise/);
   });
 
   it('when a decision names a result that its input does not give', async () => {
-    const { fault } = await resigned((leaves) => (leaves[2] = rewritten(leaves[2], { resultDigest: '0'.repeat(64) })));
-    expect(fault?.message).toMatch(/decision 2 names resultDigest/);
+    const { fault } = await resigned((leaves) => (leaves[5] = rewritten(leaves[5], { resultDigest: '0'.repeat(64) })));
+    expect(fault?.message).toMatch(/decision 5 names resultDigest/);
   });
 
   it('when a decision names objects that were not judged', async () => {
     const { fault } = await resigned(
-      (leaves) => (leaves[3] = rewritten(leaves[3], { renderedDigest: '0'.repeat(64) })),
+      (leaves) => (leaves[6] = rewritten(leaves[6], { renderedDigest: '0'.repeat(64) })),
     );
-    expect(fault?.message).toMatch(/decision 3 names renderedDigest/);
+    expect(fault?.message).toMatch(/decision 6 names renderedDigest/);
   });
 
   it.each([
     ['is for another commit', { head: '0'.repeat(40) }],
-    ['names a denied decision', { decision: 4 }],
+    ['names a denied decision', { decision: 7 }],
     ['names a decision that comes later', { decision: 200 }],
     ['names another environment', { environment: 'shop/test' }],
   ])('when a run %s', async (_what, change) => {
-    const { fault } = await resigned((leaves) => (leaves[5] = rewritten(leaves[5], change)));
-    expect(fault?.message).toMatch(/run run-1 \(entry 5\) started without an allow/);
+    const { fault } = await resigned((leaves) => (leaves[8] = rewritten(leaves[8], change)));
+    expect(fault?.message).toMatch(/run run-1 \(entry 8\) started without an allow/);
+  });
+
+  it('when a decision names a push that was never logged', async () => {
+    const { fault } = await resigned((leaves) => (leaves[5] = rewritten(leaves[5], { pushEntry: 'push-x' })));
+    expect(fault?.message).toMatch(/decision 5 names a push that was not logged/);
   });
 
   it('when a run finished that never started', async () => {
-    const { fault } = await resigned((leaves) => (leaves[6] = rewritten(leaves[6], { id: 'run-2' })));
-    expect(fault?.message).toMatch(/run run-2 \(entry 6\) finished without having started/);
+    const { fault } = await resigned((leaves) => (leaves[9] = rewritten(leaves[9], { id: 'run-2' })));
+    expect(fault?.message).toMatch(/run run-2 \(entry 9\) finished without having started/);
   });
 
   it('when an entry is signed by a key that the log never named', async () => {
     const stranger = ed25519Signer(sha256(utf8('stranger')));
     const { fault } = await resigned((leaves) => (leaves[1] = rewritten(leaves[1], {}, stranger)));
-    expect(fault?.message).toMatch(/entry 1 is not signed/);
+    expect(fault?.message).toMatch(/entry 1 was changed, or never signed/);
   });
 });
