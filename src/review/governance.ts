@@ -2,25 +2,16 @@ import { CountersignError, toCountersignError } from '../errors.js';
 import { GOVERNANCE, type Environment } from '../change/environment.js';
 import { type GovernanceSettings, parseSettings, SETTINGS_FILE } from '../change/environments.js';
 import type { PolicyBundle, PolicySources } from '../policy/bundle.js';
-import { policySources } from '../policy/sources.js';
-import type { Repository, TreeReader } from '../source/repository.js';
+import { readSigners } from '../source/governed-signers.js';
+import type { Repository } from '../source/repository.js';
 import { fingerprint } from '../source/ssh-key.js';
-import {
-  ALLOWED_SIGNERS_PATH,
-  checkSignature,
-  NO_SIGNERS,
-  parseSigners,
-  REVOKED_SIGNERS_PATH,
-  type Signers,
-} from '../source/signers.js';
+import { checkSignature } from '../source/signers.js';
+import { isPolicySource, readSources, readText } from './governed-files.js';
+import type { Law } from './law.js';
 
 /** What one governance commit of a repository says: who may sign, what deploys where, what policy judges it. */
-export interface Governance {
+export interface Governance extends Law {
   readonly commit: string;
-  readonly settings: GovernanceSettings;
-  readonly environments: readonly Environment[];
-  readonly signers: Signers;
-  readonly bundle: PolicyBundle;
 }
 
 /** Governance read from a commit that is only proposed: null with its problems, if it could not govern. */
@@ -77,10 +68,6 @@ export function isGoverned(path: string, { policies }: GovernanceSettings): bool
   return policies.path === '' ? isPolicySource(path) : path.startsWith(`${policies.path}/`);
 }
 
-function isPolicySource(path: string): boolean {
-  return path.endsWith('.rego') || /(^|\/)data\.(ya?ml|json)$/.test(path);
-}
-
 /**
  * Where trust in a repository begins (invariant 2): the commit that the service's own configuration names, or the tip if it is
  * signed by the key that the configuration names.
@@ -114,36 +101,4 @@ export async function initialTrust(
     `the tip of ${ref}, ${tip.slice(0, 7)}, is not signed by the key under trust:${reason ? ` (${reason})` : ''}`,
     { remedy: 'Push a commit signed by that key, or name a commit under trust: instead' },
   );
-}
-
-async function readSigners(repository: Repository, commit: string): Promise<Signers> {
-  const allowed = await readText(repository, commit, ALLOWED_SIGNERS_PATH);
-  const revoked = await readText(repository, commit, REVOKED_SIGNERS_PATH);
-  if (allowed === null) return NO_SIGNERS;
-  return parseSigners(
-    { text: allowed, file: ALLOWED_SIGNERS_PATH },
-    revoked === null ? undefined : { text: revoked, file: REVOKED_SIGNERS_PATH },
-  );
-}
-
-/** The policy folder of a repository at a commit, with the starter rules its settings choose. */
-export async function readSources(
-  repository: TreeReader,
-  commit: string,
-  settings: GovernanceSettings,
-): Promise<PolicySources> {
-  const files = new Map<string, string>();
-  for (const entry of await repository.tree(commit, settings.policies.path)) {
-    // A link would read what is outside the folder; a submodule is another repository (invariant 8).
-    if (entry.type !== 'blob' || entry.mode === '120000') continue;
-    if (/\.(rego|ya?ml|json)$/.test(entry.path))
-      files.set(entry.path, (await repository.blob(entry.id)).toString('utf8'));
-  }
-  return policySources(files, settings.policies.starter, settings.policies.path);
-}
-
-/** An ordinary file at a commit as text; null where there is none. */
-export async function readText(repository: TreeReader, commit: string, path: string): Promise<string | null> {
-  const entry = (await repository.tree(commit, path)).find((candidate) => candidate.path === path);
-  return entry?.type === 'blob' ? (await repository.blob(entry.id)).toString('utf8') : null;
 }

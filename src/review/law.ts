@@ -5,7 +5,7 @@ import type { StarterSettings } from '../policy/sources.js';
 import { readSigners } from '../source/governed-signers.js';
 import type { Repository, TreeReader } from '../source/repository.js';
 import type { Signers } from '../source/signers.js';
-import { readSources, readText } from './governance.js';
+import { readSources, readText } from './governed-files.js';
 
 /** What a change is judged by when nobody's service holds the governance: the same files, read where the caller says. */
 export interface Law {

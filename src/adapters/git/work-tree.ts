@@ -1,5 +1,6 @@
 import { existsSync, realpathSync, statSync } from 'node:fs';
 import { dirname, relative, resolve } from 'node:path';
+import { CountersignError } from '../../errors.js';
 import { runGit } from './processes.js';
 
 /** Where a path lies in a work tree. */
@@ -19,17 +20,21 @@ export function workTreeOf(path: string): WorkTree | null {
   }
 }
 
-/** Files that differ from HEAD, untracked ones included: how many, and the first of them. Throws `git-failed`. */
+/**
+ * Files that differ from HEAD, untracked ones included: how many, and the first of them. Throws `git-failed`, also for a folder
+ * that another user owns: comparing files runs the clean filters that its configuration names, so git's own check of the
+ * owner stays on here.
+ */
 export async function changedFiles(root: string): Promise<{ count: number; first: string | undefined }> {
-  const { stdout } = await runGit([
-    '-C',
-    root,
-    'status',
-    '--porcelain',
-    '-z',
-    '--no-renames',
-    '--ignore-submodules=all',
-  ]);
+  const { code, stdout, stderr } = await runGit(
+    ['-C', root, 'status', '--porcelain', '-z', '--no-renames', '--ignore-submodules=all'],
+    { settings: [['safe.directory', '']] },
+  );
+  if (code !== 0) {
+    throw new CountersignError('git-failed', `git status failed in ${root}: ${stderr.split('\n')[0]}`, {
+      remedy: 'Run the check as the owner of that folder, or name a revision with --head in a bare repository',
+    });
+  }
   const lines = stdout.toString('utf8').split('\0').filter(Boolean);
   return { count: lines.length, first: lines[0]?.slice(3) };
 }

@@ -1,0 +1,30 @@
+import type { GovernanceSettings } from '../change/environments.js';
+import type { PolicySources } from '../policy/bundle.js';
+import { policySources } from '../policy/sources.js';
+import type { TreeReader } from '../source/repository.js';
+
+/** Whether a file of the policy folder takes part in the bundle. */
+export function isPolicySource(path: string): boolean {
+  return path.endsWith('.rego') || /(^|\/)data\.(ya?ml|json)$/.test(path);
+}
+
+/** The policy folder of a repository at a commit, with the starter rules its settings choose. */
+export async function readSources(
+  repository: TreeReader,
+  commit: string,
+  settings: GovernanceSettings,
+): Promise<PolicySources> {
+  const files = new Map<string, string>();
+  for (const entry of await repository.tree(commit, settings.policies.path)) {
+    // A link would read what is outside the folder; a submodule is another repository (invariant 8).
+    if (entry.type !== 'blob' || entry.mode === '120000' || !isPolicySource(entry.path)) continue;
+    files.set(entry.path, (await repository.blob(entry.id)).toString('utf8'));
+  }
+  return policySources(files, settings.policies.starter, settings.policies.path);
+}
+
+/** An ordinary file at a commit as text; null where there is none. */
+export async function readText(repository: TreeReader, commit: string, path: string): Promise<string | null> {
+  const entry = (await repository.tree(commit, path)).find((candidate) => candidate.path === path);
+  return entry?.type === 'blob' ? (await repository.blob(entry.id)).toString('utf8') : null;
+}
