@@ -29,6 +29,8 @@ export class ManifestCache {
   constructor(
     private readonly capacity = 64 * 1024 * 1024,
     readonly limits: Partial<ManifestLimits> = {},
+    /** Who parses, for those who want it done in another thread. */
+    private readonly parse?: (path: string, bytes: Buffer) => Promise<ReadFile>,
   ) {}
 
   /**
@@ -73,7 +75,8 @@ export class ManifestCache {
       if (error.code !== 'manifest-too-large') throw error;
       return { objects: [], otherDocuments: 0, problems: [placed(error, path)], bytes: 0 };
     }
-    return readFile(path, bytes, this.limits, namespace);
+    const { parse } = this;
+    return parse && namespace === undefined ? parse(path, bytes) : readFile(path, bytes, this.limits, namespace);
   }
 
   private keep(key: string, read: ReadFile): void {

@@ -49,6 +49,7 @@ async function judge(path: string, options: Options): Promise<void> {
     { readLaw },
     { HistorySummary },
     { ManifestCache },
+    { ParserThread },
     { checkSignature },
   ] = await Promise.all([
     import('../adapters/git/open.js'),
@@ -57,10 +58,13 @@ async function judge(path: string, options: Options): Promise<void> {
     import('../review/law.js'),
     import('../report/history-summary.js'),
     import('../change/manifest-cache.js'),
+    import('../change/parsing.js'),
     import('../source/signers.js'),
   ]);
   const repository = await openRepository(path);
-  const engine = await startEngine();
+  const limits = { bytes: MANIFEST_BYTES };
+  const engine = await startEngine(1);
+  const parser = new ParserThread(limits);
   try {
     const head = await repository.resolve(options.head);
     const range = options.base === undefined ? { head } : { head, exclude: [await repository.resolve(options.base)] };
@@ -79,7 +83,7 @@ async function judge(path: string, options: Options): Promise<void> {
       repository: { name: basename(repository.path), url: '' },
       ref: options.head,
       bundle: law.bundle,
-      cache: new ManifestCache(CACHE_BYTES, { bytes: MANIFEST_BYTES }),
+      cache: new ManifestCache(CACHE_BYTES, limits, (file, bytes) => parser.parse(file, bytes)),
       checkSignature: (commit) => checkSignature(commit, law.signers, time),
       time,
     });
@@ -94,11 +98,12 @@ async function judge(path: string, options: Options): Promise<void> {
       await print(`policy ${law.bundle.digest.slice(0, 12)} of ${options.head} ${head.slice(0, 7)}`);
     await print(jsonLine(summary.line(seconds)));
   } finally {
-    await Promise.all([repository.close(), engine.close()]);
+    await Promise.all([repository.close(), engine.close(), parser.close()]);
   }
 }
 
-const CACHE_BYTES = 48 * 1024 * 1024;
+/** What keeps the whole command under 600 MiB. */
+const CACHE_BYTES = 40 * 1024 * 1024;
 const MANIFEST_BYTES = 4 * 1024 * 1024;
 
 async function tell(

@@ -20,7 +20,7 @@ export function guardAliases(
   path: string,
   limits: { readonly bytes: number; readonly depth: number },
 ): void {
-  if (!events.some((event) => event.type === EVENT_ID.ALIAS)) return;
+  if (!text.includes('*') || !events.some((event) => event.type === EVENT_ID.ALIAS)) return;
   let anchors = new Map<string, Extent>();
   let stack: Extent[] = [];
   const grow = (bytes: number, depth: number) => {

@@ -51,9 +51,23 @@ function canonicalise(value: Json, depth: number): string {
   let text = '{';
   for (let i = 0; i < keys.length; i++) {
     const key = keys[i];
-    text += `${i ? ',' : ''}${canonicalString(key)}:${canonicalise(object[key], depth + 1)}`;
+    text += `${i ? ',' : ''}${canonicalKey(key)}:${canonicalise(object[key], depth + 1)}`;
   }
   return `${text}}`;
+}
+
+/** Keys repeat from object to object, so most of them have been written before. */
+const writtenKeys = new Map<string, string>();
+const MAX_WRITTEN_KEYS = 10_000;
+
+function canonicalKey(key: string): string {
+  let text = writtenKeys.get(key);
+  if (text === undefined) {
+    text = canonicalString(key);
+    if (writtenKeys.size >= MAX_WRITTEN_KEYS) writtenKeys.clear();
+    if (key.length < 100) writtenKeys.set(key, text);
+  }
+  return text;
 }
 
 function canonicalString(value: string): string {
@@ -244,7 +258,7 @@ class StrictReader {
 }
 
 /** Plain assignment would set the prototype for the key `__proto__`, which is a legal key of a ConfigMap. */
-export function setMember(object: Record<string, Json>, key: string, value: Json): void {
+export function setMember<T>(object: Record<string, T>, key: string, value: T): void {
   if (key === '__proto__') {
     Object.defineProperty(object, key, { value, enumerable: true, configurable: true, writable: true });
   } else {

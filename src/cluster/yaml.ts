@@ -11,7 +11,7 @@ import {
   parseEvents,
   type Schema,
 } from 'js-yaml';
-import { isExactNumber } from './canonical.js';
+import { isExactNumber, setMember } from './canonical.js';
 
 /**
  * YAML scalars as sigs.k8s.io/yaml (go-yaml v2 inside) resolves them, because that is what the API server's clients
@@ -118,8 +118,8 @@ const objectTag = defineMappingTag<Record<string, unknown>>('tag:yaml.org,2002:m
     if (typeof key !== 'string' && typeof key !== 'boolean' && !Number.isSafeInteger(key)) {
       return 'a key must be a string: put it in quotes';
     }
-    const name = String(key);
-    if (merging === key) {
+    const name = typeof key === 'string' ? key : String(key);
+    if (merging !== undefined && merging === key) {
       const keys = merged.get(container);
       if (keys) keys.add(name);
       else merged.set(container, new Set([name]));
@@ -127,7 +127,8 @@ const objectTag = defineMappingTag<Record<string, unknown>>('tag:yaml.org,2002:m
       return DUPLICATE_KEY;
     }
     merging = undefined;
-    return mapTag.addPair(container, name, value);
+    setMember(container, name, value);
+    return '';
   },
 });
 
