@@ -18,7 +18,7 @@ export interface SignedCheckpoint extends Checkpoint {
   readonly signedBy: readonly NoteVerifier[];
 }
 
-export function formatCheckpoint(checkpoint: Checkpoint): string {
+function formatCheckpoint(checkpoint: Checkpoint): string {
   return `${checkpoint.origin}\n${checkpoint.size}\n${toBase64(checkpoint.root)}\n`;
 }
 

@@ -25,7 +25,7 @@ export const envelopeKey = (publicKey: Uint8Array): EnvelopeKey => ({
 export const envelopeKeyId = (publicKey: Uint8Array): string => toHex(sha256(publicKey));
 
 /** Pre-authentication encoding: what is signed. */
-export function preAuthentication(payloadType: string, payload: Uint8Array): Uint8Array {
+function preAuthentication(payloadType: string, payload: Uint8Array): Uint8Array {
   const type = utf8(payloadType);
   return concatBytes(utf8(`DSSEv1 ${type.length} `), type, utf8(` ${payload.length} `), payload);
 }

@@ -77,7 +77,7 @@ export function parseVkey(vkey: string): NoteVerifier {
 }
 
 /** Seconds since 1970 that a cosignature (`u64be time ‖ signature`) states. */
-export function cosignatureTime(signature: Uint8Array): number | undefined {
+function cosignatureTime(signature: Uint8Array): number | undefined {
   if (signature.length !== 72) return undefined;
   const time = signature.subarray(0, 8).reduce((n, byte) => n * 256 + byte, 0);
   return Number.isSafeInteger(time) ? time : undefined;

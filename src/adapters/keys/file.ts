@@ -46,7 +46,7 @@ export async function readKeys(data: string): Promise<KeyRing> {
   return openKeys({ data });
 }
 
-export function keyRing(origin: string, log: Uint8Array, entries: Uint8Array, redaction: Uint8Array): KeyRing {
+function keyRing(origin: string, log: Uint8Array, entries: Uint8Array, redaction: Uint8Array): KeyRing {
   return {
     origin,
     log: noteSigner(origin, ed25519Signer(log)),

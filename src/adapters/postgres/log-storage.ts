@@ -10,7 +10,7 @@ export interface Queryable {
   query<T>(text: string, values?: unknown[]): Promise<T>;
 }
 
-export interface ReleasedTree {
+interface ReleasedTree {
   readonly size: number;
   readonly note: string | undefined;
 }

@@ -14,7 +14,7 @@ interface Waiter {
   readonly since: number;
 }
 
-export interface SequencingOptions {
+interface SequencingOptions {
   readonly dataSource: DataSource;
   readonly keys: KeyRing;
   readonly seen: SeenCheckpoint;
