@@ -88,7 +88,7 @@ export async function startFollowing(world: World): Promise<void> {
   narrator.line({
     mark: 'fact',
     word: 'checkpoint',
-    text: `of ${checkpoint.text.split('\n')[1]} entries, root ${checkpoint.text.split('\n')[2]}: an auditor keeps it, to see later that nothing was taken back`,
+    text: `of ${checkpoint.text.split('\n')[1]} entries, root ${checkpoint.text.split('\n')[2].slice(0, 12)}…: an auditor keeps it, to see later that nothing was taken back`,
   });
   await suggestQuery(world, '{ environments { nodes { name approved headOutcome status } } }');
 }
@@ -157,6 +157,27 @@ export async function allowedChange(world: World, service: Service, version: str
   expectAllowed(headDecision);
   world.narrator.line(decisionLine('shop/production', headDecision));
   await tell(world, live);
+}
+
+/** Everybody rolls something out, one after the other; only what came of it is told. */
+export async function rolloutsOf(world: World, version: string): Promise<void> {
+  const { ann, bo, carol } = world.repository.team;
+  for (const [member, service] of [
+    [bo, 'catalog'],
+    [carol, 'payment'],
+    [ann, 'web'],
+  ] as const) {
+    const wanted = image(service, version);
+    const pushed = await commitAndPush(member, {
+      message: `Roll out ${service} ${version}`,
+      files: { [deploymentPath('production', service)]: deployment(service, { image: wanted, replicas: 2 }) },
+    });
+    const live = whenLive(world, 'production', service, pushed, wanted);
+    const { headDecision } = await readJudged(world, 'production', pushed.commit);
+    expectAllowed(headDecision);
+    world.narrator.line({ ...decisionLine('shop/production', headDecision), below: [] });
+    await tell(world, live);
+  }
 }
 
 /** A change that policy denies is held back, and then mended. */
@@ -293,6 +314,13 @@ export async function rewriteHistory(world: World): Promise<() => Promise<void>>
     expectAllowed(headDecision);
     narrator.line(decisionLine('shop/production', headDecision));
     await readJudged(world, 'staging', tip);
+    if (!world.cluster) return;
+    const compared = await compareInventory(world);
+    narrator.line({
+      mark: 'fact',
+      word: 'compared',
+      text: `after all this, ${count(compared, 'live object')} in the cluster: each names a commit and a logged allow`,
+    });
   };
 }
 

@@ -4,6 +4,7 @@ import {
   askBeforePushing,
   deniedThenFixed,
   goLive,
+  rolloutsOf,
   rewriteHistory,
   startFollowing,
   unsignedThenSigned,
@@ -61,7 +62,8 @@ export async function tellStory(stage: Stage): Promise<Outcome> {
     if (world === null) return telling.outcome(null);
   }
   const first = world === null;
-  const started = await telling.step('The service starts', async () => {
+  const title = first ? 'The service starts' : 'The cluster is there: the service starts again, with it';
+  const started = await telling.step(title, async () => {
     const cluster = await waitFor(stage.narrator, 'a Kubernetes control plane', stage.cluster());
     return tellService(stage, repository, cluster);
   });
@@ -72,6 +74,7 @@ export async function tellStory(stage: Stage): Promise<Outcome> {
     await telling.step('It reads the repository, and judges what it finds', () => startFollowing(started.world));
   await telling.step('What is approved goes live', () => goLive(started.world));
   await telling.step('Ann rolls out a new cart: allowed', () => allowedChange(started.world, 'cart', '1.2'));
+  await telling.step('So does everybody else', () => rolloutsOf(started.world, '1.3'));
   await telling.step('Bo debugs in production: denied, and mended', () =>
     deniedThenFixed(started.world, 'cart', '1.3'),
   );
