@@ -1,0 +1,42 @@
+import { CountersignError } from '../errors.js';
+import { policySources, STARTER_PREFIX } from './sources.js';
+
+const sources = (files: Record<string, string>, ...rest: [settings?: object, root?: string]) =>
+  policySources(new Map(Object.entries(files)), ...rest);
+
+describe('collecting policy', () => {
+  it('places data under the folders it lies in, below the policy folder', () => {
+    const { data } = sources(
+      { 'policies/data.yaml': 'a: 1', 'policies/team/shop/data.json': '{"b": [2]}' },
+      {},
+      'policies',
+    );
+    expect(data).toEqual({ a: 1, team: { shop: { b: [2] } } });
+  });
+
+  it('gives the starter rules their settings and keeps other data beside them', () => {
+    const { data } = sources({ 'data.yaml': 'countersign: {mine: 1}' }, { data: { registries: ['r'] } });
+    expect(data).toEqual({ countersign: { mine: 1, settings: { registries: ['r'] } } });
+  });
+
+  it('refuses data that contradicts other data', () => {
+    expect(() => sources({ 'a/data.yaml': 'x: 1', 'data.yaml': 'a: {x: 2}' })).toThrow('data.a.x is given twice');
+  });
+
+  it('tells where data is malformed', () => {
+    const read = () => sources({ 'data.yaml': 'a: 1\nb: [' });
+    expect(read).toThrow(CountersignError);
+    expect(read).toThrow(
+      expect.objectContaining({ place: expect.objectContaining({ file: 'data.yaml' }) as object }) as Error,
+    );
+  });
+
+  it('takes only Rego and data', () => {
+    const { files } = sources({ 'x.rego': 'package x', 'README.md': '#', 'other.yaml': 'a: 1' });
+    expect([...files.keys()].filter((path) => !path.startsWith(STARTER_PREFIX))).toEqual(['x.rego']);
+  });
+
+  it('lets no file of a repository pass for one of ours', () => {
+    expect(() => sources({ [`${STARTER_PREFIX}x.rego`]: 'package x' })).toThrow('reserved');
+  });
+});

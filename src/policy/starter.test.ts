@@ -1,0 +1,182 @@
+import { loadPolicy } from '@open-policy-agent/opa-wasm';
+import { RegoCompiler } from '../adapters/opa/compiler.js';
+import { RegoEvaluator } from '../adapters/opa/evaluator.js';
+import { digestOf } from '../cluster/canonical.js';
+import type { Json, JsonObject } from '../cluster/object.js';
+import type { PolicyBundle } from './bundle.js';
+import type { RuleResult } from './evaluator.js';
+import { policySources, readStarterFolder } from './sources.js';
+
+const compiler = new RegoCompiler();
+const evaluator = new RegoEvaluator();
+afterAll(() => Promise.all([compiler.close(), evaluator.close()]));
+
+const NAMES = 'import data.countersign.lib.examples as e\nimport data.countersign.access.rbac_test as r\nimport data.countersign.supply_chain.images_test as i\nimport data.countersign.change.protected_test as p\n'; // prettier-ignore
+
+/** Real-looking inputs by the rule that they should make say something, or '' for none. */
+const EXAMPLES: readonly (readonly [rule: string, input: string])[] = [
+  ['', 'e.one(e.create(e.deployment(e.pod)))'],
+  ['', 'e.one(e.update(e.deployment(e.pod), e.deployment(e.pod_with({"hostNetwork": false}))))'],
+  ['', 'e.many([e.delete(e.deployment(e.pod)), e.create(r.role("Role", [r.modest]))])'],
+  ['commits.signed', 'e.with_commits([e.commit, e.commit_with(e.unsigned)])'],
+  ['commits.signed', 'e.with_commits([e.commit_with({"signature": {"kind": "ssh", "status": "expired"}})])'],
+  [
+    'paths.protected',
+    'e.with_commits([e.commit_with(object.union(p.touching("policies", "add", "120000"), e.unsigned))])',
+  ],
+  ['deletion.guard', 'e.many([e.delete({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})])'],
+  ['deletion.many', 'e.many([e.delete(e.deployment(e.pod)) | some _ in numbers.range(1, 11)])'],
+  ['approvals.required', 'e.many([])'],
+  ['images.pinned', 'e.one(e.create(i.with_image("registry.example.org/cart:latest")))'],
+  ['images.pinned', 'e.one(e.create(e.list([e.cron_job(e.pod_and("ephemeralContainers", {"image": "busybox"}))])))'],
+  ['images.registries', 'e.one(e.create(i.with_image(i.pin("registry.example.org.evil.com/cart"))))'],
+  [
+    'workload.privileged',
+    'e.one(e.create(e.rollout(e.pod_and("initContainers", {"securityContext": {"privileged": true}}))))',
+  ],
+  [
+    'workload.host-access',
+    'e.one(e.create(e.deployment(e.pod_with({"hostPID": true, "volumes": [{"name": "x", "hostPath": {"path": "/"}}]}))))',
+  ],
+  [
+    'workload.resources',
+    'e.one(e.create(e.deployment(e.pod_with({"containers": [{"name": "x", "image": e.pinned}]}))))',
+  ],
+  ['rbac.growth', 'e.one(e.update(r.role("ClusterRole", [r.modest]), r.role("ClusterRole", [r.everything])))'],
+  ['rbac.cluster-admin', 'e.one(e.create(e.list([r.binding("cluster-admin", [r.account])])))'],
+  ['rbac.anonymous', 'e.one(e.create(r.binding("cart-reader", [{"kind": "Group", "name": "system:anonymous"}])))'],
+];
+
+describe('the starter rules', () => {
+  const settings = { registries: ['registry.example.org'], approvals: 1 };
+  let bundle: PolicyBundle;
+  let inputs: readonly string[];
+
+  beforeAll(async () => {
+    bundle = await compiler.compile(policySources(new Map(), { profile: 'strict', data: settings }));
+    const list = `package made\n\n${NAMES}\nexamples := [${EXAMPLES.map(([, expression]) => expression).join(',\n')}]\n`;
+    const files = new Map([...readStarterFolder(), ['made.rego', list]]);
+    const made = (await compiler.evaluate({ files, data: {} }, 'data.made.examples', {}, 0n)) as readonly Json[];
+    inputs = made.map((input) => JSON.stringify(input));
+  });
+
+  it('pass their own tests', async () => {
+    const results = await compiler.test({ files: readStarterFolder(), data: {} });
+    expect(results.length).toBeGreaterThan(60);
+    expect(results.filter(({ outcome }) => outcome !== 'passed')).toEqual([]);
+  });
+
+  it('say of each what they are for, by title, control and severity', () => {
+    expect(new Set(bundle.rules.map(({ id }) => id)).size).toBeGreaterThanOrEqual(8);
+    for (const rule of bundle.rules) {
+      expect(rule).toMatchObject({ starter: true, title: expect.stringMatching(/./) as string });
+      expect(rule.controls.length).toBeGreaterThan(0);
+      expect(rule.id).not.toContain('countersign.');
+    }
+  });
+
+  it.each(EXAMPLES.map(([rule, expression], i) => [rule || 'nothing', expression, i] as const))(
+    'say %s of %s, the same by the official SDK and by OPA itself',
+    async (rule, _, i) => {
+      const results = await evaluator.evaluate(bundle, inputs[i]!);
+      const ids = results.map(
+        ({ file, row }) => bundle.rules.find(({ place }) => place.file === file && place.line === row)?.id,
+      );
+      const ours = JSON.parse(inputs[i]!) as { readonly approvals: readonly unknown[] };
+      expect(ours.approvals).toEqual([]);
+      if (rule === 'nothing') expect(ids).toEqual(['approvals.required']);
+      else expect(ids).toContain(rule);
+      expect(await bySdk(bundle, inputs[i]!)).toEqual(plain(results));
+      expect(await byReference(inputs[i]!, settings)).toEqual(valuesByPackage(results));
+    },
+  );
+
+  it('give every result a text and a way to mend it', async () => {
+    for (const results of await evaluator.evaluateMany(bundle, inputs)) {
+      for (const { value } of results as readonly RuleResult[]) {
+        expect(value).toMatchObject({
+          msg: expect.stringMatching(/./) as string,
+          fix: expect.stringMatching(/./) as string,
+        });
+      }
+    }
+  });
+
+  it('run as profile and switches say', async () => {
+    const ids = async (...args: Parameters<typeof policySources>) =>
+      new Set((await compiler.compile(policySources(...args))).rules.map(({ id }) => id));
+    expect(await ids(new Map(), { profile: 'off' })).toEqual(new Set());
+    const baseline = await ids(new Map());
+    expect(baseline.has('workload.resources')).toBe(false);
+    expect(await ids(new Map(), { profile: 'baseline', off: ['images.pinned'] })).toEqual(
+      new Set([...baseline].filter((id) => id !== 'images.pinned')),
+    );
+  });
+});
+
+type Comparable = readonly { readonly output: string; readonly change: number | undefined; readonly member: unknown }[];
+
+/** Results in an order that does not depend on who made them. */
+function inOrder(list: Comparable): Comparable {
+  return list.toSorted((a, b) => (digestOf(a as unknown as Json) < digestOf(b as unknown as Json) ? -1 : 1));
+}
+
+function plain(results: readonly RuleResult[]): Comparable {
+  return inOrder(
+    results.map(({ package: pkg, name, change, value, file, row }) => ({
+      output: `${pkg}.${name}`,
+      change: change ?? -1,
+      member: [value, file, row],
+    })),
+  );
+}
+
+/** The same Wasm in the second evaluator. */
+async function bySdk(bundle: PolicyBundle, text: string): Promise<Comparable> {
+  const policy = await loadPolicy(bundle.wasm as Uint8Array<ArrayBuffer>);
+  policy.setData(bundle.data as object);
+  const input = JSON.parse(text) as { readonly changes: readonly unknown[] };
+  const found: { output: string; change: number; member: unknown }[] = [];
+  const gather = (scope: 'object' | 'change', change: number, judged: unknown) => {
+    const [set] = policy.evaluate(judged as object, `countersign__run/${scope}`) as [{ result: unknown[][] }];
+    bundle.outputs[scope].forEach(({ package: pkg, name }, i) => {
+      for (const member of set.result[i]!) found.push({ output: `${pkg}.${name}`, change, member });
+    });
+  };
+  gather('change', -1, input);
+  input.changes.forEach((one, i) => gather('object', i, { ...input, commits: [], changes: [one] }));
+  return inOrder(found);
+}
+
+const OBJECT_RULES = ['access.rbac', 'supply_chain.images', 'workload.host', 'workload.privileged', 'workload.resources'].map((p) => `countersign.${p}.deny`); // prettier-ignore
+const CHANGE_RULES = ['signed.deny', 'protected.deny', 'deletion.deny', 'approvals.require'].map(
+  (p) => `countersign.change.${p}`,
+);
+
+/** The rules themselves, not their located twins, in OPA's interpreter. */
+async function byReference(text: string, settings: JsonObject): Promise<Record<string, string[]>> {
+  const sources = policySources(new Map(), { profile: 'strict', data: settings });
+  const all = (rules: readonly string[]) => `{${rules.map((rule) => `"${rule}": data.${rule}`).join(', ')}}`;
+  const each = `some one in input.changes; x := ${all(OBJECT_RULES)} with input.changes as [one] with input.commits as []`;
+  const query = `array.concat([${all(CHANGE_RULES)}], [x | ${each}])`;
+  const found: Record<string, string[]> = {};
+  for (const values of (await compiler.evaluate(
+    sources,
+    query,
+    JSON.parse(text) as Json,
+    0n,
+  )) as readonly JsonObject[]) {
+    for (const [rule, list] of Object.entries(values)) {
+      for (const value of list as readonly Json[]) (found[rule] ??= []).push(digestOf(value));
+    }
+  }
+  for (const list of Object.values(found)) list.sort();
+  return found;
+}
+
+function valuesByPackage(results: readonly RuleResult[]): Record<string, string[]> {
+  const found: Record<string, string[]> = {};
+  for (const { package: pkg, name, value } of results) (found[`${pkg}.${name}`] ??= []).push(digestOf(value as Json));
+  for (const list of Object.values(found)) list.sort();
+  return found;
+}
