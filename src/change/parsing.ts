@@ -54,6 +54,7 @@ export class ParserThread implements Parser {
   private readonly waiting = new Map<number, { resolve: (read: ReadFile) => void; reject: (error: Error) => void }>();
   private outgoing: ParseRequest[] = [];
   private next = 0;
+  private broken: CountersignError | undefined;
 
   constructor(limits: Partial<ManifestLimits>) {
     this.worker = new Worker(workerFile(), {
@@ -67,6 +68,7 @@ export class ParserThread implements Parser {
   }
 
   parse(path: string, bytes: Buffer): Promise<ReadFile> {
+    if (this.broken) return Promise.reject(this.broken);
     return new Promise((resolve, reject) => {
       const id = this.next++;
       if (this.waiting.size === 0) this.worker.ref();
@@ -101,10 +103,14 @@ export class ParserThread implements Parser {
   }
 
   private fail(cause: Error): void {
-    const error = new CountersignError('manifest-too-large', 'reading the manifests needed more memory than there is', {
-      remedy: 'Look for huge files under the folders that are read, and list them under "ignore"',
-      cause,
-    });
+    const error = (this.broken = new CountersignError(
+      'manifest-too-large',
+      'reading the manifests needed more memory than there is',
+      {
+        remedy: 'Look for huge files under the folders that are read, and list them under "ignore"',
+        cause,
+      },
+    ));
     for (const { reject } of this.waiting.values()) reject(error);
     this.waiting.clear();
   }

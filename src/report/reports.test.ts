@@ -1,0 +1,210 @@
+import { readManifest } from '../cluster/manifest.js';
+import type { Violation } from '../policy/decision.js';
+import { jsonReport } from './json.js';
+import { junitReport } from './junit.js';
+import { sarifReport } from './sarif.js';
+import { textReport } from './text.js';
+import { outcomeOf, type Report, type Verdict } from './verdict.js';
+
+const [object] = readManifest(
+  'a b/x.yaml',
+  Buffer.from('apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: shop}\n'),
+).objects;
+const violation = (rest: Partial<Violation>): Violation => ({
+  rule: 'images.pinned',
+  kind: 'deny',
+  message: 'image "x" <is> & not pinned',
+  severity: 'high',
+  controls: ['SOC2:CC8.1'],
+  place: { file: 'policies/images.rego', line: 14 },
+  object: object.identity,
+  source: { path: 'a b/x.yaml', line: 3 },
+  fix: 'pin it',
+  ...rest,
+});
+const about = { object: undefined, source: undefined };
+
+function verdict(rest: Partial<Verdict['decision']>): Verdict {
+  return {
+    base: 'main',
+    head: 'feature',
+    lawFrom: 'main 1111111',
+    rules: [
+      {
+        id: 'images.pinned',
+        package: 'p',
+        name: 'deny',
+        kind: 'deny',
+        scope: 'object',
+        severity: 'high',
+        controls: [],
+        place: { file: 'f' },
+        starter: true,
+        title: 'Pinned',
+      },
+      {
+        id: 'other',
+        package: 'p',
+        name: 'warn',
+        kind: 'warn',
+        scope: 'object',
+        severity: 'low',
+        controls: [],
+        place: { file: 'f' },
+        starter: true,
+      },
+    ],
+    change: {
+      environment: {
+        name: 'shop/prod',
+        path: '',
+        ref: 'refs/heads/main',
+        target: null,
+        namespace: null,
+        labels: {},
+        ignore: [],
+      },
+      base: '1'.repeat(40),
+      head: '2'.repeat(40),
+      headTree: '',
+      commits: [],
+      changes: [],
+      rendered: [],
+      problems: [],
+      otherDocuments: new Map([['values.yaml', 2]]),
+      notRendered: ['app'],
+    },
+    decision: {
+      outcome: 'deny',
+      violations: [violation({})],
+      warnings: [],
+      required: [],
+      rulesRun: 2,
+      rulesPassed: 1,
+      bundleDigest: '9c41aa',
+      wasmDigest: '',
+      inputDigest: '',
+      resultDigest: '',
+      ...rest,
+    },
+  };
+}
+
+const report = (...verdicts: Verdict[]): Report => ({ verdicts, notes: ['a note'], seconds: 0.21, version: '1.2.3' });
+const text = (of: Report) => textReport(of, { color: false, printable: (line) => line });
+
+describe('outcomeOf', () => {
+  it('is the worst of all environments, and what could not be judged is worse than what is denied', () => {
+    const of = (...outcomes: Verdict['decision']['outcome'][]) =>
+      outcomeOf(report(...outcomes.map((outcome) => verdict({ outcome }))));
+    expect([of('allow', 'deny'), of('deny', 'error'), of('allow', 'pending'), of()]).toEqual([
+      'deny',
+      'error',
+      'pending',
+      'allow',
+    ]);
+  });
+});
+
+describe('textReport', () => {
+  it('says the verdict first, then why, then what it was judged by', () => {
+    expect(text(report(verdict({}))).split('\n')).toEqual([
+      '✗ denied   shop/prod   main 1111111 → feature 2222222   no object changed',
+      '',
+      '  a b/x.yaml:3   Pod shop/p',
+      '    image "x" <is> & not pinned',
+      '    rule   images.pinned (policies/images.rego:14)      control  SOC2:CC8.1',
+      '    fix    pin it',
+      '',
+      '  not rendered yet, so not judged: app (Kustomize or Helm)',
+      '  2 documents without apiVersion and kind: values.yaml',
+      '',
+      '  0 warnings, 1 rule passed, 0 exceptions used   policy 9c41… from main 1111111   0.21 s',
+      '',
+      'note  a note',
+    ]);
+  });
+
+  it('tells a rule once for all it says about one object', () => {
+    const said = text(
+      report(verdict({ violations: [violation({}), violation({ message: 'image "y" is not pinned' })] })),
+    );
+    expect(said.match(/rule {3}images\.pinned/g)).toHaveLength(1);
+    expect(said.match(/is not pinned|not pinned/g)).toHaveLength(2);
+  });
+
+  it('when it could not be judged, says why and where', () => {
+    const error = {
+      code: 'policy-timeout',
+      message: 'a rule took too long',
+      place: { file: 'policies/a.rego', line: 3 },
+    };
+    expect(text(report(verdict({ outcome: 'error', violations: [], error })))).toMatch(
+      /^! could not be judged[^]*policies\/a\.rego:3 {2}a rule took too long/,
+    );
+  });
+});
+
+const sarifAt = (line: number) => {
+  const sarif = sarifReport(
+    report(
+      verdict({
+        violations: [violation({ source: { path: 'a b/x.yaml', line } })],
+        warnings: [violation({ kind: 'warn', rule: 'other' })],
+      }),
+    ),
+  );
+  return sarif as unknown as {
+    version: string;
+    runs: { results: Record<string, unknown>[]; tool: { driver: { rules: { id: string }[] } } }[];
+  };
+};
+
+describe('sarifReport', () => {
+  it('gives a result with rule, level, encoded place and a fingerprint that does not depend on the line', () => {
+    const { version, runs } = sarifAt(3);
+    const [first, second] = runs[0].results;
+    expect(version).toBe('2.1.0');
+    expect(first).toMatchObject({
+      ruleId: 'images.pinned',
+      ruleIndex: 0,
+      level: 'error',
+      locations: [{ physicalLocation: { artifactLocation: { uri: 'a%20b/x.yaml' }, region: { startLine: 3 } } }],
+    });
+    expect(second.level).toBe('warning');
+    expect(runs[0].tool.driver.rules.map(({ id }) => id)).toEqual(['images.pinned', 'other']);
+    expect(sarifAt(9).runs[0].results[0].partialFingerprints).toEqual(first.partialFingerprints);
+  });
+
+  it('when nothing has a place, still names a file, as readers of SARIF require', () => {
+    expect(JSON.stringify(sarifReport(report(verdict({ violations: [violation(about)] }))))).toContain(
+      '"uri":"countersign.yaml"',
+    );
+  });
+});
+
+describe('junitReport', () => {
+  it('counts a rule as a test, escapes what XML would misread, and drops what XML cannot write', () => {
+    const xml = junitReport(report(verdict({ violations: [violation({ message: 'a\u0000<b> & "c"' })] })));
+    expect(xml).toContain('<testsuite name="shop/prod" tests="2" failures="1" errors="0"');
+    expect(xml).toContain('message="a\ufffd&lt;b&gt; &amp; &quot;c&quot;"');
+    expect(xml).toContain('<testcase classname="shop/prod" name="other"/>');
+  });
+});
+
+describe('jsonReport', () => {
+  it('holds everything the text says', () => {
+    expect(jsonReport(report(verdict({})))).toMatchObject({
+      outcome: 'deny',
+      environments: [
+        {
+          name: 'shop/prod',
+          violations: [{ rule: 'images.pinned', source: { line: 3 } }],
+          notRendered: ['app'],
+          otherDocuments: { 'values.yaml': 2 },
+        },
+      ],
+      notes: ['a note'],
+    });
+  });
+});
