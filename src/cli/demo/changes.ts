@@ -329,12 +329,12 @@ async function tellPush(world: World, member: Member, push: () => Promise<Pushed
   const pushed = await push();
   const [tip] = (await member.clone.git('ls-remote', 'origin', 'refs/heads/main')).split('\t');
   expectThat(tip === pushed.commit, `the server has ${tip} after the push of ${pushed.commit}`);
-  const subject = await member.clone.git('log', '-1', '--format=%s', tip);
+  const [subject, committer] = (await member.clone.git('log', '-1', '--format=%s%x09%cn', tip)).split('\t');
   world.narrator.line({
     mark: 'fact',
     word: 'pushed',
-    text: `${short(tip)} to main, by ${member.name}: "${subject}"`,
-    values: { commit: tip, by: member.email },
+    text: `the server's main is ${short(tip)} "${subject}", committed by ${committer}`,
+    values: { commit: tip, subject, committer },
   });
   world.narrator.waiting('the decision');
   return pushed;
