@@ -93,10 +93,11 @@ function verdict(rest: Partial<Verdict['decision']>): Verdict {
 const report = (...verdicts: Verdict[]): Report => ({ verdicts, notes: ['a note'], seconds: 0.21, version: '1.2.3' });
 const text = (of: Report) => textReport(of, { color: false, printable: (line) => line });
 
+const of = (...outcomes: Verdict['decision']['outcome'][]) =>
+  outcomeOf(report(...outcomes.map((outcome) => verdict({ outcome }))));
+
 describe('outcomeOf', () => {
   it('is the worst of all environments, and what could not be judged is worse than what is denied', () => {
-    const of = (...outcomes: Verdict['decision']['outcome'][]) =>
-      outcomeOf(report(...outcomes.map((outcome) => verdict({ outcome }))));
     expect([of('allow', 'deny'), of('deny', 'error'), of('allow', 'pending'), of()]).toEqual([
       'deny',
       'error',
