@@ -48,6 +48,10 @@ export class Informer {
     return () => this.#listeners.delete(listener);
   }
 
+  get isHeard(): boolean {
+    return this.#listeners.size > 0;
+  }
+
   /** Resolves when it has seen the whole list; rejects with the trouble if the cluster is away right now. */
   async synced(): Promise<void> {
     while (!this.#synced) {
@@ -82,6 +86,8 @@ export class Informer {
           resourceVersion = ''; // too old: what happened in between is found by listing
           continue;
         }
+        // Only where the cluster was away can the watch go on from where it was.
+        if (trouble.code !== 'cluster-unavailable') resourceVersion = '';
         this.#settle(trouble);
         await this.#sleep(pause);
         pause = Math.min(pause * 2, PAUSE.last);
@@ -112,7 +118,7 @@ export class Informer {
   }
 
   #settle(trouble: CountersignError | null): void {
-    const changed = this.#trouble !== trouble;
+    const changed = this.#trouble?.message !== trouble?.message;
     this.#trouble = trouble;
     for (const wake of this.#waiting.splice(0)) wake();
     if (changed) for (const listener of this.#listeners) listener.reachable(trouble);
@@ -132,19 +138,33 @@ function isOlder(live: LiveObject, known: LiveObject | undefined): boolean {
 /** The informers of one cluster, begun as kinds are needed. */
 export class Informers {
   readonly #informers = new Map<string, Informer>();
+  readonly #ending = new Set<Promise<void>>();
 
   constructor(readonly cluster: Cluster) {}
 
-  /** Throws `kind-unknown`, `cluster-unavailable`. */
-  async of(identity: ObjectIdentity): Promise<Informer> {
+  /** The informer of an object's kind; it ends with its last listener. Throws `kind-unknown`, `cluster-unavailable`. */
+  async subscribe(
+    identity: ObjectIdentity,
+    listener: InformerListener,
+  ): Promise<{ readonly informer: Informer; readonly unsubscribe: () => void }> {
     const kind = await this.cluster.kind(identity);
     const name = `${kind.group}/${kind.version}/${kind.kind}`;
-    let informer = this.#informers.get(name);
-    if (!informer) this.#informers.set(name, (informer = new Informer(this.cluster, kind)));
-    return informer;
+    const informer = this.#informers.get(name) ?? new Informer(this.cluster, kind);
+    this.#informers.set(name, informer);
+    const leave = informer.listen(listener);
+    return {
+      informer,
+      unsubscribe: () => {
+        leave();
+        if (informer.isHeard || this.#informers.get(name) !== informer) return;
+        this.#informers.delete(name);
+        const ending = informer.stop().finally(() => this.#ending.delete(ending));
+        this.#ending.add(ending);
+      },
+    };
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#informers.values()].map((informer) => informer.stop()));
+    await Promise.all([...this.#ending, ...[...this.#informers.values()].map((informer) => informer.stop())]);
   }
 }

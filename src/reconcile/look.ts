@@ -10,7 +10,7 @@ const ONE_BY_ONE = 8;
 /** One environment's view of its target: the informers of its kinds, and a direct look at what they cannot see. */
 export class TargetView {
   readonly #informers = new Map<string, Informer>();
-  readonly #unsubscribe: (() => void)[] = [];
+  readonly #unsubscribe = new Map<string, () => void>();
 
   constructor(
     private readonly informers: Informers,
@@ -72,39 +72,55 @@ export class TargetView {
     this.#informers.get(kindOf(identityOf(live)))?.learn(live);
   }
 
+  /** Stops watching kinds that none of these is of. */
+  keep(identities: Iterable<ObjectIdentity>): void {
+    const needed = new Set([...identities].map(kindOf));
+    for (const [name, unsubscribe] of this.#unsubscribe) {
+      if (needed.has(name)) continue;
+      unsubscribe();
+      this.#unsubscribe.delete(name);
+      this.#informers.delete(name);
+    }
+  }
+
   close(): void {
-    for (const unsubscribe of this.#unsubscribe.splice(0)) unsubscribe();
+    this.keep([]);
   }
 
   async #informer(identity: ObjectIdentity, mayBeUnknown: boolean): Promise<Informer | null> {
     const name = kindOf(identity);
-    let informer = this.#informers.get(name);
-    if (informer) return informer;
+    const known = this.#informers.get(name);
+    if (known) return known;
     try {
-      informer = await this.informers.of(identity);
+      const { informer, unsubscribe } = await this.informers.subscribe(identity, this.listener);
+      this.#informers.set(name, informer);
+      this.#unsubscribe.set(name, unsubscribe);
+      return informer;
     } catch (error) {
       if (mayBeUnknown && error instanceof CountersignError && error.code === 'kind-unknown') return null;
       throw error;
     }
-    this.#informers.set(name, informer);
-    this.#unsubscribe.push(informer.listen(this.listener));
-    return informer;
   }
 
   async #ask(identities: readonly ObjectIdentity[], found: Map<string, LiveObject | null>): Promise<void> {
-    const { cluster } = this.informers;
     for (const identity of identities) found.set(identityKey(identity), null);
     const informer = this.#informers.get(kindOf(identities[0]));
     if (!informer) return; // a kind that is not served has no objects
-    if (identities.length <= ONE_BY_ONE) {
-      const answers = await Promise.all(identities.map((identity) => cluster.get(identity)));
-      identities.forEach((identity, i) => found.set(identityKey(identity), answers[i]));
-    } else {
-      for (const live of (await cluster.list(informer.kind)).items) {
-        const key = identityKey(identityOf(live));
-        if (found.has(key)) found.set(key, live);
+    try {
+      for (const live of await this.#answers(identities, informer)) {
+        const key = live && identityKey(identityOf(live));
+        if (key !== null && found.has(key)) found.set(key, live);
       }
+    } catch (error) {
+      // Its definition was deleted, and its objects with it.
+      if (!(error instanceof CountersignError && error.code === 'kind-unknown')) throw error;
     }
+  }
+
+  async #answers(identities: readonly ObjectIdentity[], { kind }: Informer): Promise<readonly (LiveObject | null)[]> {
+    const { cluster } = this.informers;
+    if (identities.length > ONE_BY_ONE) return (await cluster.list(kind)).items;
+    return Promise.all(identities.map((identity) => cluster.get(identity)));
   }
 }
 

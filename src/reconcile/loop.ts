@@ -59,6 +59,8 @@ export class EnvironmentReconciler {
   #inventory: Inventory;
   #expected = new Map<string, LiveObject>();
   #dirty = new Set<string>();
+  /** What the pass under way looks at: dirty again if it fails. */
+  #taken: ReadonlySet<string> = new Set();
   readonly #health = new Map<string, Health>();
   readonly #view: TargetView;
   readonly #backoff = new Backoff();
@@ -143,7 +145,7 @@ export class EnvironmentReconciler {
 
   #reachable(trouble: CountersignError | null): void {
     if (trouble) this.#setState({ status: 'failed', trouble });
-    else if (this.#state.trouble?.code === 'cluster-unavailable') {
+    else if (this.#state.trouble) {
       this.#backoff.reset();
       this.#request();
     }
@@ -164,10 +166,12 @@ export class EnvironmentReconciler {
         await this.#pass();
         this.#backoff.succeeded();
       } catch (thrown) {
+        for (const key of this.#taken) this.#dirty.add(key);
         const trouble = toCountersignError(thrown);
         // A newer decision: the next pass is begun already.
         if (trouble.code !== 'run-superseded' || !this.#requested) this.#failed(trouble);
       }
+      this.#taken = new Set();
       this.#busy = false;
       for (const done of this.#idle.splice(0)) done();
     }
@@ -219,6 +223,7 @@ export class EnvironmentReconciler {
       [...this.#inventory.values()].map(({ identity }) => identity),
     );
     const keys = whole ? new Set([...desired.keys(), ...this.#inventory.keys()]) : this.#takeDirty();
+    this.#taken = keys;
     const live = await this.#view.look(identitiesOf(keys, desired, this.#inventory));
     for (const [key, object] of live) this.#updateHealth(key, object);
 
@@ -236,36 +241,23 @@ export class EnvironmentReconciler {
       });
     };
     const before = this.#inventory;
-    let result: RunResult;
-    try {
-      result = await reconcile(
-        approved,
-        {
-          reason: whole ? approved.purpose : 'repair',
-          epoch,
-          situation: { inventory: before, live, expected: this.#expected },
-          drifts,
-          // What grants no longer cover is not deleted either: nothing else is ever written there.
-          mayPrune: (identity) => isGranted(this.repository, parts.grants, identity),
-          ...(whole ? {} : { only: new Set(findings.map(({ key }) => key)) }),
-        },
-        {
-          cluster: parts.informers.cluster,
-          log: parts.log,
-          redactor: parts.redactor,
-          mayWrite,
-          now: () => this.#now(),
-        },
-      );
-    } catch (thrown) {
-      for (const key of keys) this.#dirty.add(key);
-      throw thrown;
-    }
+    const result = await reconcile(
+      approved,
+      {
+        reason: whole ? approved.purpose : 'repair',
+        epoch,
+        situation: { inventory: before, live, expected: this.#expected },
+        drifts,
+        // What grants no longer cover is not deleted either: nothing else is ever written there.
+        mayPrune: (identity) => isGranted(this.repository, parts.grants, identity),
+        ...(whole ? {} : { only: new Set(findings.map(({ key }) => key)) }),
+      },
+      { cluster: parts.informers.cluster, log: parts.log, redactor: parts.redactor, mayWrite, now: () => this.#now() },
+    );
 
     // 6. What is so now.
     this.#learn(result);
     if (result.outcome !== 'succeeded') {
-      for (const key of keys) this.#dirty.add(key);
       throw result.trouble ?? new CountersignError('internal', 'a run failed without saying why', { retry: true });
     }
     for (const { key } of whole ? [] : findings) this.#damper.corrected(key);
@@ -275,6 +267,9 @@ export class EnvironmentReconciler {
       // Kinds that this run has defined are watched from here on.
       this.#desired = desiredOf(approved, this.#inventory, parts.redactor);
       await this.#view.watch(this.#desired, []);
+      this.#view.keep(
+        identitiesOf([...this.#desired.keys(), ...this.#inventory.keys()], this.#desired, this.#inventory),
+      );
     }
     this.#setState({ ...this.#fights(), applied: approved.decision });
   }

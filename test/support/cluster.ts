@@ -99,13 +99,14 @@ export class World {
       user?: ControlPlaneUser;
       grants?: readonly Grant[];
       inventory?: Iterable<InventoryEntry>;
+      kubeconfig?: string;
       request?: number;
     } = {},
   ): Promise<World> {
     const deadlines = { request: options.request ?? 10_000, silence: 150_000 };
     const cluster = await openCluster({
       name: 'prod',
-      kubeconfig: plane.kubeconfig(options.user ?? 'countersign'),
+      kubeconfig: options.kubeconfig ?? plane.kubeconfig(options.user ?? 'countersign'),
       deadlines,
     });
     const informers = new Informers(cluster);

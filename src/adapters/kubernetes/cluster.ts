@@ -69,7 +69,12 @@ class KubernetesCluster implements Cluster {
 
   async get(identity: ObjectIdentity): Promise<LiveObject | null> {
     const path = objectPath(await this.kind(identity), identity);
-    return (await this.transport.call({ method: 'GET', path, subject: subjectOf(identity) })) as LiveObject | null;
+    return (await this.transport.call({
+      method: 'GET',
+      path,
+      orNoPath: true,
+      subject: subjectOf(identity),
+    })) as LiveObject | null;
   }
 
   async list(kind: ApiKind, labelSelector?: string): Promise<LiveList> {
@@ -82,7 +87,9 @@ class KubernetesCluster implements Cluster {
         query: { limit: PAGE, ...(next ? { continue: next } : {}), ...(labelSelector ? { labelSelector } : {}) },
         subject: { text: `the list of ${kind.plural}` },
       });
-      const { metadata, items: found } = (page ?? {}) as {
+      if (page === null)
+        throw new CountersignError('kind-unknown', `cluster ${this.name} serves no ${kind.plural}`, { retry: true });
+      const { metadata, items: found } = page as {
         metadata?: Record<string, string>;
         items?: KubernetesObject[];
       };

@@ -69,16 +69,24 @@ export class ApiTransport {
   /** The answer's JSON, or null for 404 of a GET or DELETE. */
   async call(call: Call): Promise<Json> {
     for (let attempt = 0; ; attempt++) {
-      const answer = await this.#send(call, this.#requests, AbortSignal.timeout(this.deadlines.request));
-      const text = await this.#reading(call, () => answer.body.text());
-      if (answer.statusCode < 300) return JSON.parse(text) as Json;
-      if (answer.statusCode === 404 && call.method !== 'PATCH' && (call.orNoPath || isNotFound(text))) return null;
-      const wait = Number(answer.headers['retry-after']);
-      if (attempt < REPEATS && (answer.statusCode === 429 || answer.statusCode === 503) && wait <= 5) {
-        await sleep(wait * 1000 || 200);
-        continue;
+      try {
+        const answer = await this.#send(call, this.#requests, AbortSignal.timeout(this.deadlines.request));
+        const text = await this.#reading(call, () => answer.body.text());
+        if (answer.statusCode < 300) return JSON.parse(text) as Json;
+        if (answer.statusCode === 404 && call.method !== 'PATCH' && (call.orNoPath || isNotFound(text))) return null;
+        const wait = Number(answer.headers['retry-after']);
+        if (attempt < REPEATS && (answer.statusCode === 429 || answer.statusCode === 503) && wait <= 5) {
+          await sleep(wait * 1000 || 200);
+          continue;
+        }
+        throw this.#refusal(call, answer.statusCode, text);
+      } catch (error) {
+        // A question may be asked again at once; whether to repeat a write is for its sender to say.
+        const again =
+          call.method === 'GET' && attempt < REPEATS && error instanceof CountersignError && isHiccup(error);
+        if (!again) throw error;
+        await sleep(50 * 2 ** attempt);
       }
-      throw this.#refusal(call, answer.statusCode, text);
     }
   }
 
@@ -159,11 +167,15 @@ export class ApiTransport {
         retry: true,
       });
     }
-    if (status === 404 && call.method === 'PATCH' && !namesAnything(text)) {
-      return new CountersignError('kind-unknown', `${about}: its kind is not served`, {
-        remedy: 'Add its CustomResourceDefinition, or correct apiVersion and kind',
-        retry: true,
-      });
+    if (status === 404 && !namesAnything(text)) {
+      return new CountersignError(
+        'kind-unknown',
+        `cluster ${this.name} does not serve the kind of ${call.subject.text}`,
+        {
+          remedy: 'Add its CustomResourceDefinition, or correct apiVersion and kind',
+          retry: true,
+        },
+      );
     }
     const remedy =
       status === 401 || status === 403
@@ -172,6 +184,11 @@ export class ApiTransport {
     return new CountersignError('cluster-refused', `${about} (${status}): ${said}`, { remedy });
   }
 }
+
+/** Answered at once that it cannot now; a cluster that took its whole deadline is not asked again here. */
+const isHiccup = ({ code, cause }: CountersignError): boolean =>
+  code === 'cluster-unavailable' &&
+  !['TimeoutError', 'AbortError', 'ConnectTimeoutError'].includes((cause as Error | undefined)?.name ?? '');
 
 /** A 404 that is about the object; one about the path has no details. */
 function isNotFound(text: string): boolean {
