@@ -12,19 +12,18 @@ interface Options {
 
 export function register(program: Command): void {
   const policy = program.command('policy').description('list, test and format rules');
-  const output = () => new Option('--output <format>', 'how to print').choices(['text', 'json']).default('text');
   policy
     .command('test')
     .description('run the tests (test_ rules in *_test.rego) of a policy folder')
     .argument('[path]', 'folder or file', 'policies')
     .option('--run <pattern>', 'only tests whose full name matches this regular expression')
-    .addOption(output())
+    .addOption(outputOption())
     .action((path: string, options: Options) => withCompiler((compiler) => test(compiler, path, options)));
   policy
     .command('check')
     .description('compile a policy folder and list the rules that would run')
     .argument('[path]', 'folder or file', 'policies')
-    .addOption(output())
+    .addOption(outputOption())
     .action((path: string, options: Options) => withCompiler((compiler) => check(compiler, path, options)));
   policy
     .command('format')
@@ -32,6 +31,10 @@ export function register(program: Command): void {
     .argument('[path]', 'folder or file', 'policies')
     .option('--write', 'format them')
     .action((path: string, options: Options) => withCompiler((compiler) => format(compiler, path, options)));
+}
+
+function outputOption(): Option {
+  return new Option('--output <format>', 'how to print').choices(['text', 'json']).default('text');
 }
 
 async function withCompiler(action: (compiler: RegoCompiler) => Promise<void>): Promise<void> {

@@ -24,9 +24,8 @@ describe('collecting policy', () => {
   });
 
   it('tells where data is malformed', () => {
-    const read = () => sources({ 'data.yaml': 'a: 1\nb: [' });
-    expect(read).toThrow(CountersignError);
-    expect(read).toThrow(
+    expect(() => sources({ 'data.yaml': 'a: 1\nb: [' })).toThrow(CountersignError);
+    expect(() => sources({ 'data.yaml': 'a: 1\nb: [' })).toThrow(
       expect.objectContaining({ place: expect.objectContaining({ file: 'data.yaml' }) as object }) as Error,
     );
   });

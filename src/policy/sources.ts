@@ -103,9 +103,8 @@ function merge(into: Record<string, Json>, from: Json, file: string, at = 'data'
   }
   for (const [key, value] of Object.entries(from)) {
     const existing = Object.hasOwn(into, key) ? into[key] : undefined;
-    if (existing === undefined) into[key] = structuredClone(value) as Json;
-    else if (isJsonObject(existing) && isJsonObject(value))
-      merge(existing, value, file, `${at}.${key}`);
+    if (existing === undefined) into[key] = structuredClone(value);
+    else if (isJsonObject(existing) && isJsonObject(value)) merge(existing, value, file, `${at}.${key}`);
     else {
       throw new CountersignError('rego-invalid', `${at}.${key} is given twice`, {
         place: { file },

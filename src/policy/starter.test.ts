@@ -78,16 +78,15 @@ describe('the starter rules', () => {
   it.each(EXAMPLES.map(([rule, expression], i) => [rule || 'nothing', expression, i] as const))(
     'say %s of %s, the same by the official SDK and by OPA itself',
     async (rule, _, i) => {
-      const results = await evaluator.evaluate(bundle, inputs[i]!);
+      const results = await evaluator.evaluate(bundle, inputs[i]);
       const ids = results.map(
         ({ file, row }) => bundle.rules.find(({ place }) => place.file === file && place.line === row)?.id,
       );
-      const ours = JSON.parse(inputs[i]!) as { readonly approvals: readonly unknown[] };
-      expect(ours.approvals).toEqual([]);
-      if (rule === 'nothing') expect(ids).toEqual(['approvals.required']);
-      else expect(ids).toContain(rule);
-      expect(await bySdk(bundle, inputs[i]!)).toEqual(plain(results));
-      expect(await byReference(inputs[i]!, settings)).toEqual(valuesByPackage(results));
+      // With settings.approvals, that rule always has something to say here.
+      const said = ids.filter((id) => id !== 'approvals.required' || rule === id);
+      expect(said.length > 0 ? said : ['nothing']).toContain(rule);
+      expect(await bySdk(bundle, inputs[i])).toEqual(plain(results));
+      expect(await byReference(inputs[i], settings)).toEqual(valuesByPackage(results));
     },
   );
 
@@ -103,16 +102,18 @@ describe('the starter rules', () => {
   });
 
   it('run as profile and switches say', async () => {
-    const ids = async (...args: Parameters<typeof policySources>) =>
-      new Set((await compiler.compile(policySources(...args))).rules.map(({ id }) => id));
-    expect(await ids(new Map(), { profile: 'off' })).toEqual(new Set());
-    const baseline = await ids(new Map());
+    expect(await idsOf(new Map(), { profile: 'off' })).toEqual(new Set());
+    const baseline = await idsOf(new Map());
     expect(baseline.has('workload.resources')).toBe(false);
-    expect(await ids(new Map(), { profile: 'baseline', off: ['images.pinned'] })).toEqual(
+    expect(await idsOf(new Map(), { profile: 'baseline', off: ['images.pinned'] })).toEqual(
       new Set([...baseline].filter((id) => id !== 'images.pinned')),
     );
   });
 });
+
+async function idsOf(...args: Parameters<typeof policySources>): Promise<ReadonlySet<string>> {
+  return new Set((await compiler.compile(policySources(...args))).rules.map(({ id }) => id));
+}
 
 type Comparable = readonly { readonly output: string; readonly change: number | undefined; readonly member: unknown }[];
 
@@ -133,14 +134,14 @@ function plain(results: readonly RuleResult[]): Comparable {
 
 /** The same Wasm in the second evaluator. */
 async function bySdk(bundle: PolicyBundle, text: string): Promise<Comparable> {
-  const policy = await loadPolicy(bundle.wasm as Uint8Array<ArrayBuffer>);
+  const policy = await loadPolicy(bundle.wasm);
   policy.setData(bundle.data as object);
   const input = JSON.parse(text) as { readonly changes: readonly unknown[] };
   const found: { output: string; change: number; member: unknown }[] = [];
   const gather = (scope: 'object' | 'change', change: number, judged: unknown) => {
-    const [set] = policy.evaluate(judged as object, `countersign__run/${scope}`) as [{ result: unknown[][] }];
+    const [set] = policy.evaluate(judged, `countersign__run/${scope}`) as [{ result: unknown[][] }];
     bundle.outputs[scope].forEach(({ package: pkg, name }, i) => {
-      for (const member of set.result[i]!) found.push({ output: `${pkg}.${name}`, change, member });
+      for (const member of set.result[i]) found.push({ output: `${pkg}.${name}`, change, member });
     });
   };
   gather('change', -1, input);
@@ -153,12 +154,15 @@ const CHANGE_RULES = ['signed.deny', 'protected.deny', 'deletion.deny', 'approva
   (p) => `countersign.change.${p}`,
 );
 
+function valuesOf(rules: readonly string[]): string {
+  return `{${rules.map((rule) => `"${rule}": data.${rule}`).join(', ')}}`;
+}
+
 /** The rules themselves, not their located twins, in OPA's interpreter. */
 async function byReference(text: string, settings: JsonObject): Promise<Record<string, string[]>> {
   const sources = policySources(new Map(), { profile: 'strict', data: settings });
-  const all = (rules: readonly string[]) => `{${rules.map((rule) => `"${rule}": data.${rule}`).join(', ')}}`;
-  const each = `some one in input.changes; x := ${all(OBJECT_RULES)} with input.changes as [one] with input.commits as []`;
-  const query = `array.concat([${all(CHANGE_RULES)}], [x | ${each}])`;
+  const each = `some one in input.changes; x := ${valuesOf(OBJECT_RULES)} with input.changes as [one] with input.commits as []`;
+  const query = `array.concat([${valuesOf(CHANGE_RULES)}], [x | ${each}])`;
   const found: Record<string, string[]> = {};
   for (const values of (await compiler.evaluate(
     sources,

@@ -58,9 +58,11 @@ async function attempt(engine: Engine, one: RegoCase): Promise<{ outcome: RegoOu
     const module = new WebAssembly.Module(wasm as Uint8Array<ArrayBuffer>);
     const data = JSON.stringify(one.data ?? {});
     const host = new engine.PolicyHost(module, { builtin: engine.builtin, maxPages: 2048, data });
-    bindings = host.bindings(one.input, { now: BigInt(Date.now()) * 1_000_000n }).map((binding) => plain(engine, binding));
+    bindings = host
+      .bindings(one.input, { now: BigInt(Date.now()) * 1_000_000n })
+      .map((binding) => plain(engine, binding));
   } catch (error) {
-    const why = String((error as Error).message);
+    const why = (error as Error).message;
     if (/refused|undefined function (http\.send|net\.lookup_ip_addr|opa\.runtime|rand\.intn|uuid\.rfc4122)/.test(why)) {
       return { outcome: 'refused', why };
     }

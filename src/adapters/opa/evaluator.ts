@@ -219,7 +219,7 @@ export class RegoEvaluator implements Evaluator {
     this.looked = now;
     const limit = this.options.timeLimit ?? 2000;
     const total = this.options.totalLimit ?? 30 * limit;
-    for (const thread of [...this.threads]) {
+    for (const thread of this.threads.slice()) {
       if (thread.tasks.length === 0) continue;
       observe(thread, passed);
       // Starting a thread and loading a bundle are our time, not the policy's.

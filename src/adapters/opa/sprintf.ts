@@ -113,7 +113,6 @@ function wholeDigits(spec: Spec, size: bigint, big: boolean): string | undefined
 function fraction(spec: Spec, value: number): string {
   const negative = value < 0 || Object.is(value, -0);
   const size = Math.abs(value);
-  const exponent = (s: string) => s.replace(/e([+-])(\d)$/, 'e$10$2');
   const precision = spec.precision === undefined ? undefined : Math.min(spec.precision, 100);
   switch (spec.verb) {
     case 'v':
@@ -128,11 +127,16 @@ function fraction(spec: Spec, value: number): string {
     case 'F':
       return signed(spec, size.toFixed(precision ?? 6), negative);
     case 'e':
-      return signed(spec, exponent(size.toExponential(precision ?? 6)), negative);
+      return signed(spec, twoDigits(size.toExponential(precision ?? 6)), negative);
     case 'E':
-      return signed(spec, exponent(size.toExponential(precision ?? 6)).toUpperCase(), negative);
+      return signed(spec, twoDigits(size.toExponential(precision ?? 6)).toUpperCase(), negative);
   }
   return `%!${spec.verb}(float64=${negative ? '-' : ''}${shortest(size)})`;
+}
+
+/** Go writes an exponent with at least two digits. */
+function twoDigits(s: string): string {
+  return s.replace(/e([+-])(\d)$/, 'e$10$2');
 }
 
 /** Go's %v of a float64: the shortest digits, with an exponent below 1e-4 and from 1e21. */

@@ -82,13 +82,16 @@ function formatAddress(bits: 32 | 128, value: bigint): string {
   return `${hex.slice(0, start).join(':')}::${hex.slice(start + length).join(':')}`;
 }
 
+function rangeNamed(v: RegoValue): Range {
+  return rangeOrAddress(text(Array.isArray(v) ? v[0] : v));
+}
+
 /** Pairs of [what names it in the result, its address or range]. */
 function named(v: RegoValue | undefined): readonly (readonly [RegoValue, Range])[] {
-  const range = (x: RegoValue) => rangeOrAddress(text(Array.isArray(x) ? x[0] : x));
-  if (typeof v === 'string') return [[v, range(v)]];
-  if (v instanceof RegoSet) return v.items.map((x) => [x, range(x)]);
-  if (isAnyObject(v)) return entriesOf(v).map(([key, x]) => [key, range(x)]);
-  return array(v).map((x, i) => [i, range(x)]);
+  if (typeof v === 'string') return [[v, rangeNamed(v)]];
+  if (v instanceof RegoSet) return v.items.map((x) => [x, rangeNamed(x)]);
+  if (isAnyObject(v)) return entriesOf(v).map(([key, x]) => [key, rangeNamed(x)]);
+  return array(v).map((x, i) => [i, rangeNamed(x)]);
 }
 
 /** The fewest CIDRs that cover the same addresses. */

@@ -34,9 +34,10 @@ export const regexBuiltins: Builtins = {
       .replaceAll(replacement(text(template))),
   'regex.find_n': (_, source, value, limit) => {
     const matcher = pattern(text(source)).matcher(text(value));
-    const most = Number(bigint(limit));
+    const asked = Number(bigint(limit));
+    const most = asked < 0 ? Number.POSITIVE_INFINITY : asked;
     const found: string[] = [];
-    while ((most < 0 || found.length < most) && matcher.find()) found.push(matcher.group() ?? '');
+    for (let i = 0; i < most && matcher.find(); i++) found.push(matcher.group() ?? '');
     return found;
   },
   'regex.split': (_, source, value) => {
