@@ -84,8 +84,8 @@ export function decisionEntry(facts: DecisionFacts): EntryDraft {
       outcome: decision.outcome,
       bundleDigest: decision.bundleDigest,
       wasmDigest: decision.wasmDigest,
-      inputDigest: decision.inputDigest,
-      resultDigest: decision.resultDigest,
+      // Input and result quote people and objects: the leaf names them by their salted contents below and nothing else, or
+      // whoever holds the leaf could test guesses against it after an erasure (invariant 11).
       rules: [...new Set(decision.violations.map((violation) => violation.rule))],
       error: decision.error ? { code: decision.error.code } : null,
       approvals: [],

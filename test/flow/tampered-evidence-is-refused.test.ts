@@ -309,8 +309,20 @@ describe('a log that its own key signed is refused', () => {
   });
 
   it('when a decision names a result that its input does not give', async () => {
-    const { fault } = await resigned((leaves) => (leaves[5] = rewritten(leaves[5], { resultDigest: '0'.repeat(64) })));
-    expect(fault?.message).toMatch(/decision 5 names resultDigest/);
+    const { fault } = await resigned((leaves) => {
+      const [five, seven] = [parseStatement(leaves[5]), parseStatement(leaves[7])];
+      const resultOf = ({ predicate }: typeof five): never =>
+        (predicate['contents'] as Record<string, never>)['result'];
+      for (const [index, one, other] of [
+        [5, five, seven],
+        [7, seven, five],
+      ] as const) {
+        const { contents, recordedAt: _, ...predicate } = one.predicate;
+        const swapped = { ...(contents as object), result: resultOf(other) };
+        leaves[index] = sealStatement({ ...one, predicate }, one.time, swapped, log.keys.entries);
+      }
+    });
+    expect(fault?.message).toMatch(/decision 5 gives another result when it is judged again/);
   });
 
   it('when a decision names objects that were not judged', async () => {
