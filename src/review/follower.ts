@@ -4,7 +4,8 @@ import { GOVERNANCE, type Environment } from '../change/environment.js';
 import type { Grant } from '../change/grant.js';
 import type { ManifestCache } from '../change/manifest-cache.js';
 import type { ProposedChange } from '../change/proposed-change.js';
-import { CountersignError, toCountersignError } from '../errors.js';
+import { SETTINGS_FILE } from '../change/environments.js';
+import { CountersignError, type ErrorCode, toCountersignError } from '../errors.js';
 import type { Evaluator } from '../policy/evaluator.js';
 import type { Redactor } from '../cluster/secret.js';
 import type { CommitWithFiles, Mirror, RefMove } from '../source/repository.js';
@@ -297,14 +298,12 @@ export class RepositoryFollower {
     const environment = governanceEnvironment(this.repository.governance);
     const push = await this.#push(tip.push);
     const proposed = await this.parts.governance.attempt(repository, tip.commit);
-    const reviewed = await this.#review(
-      environment,
-      governance,
-      push,
-      governance.commit,
-      tip.commit,
-      proposed.problems,
-    );
+    const judge = (by: Governance, problems: readonly CountersignError[]): Promise<Reviewed> =>
+      this.#review(environment, by, push, governance.commit, tip.commit, problems);
+    // A policy that cannot even judge the change that brings it could never be replaced by another: it is not let in.
+    const trial = proposed.governance && (await judge(proposed.governance, [])).record.decision.error;
+    const problems = trial ? [...proposed.problems, unfit(trial)] : proposed.problems;
+    const reviewed = await judge(governance, problems);
     const decision = await this.#record(environment, reviewed, governance);
     this.#governanceJudged = tip.commit;
     if (decision.outcome !== 'allow' || !proposed.governance) return;
@@ -574,6 +573,17 @@ function newEnvironment(repository: string, environment: Environment): Environme
     trouble: null,
     updatedAt: new Date(0).toISOString(),
   };
+}
+
+function unfit({ code, message, place }: Trouble): CountersignError {
+  return new CountersignError(
+    code as ErrorCode,
+    `the proposed policy cannot judge the change that brings it: ${message}`,
+    {
+      place: place ?? { file: SETTINGS_FILE },
+      remedy: 'Mend that policy and push again; until then the one before it stays in force',
+    },
+  );
 }
 
 function sameTips(remote: ReadonlyMap<string, string>, seen: ReadonlyMap<string, TipRecord>): boolean {

@@ -1,7 +1,7 @@
 import { symlink } from 'node:fs/promises';
 import { oneWorld } from '../support/one-world.js';
-import { cart, configMap, pinned, settings, type NewPush, type World } from '../support/world.js';
-import type { Decision } from '../support/world-queries.js';
+import { refused } from '../support/refused.js';
+import { cart, configMap, pinned, settings } from '../support/world.js';
 
 const folder = 'environments/production';
 /** Resolves to one text of three times ten to the ninth bytes. */
@@ -123,22 +123,6 @@ const cases: readonly {
 describe('a manifest that cannot be read is denied', () => {
   const here = oneWorld();
   let replicas = 1;
-
-  /** What holds for every one of them: said with place and remedy, in the log, and the cluster is as it was. */
-  async function refused(world: World, push: NewPush): Promise<Decision> {
-    const [before, writes] = [await world.snapshot(), world.writes().length];
-    const approved = (await world.environment())!.approved;
-    const head = await world.push(push);
-    const decision = await world.decision(head);
-    expect(decision).toMatchObject({
-      outcome: 'deny',
-      entry: { type: 'decision', predicate: { head, outcome: 'deny' } },
-    });
-    expect(await world.environment()).toMatchObject({ head, headOutcome: 'deny', approved });
-    expect(await world.snapshot()).toEqual(before);
-    expect(world.writes()).toHaveLength(writes);
-    return decision;
-  }
 
   it.each(cases)('when it is $name', async ({ file, content, code, line, says }) => {
     const { world } = here;
