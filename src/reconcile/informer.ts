@@ -20,6 +20,8 @@ const PAUSE = { first: 100, last: 5_000 };
  */
 export class Informer {
   readonly #objects = new Map<string, LiveObject>();
+  /** As they were when they were deleted, since the last list. */
+  readonly #gone = new Map<string, LiveObject>();
   readonly #listeners = new Set<InformerListener>();
   readonly #stop = new AbortController();
   readonly #running: Promise<void>;
@@ -38,9 +40,10 @@ export class Informer {
     return this.#objects.get(key);
   }
 
-  /** Our own write's answer, so that a reader after it does not see what was before it. */
+  /** Our own write's answer, so that a reader after it does not see what was before it; nor may it hide what came after it. */
   learn(live: LiveObject): void {
-    this.#objects.set(identityKey(identityOf(live)), live);
+    const key = identityKey(identityOf(live));
+    if (!isOlder(live, this.#objects.get(key) ?? this.#gone.get(key))) this.#objects.set(key, live);
   }
 
   listen(listener: InformerListener): () => void {
@@ -104,6 +107,7 @@ export class Informer {
       if (this.#objects.get(key)?.metadata.resourceVersion !== live.metadata.resourceVersion) this.#set(live, false);
     }
     for (const key of gone) this.#set(this.#objects.get(key)!, true);
+    this.#gone.clear();
     this.#synced = true;
     return resourceVersion;
   }
@@ -114,6 +118,8 @@ export class Informer {
     if (isOlder(live, this.#objects.get(key))) return;
     if (gone) this.#objects.delete(key);
     else this.#objects.set(key, live);
+    if (gone) this.#gone.set(key, live);
+    else this.#gone.delete(key);
     for (const listener of this.#listeners) listener.changed(key, gone ? null : live);
   }
 

@@ -1,5 +1,6 @@
 import { person } from '../../src/adapters/git/scratch-repository.js';
 import { oneWorld } from '../support/one-world.js';
+import { refused } from '../support/refused.js';
 import { cart, configMap, eventually, PRODUCTION } from '../support/world.js';
 
 describe('a commit that policy does not allow', () => {
@@ -7,13 +8,8 @@ describe('a commit that policy does not allow', () => {
 
   it('is never applied: the last approved one stays (invariant 1)', async () => {
     const { world } = here;
-    const [before, writes] = [await world.snapshot(), world.writes().length];
-    const head = await world.push({ files: { 'environments/production/cart.yaml': cart(7, 'cart:latest') } });
-    const decision = await world.decision(head);
-    expect(decision).toMatchObject({
-      outcome: 'deny',
-      entry: { type: 'decision', predicate: { head, outcome: 'deny' } },
-    });
+    const files = { 'environments/production/cart.yaml': cart(7, 'cart:latest') };
+    const decision = await refused(world, { files });
     expect(decision.violations).toContainEqual(
       expect.objectContaining({
         rule: 'images.pinned',
@@ -21,9 +17,7 @@ describe('a commit that policy does not allow', () => {
         fix: expect.any(String) as string,
       }),
     );
-    expect(await world.environment()).toMatchObject({ head, headOutcome: 'deny', approved: world.genesis });
-    expect(await world.snapshot()).toEqual(before);
-    expect(world.writes()).toHaveLength(writes);
+    expect((await world.environment())!.approved).toBe(world.genesis);
   });
 
   it('does not keep the last approved one from being repaired', async () => {
@@ -41,6 +35,18 @@ describe('a commit that policy does not allow', () => {
     const [drift] = (await world.entries('drift')).slice(-1);
     expect(drift.predicate).toMatchObject({ type: 'modified', object: { kind: 'Deployment', name: 'cart' } });
     expect(drift.index).toBeLessThan(run.startedIndex!);
+  });
+
+  it('nor when the edit comes in the very moment of our own write', async () => {
+    const { world } = here;
+    const deployment = world.path('deployments', 'cart');
+    for (let replicas = 11; replicas < 17; replicas += 1) {
+      await world.pushGood(replicas);
+      await eventually('the write', async () => (await world.replicas()) === replicas, undefined, undefined, 1);
+      if (replicas % 2) await world.dana.edit(deployment, { spec: { replicas: 99 } });
+      else await world.dana.delete(deployment);
+      await eventually('the edit to be corrected', async () => (await world.replicas()) === replicas);
+    }
   });
 
   it('is passed over by the next one that is allowed, which goes live', async () => {
@@ -113,7 +119,7 @@ describe('a commit that policy does not allow', () => {
     );
     // One move or, if it was looked at in between, two.
     const kinds = (await world.entries('push')).slice(-2).map(({ predicate }) => predicate['kind']);
-    expect(kinds).toEqual(kinds[1] === 'forced' ? [expect.any(String), 'forced'] : ['rewound', 'advanced']);
+    expect(['forced', 'rewound,advanced']).toContain(kinds[1] === 'forced' ? 'forced' : kinds.join());
     expect(await world.snapshot()).toEqual(before);
     expect(world.writes()).toHaveLength(writes);
 

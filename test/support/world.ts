@@ -104,7 +104,7 @@ export class World {
     const [ann, bo] = await Promise.all([person('Ann', 'ann@example.org'), person('Bo', 'bo@example.org')]);
     const repository = await ScratchRepository.create(join(root, 'repository'));
     const genesis = await repository.commit({
-      author: ann,
+      author: bo,
       message: 'begin',
       files: {
         'countersign.yaml': settings(namespace),
@@ -171,6 +171,11 @@ ${this.options.limits ?? ''}
 
   get url(): string {
     return this.#url;
+  }
+
+  /** A database of its own server only. */
+  get databaseUrl(): string {
+    return this.options.database ?? '';
   }
 
   /** In order. */
@@ -304,7 +309,8 @@ ${this.options.limits ?? ''}
   /** Resolves when that commit is approved and what it says is live. */
   async live(head: string, environment = PRODUCTION): Promise<void> {
     const decision = await this.decision(head, environment);
-    if (decision.outcome !== 'allow') throw new Error(`${head} was not allowed: ${JSON.stringify(decision)}`);
+    const { outcome, error, violations } = decision;
+    if (outcome !== 'allow') throw new Error(`${head} got ${outcome}: ${JSON.stringify({ error, violations })}`);
     await eventually(
       `${head.slice(0, 7)} to be live in ${environment}`,
       async () => {
@@ -477,13 +483,14 @@ export async function eventually<T>(
   value: () => Promise<T | null | undefined | false>,
   otherwise: () => Promise<string> = async () => '',
   patience = PATIENCE,
+  pause = 25,
 ): Promise<T> {
   const deadline = Date.now() + patience;
   for (;;) {
     const found = await value();
     if (found !== null && found !== undefined && found !== false) return found;
     if (Date.now() > deadline) throw new Error(`waited ${patience / 1000} s for ${what} ${await otherwise()}`);
-    await sleep(25);
+    await sleep(pause);
   }
 }
 
