@@ -56,7 +56,7 @@ export class Records1763700000002 implements MigrationInterface {
       CREATE INDEX drift_by_time ON drift (detected_at DESC, id);
       CREATE TABLE live_object (
         repository text, environment text, api_group text, version text NOT NULL, kind text, namespace text, name text,
-        uid text NOT NULL, resource_version text NOT NULL, commit_id text NOT NULL, decision bigint NOT NULL, path text NOT NULL,
+        target text NOT NULL, uid text NOT NULL, resource_version text NOT NULL, commit_id text NOT NULL, decision bigint NOT NULL, path text NOT NULL,
         line integer NOT NULL, digest text NOT NULL, health text NOT NULL, health_reason text NOT NULL, updated_at timestamptz(3) NOT NULL,
         PRIMARY KEY (repository, environment, api_group, kind, namespace, name));
       CREATE TABLE fault (

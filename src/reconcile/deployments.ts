@@ -138,7 +138,7 @@ export class Deployments {
     deployment.reconciler ??= new EnvironmentReconciler(
       repository,
       environment.name,
-      (await parts.runs.inventory(repository, environment.name)).values(),
+      (await parts.runs.inventory(repository, environment.name, target)).values(),
       {
         informers,
         log: parts.runs,

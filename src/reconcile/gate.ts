@@ -99,6 +99,10 @@ export function approve(claim: ApprovalClaim, facts: GateFacts): ApprovedChange 
     `decision ${entry.index} is about another environment than ${where}`,
   );
   check(
+    environment.target !== null && decision['target'] === environment.target,
+    `decision ${entry.index} is for target ${JSON.stringify(decision['target'])}, not ${JSON.stringify(environment.target)}`,
+  );
+  check(
     decision['head'] === head,
     `decision ${entry.index} is about commit ${JSON.stringify(decision['head'])}, not ${head}`,
   );

@@ -49,7 +49,9 @@ export class RecordedRuns implements RunLog {
   async finished(run: RunStart, end: RunEnd): Promise<void> {
     const own = { repository: run.repository, environment: run.environment };
     const before = new Map((await this.records.find('liveObject', own)).map((row) => [keyOf(row), row]));
-    const rows = [...end.inventory].map(([key, entry]) => liveObject(own, entry, before.get(key), end.time));
+    const rows = [...end.inventory].map(([key, entry]) =>
+      liveObject({ ...own, target: run.target }, entry, before.get(key), end.time),
+    );
     const changed = rows.filter((row) => before.get(keyOf(row))?.updatedAt !== row.updatedAt);
     const gone = [...before].filter(([key]) => !end.inventory.has(key)).map(([, row]) => row);
     const { entries } = await this.ledger.record(async (transaction) => {
@@ -78,8 +80,8 @@ export class RecordedRuns implements RunLog {
   }
 
   /** What the last logged run left: what pruning may touch. */
-  async inventory(repository: string, environment: string): Promise<Inventory> {
-    const rows = await this.records.find('liveObject', { repository, environment });
+  async inventory(repository: string, environment: string, target: string): Promise<Inventory> {
+    const rows = await this.records.find('liveObject', { repository, environment, target });
     return inventoryOf(rows.map(inventoryEntry));
   }
 
@@ -192,14 +194,15 @@ function driftRecord(drift: Drift, run: string): DriftRecord {
 }
 
 function liveObject(
-  own: { readonly repository: string; readonly environment: string },
+  own: { readonly repository: string; readonly environment: string; readonly target: string },
   entry: InventoryEntry,
   before: LiveObjectRecord | undefined,
   time: string,
 ): LiveObjectRecord {
   const { identity, uid, resourceVersion, digest, source, commit, decision } = entry;
   const same =
-    before?.uid === uid &&
+    before?.target === own.target &&
+    before.uid === uid &&
     before.resourceVersion === resourceVersion &&
     before.digest === digest &&
     before.commit === commit;

@@ -48,6 +48,8 @@ export interface DecisionFacts {
   readonly id: string;
   readonly repository: string;
   readonly environment: string;
+  /** Where an allowed change may be applied; null: nowhere. */
+  readonly target: string | null;
   readonly operation: string;
   readonly ref: string;
   readonly push: string;
@@ -74,6 +76,7 @@ export function decisionEntry(facts: DecisionFacts): EntryDraft {
       id: facts.id,
       repository: facts.repository,
       environment: facts.environment,
+      target: facts.target,
       operation: facts.operation,
       ref: facts.ref,
       pushEntry: facts.push,

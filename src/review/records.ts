@@ -207,6 +207,8 @@ export interface LiveObjectRecord {
   readonly kind: string;
   readonly namespace: string;
   readonly name: string;
+  /** Where it is: an environment that moves to another target leaves what it had in the old one. */
+  readonly target: string;
   readonly uid: string;
   readonly resourceVersion: string;
   /** The last commit that changed this object, and the log index of the decision under which that was applied. */

@@ -101,6 +101,7 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
     facts: {
       ...common,
       id,
+      target: environment.target,
       operation: 'push',
       ref: environment.ref,
       push: push.id,

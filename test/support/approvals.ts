@@ -69,6 +69,7 @@ export class DecisionLog {
       outcome: 'allow',
       repository: 'shop',
       environment: environment.name,
+      target: environment.target,
       head,
       bundleDigest: bundleInForce,
       renderedDigest: renderedDigest(rendered, redactor),

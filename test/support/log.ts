@@ -104,6 +104,7 @@ export class TestJudge {
       id,
       repository: 'shop',
       environment: 'shop/production',
+      target: 'prod',
       operation: 'push',
       ref: 'refs/heads/main',
       push: `push-${id}`,

@@ -67,6 +67,7 @@ export async function seedShop(api: TestApi, decisions: number): Promise<void> {
       {
         ...identity(1),
         repository: 'shop',
+        target: 'prod',
         environment: 'shop/production',
         uid: 'uid-1',
         resourceVersion: '1',

@@ -177,6 +177,7 @@ export const schemas = {
     repository: key,
     environment: key,
     ...identity,
+    target: text,
     uid: text,
     resourceVersion: named('resource_version', text),
     commit: named('commit_id', text),
