@@ -162,6 +162,33 @@ describe('sequencer (invariant 3)', () => {
     expect(disk.tileRoots.size).toBe(2);
   });
 
+  it('covers with one checkpoint what was extended while the one before was being published', async () => {
+    const disk = new Disk();
+    const waiting = Promise.withResolvers<void>();
+    let saves = 0;
+    const seen: SeenCheckpoint = {
+      load: () => disk.load(),
+      save: async (note) => {
+        if ((saves += 1) === 2) await waiting.promise;
+        await disk.save(note);
+      },
+    };
+    const sequencer = new Sequencer(disk, seen, keys);
+    disk.stage('a');
+    const acknowledged = [...(await sequencer.extend())];
+    const first = sequencer.publish();
+    for (const text of ['b', 'c']) {
+      disk.stage(text);
+      acknowledged.push(...(await sequencer.extend()));
+    }
+    verifyLog(disk, []);
+    waiting.resolve();
+    expect(await first).toBe(1);
+    expect(await sequencer.publish()).toBe(3);
+    verifyLog(disk, acknowledged);
+    expect(disk.shown.map((note) => openCheckpoint(note, verifier).size)).toEqual([0, 1, 3]);
+  });
+
   const faults = (['extend', 'release', 'save'] as const).flatMap((write) =>
     [true, false].flatMap((persisted) =>
       [1, 2, 3, 4, 5].flatMap((nth) => [true, false].map((restart) => ({ write, persisted, nth, restart }))),

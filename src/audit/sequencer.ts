@@ -75,6 +75,9 @@ const batchSize = 512;
 export class Sequencer {
   /** Undefined: what is stored is not known, recover first. */
   #frontier: Frontier | undefined;
+  /** The newest tree that is durable, and how much of it was released. */
+  #durable: TreeHead | undefined;
+  #released = 0;
 
   constructor(
     private readonly storage: LogStorage,
@@ -82,17 +85,40 @@ export class Sequencer {
     private readonly keys: Pick<KeyRing, 'origin' | 'log'>,
   ) {}
 
-  /** Gives the oldest staged entries their places; empty when there were none. Resolves at step 6. */
+  /** Steps 2 to 5 for the oldest staged entries; empty when there were none. */
   async sequence(): Promise<readonly SequencedEntry[]> {
+    const entries = await this.extend();
+    if (entries.length > 0) await this.publish();
+    return entries;
+  }
+
+  /**
+   * Step 2: gives the oldest staged entries their places. May run while `publish` does, which then shows a tree that this one
+   * has not grown yet; neither may run twice at once, and after either has failed only a new sequencer may go on beside the other.
+   */
+  async extend(): Promise<readonly SequencedEntry[]> {
     const frontier = (this.#frontier ??= await this.recover());
     const staged = await this.storage.staged(batchSize);
     if (staged.length === 0) return [];
     this.#frontier = undefined;
     const extension = extend(frontier, staged);
     await this.storage.extend(extension);
-    await this.publish(extension.to);
+    this.#durable = extension.to;
     this.#frontier = frontier;
     return extension.entries;
+  }
+
+  /** Steps 3 to 5 for everything extended so far. Resolves to the number of entries that may be acknowledged. */
+  async publish(): Promise<number> {
+    const head = this.#durable;
+    if (!head || head.size === this.#released) return this.#released;
+    try {
+      await this.#publish(head);
+    } catch (error) {
+      this.#frontier = undefined;
+      throw error;
+    }
+    return head.size;
   }
 
   /** Reads the tree back, checks it against every promise made, and finishes what a crash left. Throws `log-behind`, `log-invalid`. */
@@ -110,15 +136,17 @@ export class Sequencer {
       );
     }
     const released = head.note === undefined ? undefined : openCheckpoint(head.note, parseVkey(this.keys.log.vkey));
-    if (released?.size !== head.size) await this.publish(head);
+    if (released?.size !== head.size) await this.#publish(head);
+    this.#durable = head;
+    this.#released = head.size;
     return frontier;
   }
 
-  /** Steps 3 to 5. */
-  private async publish(head: TreeHead): Promise<void> {
+  async #publish(head: TreeHead): Promise<void> {
     const note = signCheckpoint({ origin: this.keys.origin, ...head }, this.keys.log);
     await this.seen.save(note);
     await this.storage.release(note, head.size);
+    this.#released = head.size;
   }
 }
 

@@ -1,5 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
+import { Client } from 'pg';
+import type { ClientConfig } from 'pg';
 import { DataSource } from 'typeorm';
 import type { DataSourceOptions, MigrationInterface } from 'typeorm';
 import { CountersignError } from '../../errors.js';
@@ -67,6 +69,17 @@ class OwningDataSource extends DataSource {
   }
 }
 
+/**
+ * A connection can break between the moment the pool hands it out and the moment its borrower listens for that. Node ends a
+ * process for an error that nobody listens to; the query that follows fails anyhow.
+ */
+class GuardedClient extends Client {
+  constructor(config?: ClientConfig) {
+    super(config);
+    this.on('error', () => undefined);
+  }
+}
+
 async function dataSourceOptions(url: string, readOnly: boolean): Promise<DataSourceOptions> {
   return {
     type: 'postgres',
@@ -77,6 +90,7 @@ async function dataSourceOptions(url: string, readOnly: boolean): Promise<DataSo
     migrationsTableName: 'migration',
     synchronize: false,
     extra: {
+      Client: GuardedClient,
       max: 20,
       connectionTimeoutMillis: 10_000,
       statement_timeout: 60_000,

@@ -125,18 +125,18 @@ describe('embedded PostgreSQL', () => {
     database = await startEmbedded(data);
   });
 
-  const asRoot = process.getuid?.() === 0 ? it : it.skip;
-  asRoot('says what to do when its user has no name on this system', () => {
+  it('says what to do when its user has no name on this system', () => {
+    const strange = process.getuid?.() === 0 ? { uid: 54_321, gid: 54_321 } : {};
     const module = new URL('../../../dist/adapters/postgres/system-user.js', import.meta.url).href;
     const script = `const { databaseUser } = await import(process.argv[1]);
       await databaseUser().catch((error) => console.log(error.code, error.sentence));`;
     const said = execFileSync(process.execPath, ['--input-type=module', '-e', script, module], {
-      uid: 54_321,
-      gid: 54_321,
+      ...strange,
       encoding: 'utf8',
       env: { PATH: process.env['PATH'] },
     });
-    expect(said).toMatch(/^data-folder user id 54321 has no name .*\/etc\/passwd/);
+    // Only root can become somebody without a name; whoever else runs this has one, and nothing to be told.
+    expect(said).toMatch('uid' in strange ? /^data-folder user id 54321 has no name .*\/etc\/passwd/ : /^$/);
   });
 
   it('names the folder that its user may not enter', async () => {

@@ -1,4 +1,4 @@
-import type { DataSource, EntityManager } from 'typeorm';
+import type { DataSource, EntityManager, QueryRunner } from 'typeorm';
 import { toBase64, toHex } from '../../audit/crypto.js';
 import { envelopeKeyId } from '../../audit/dsse.js';
 import type { ContentReference, EntryDraft, LoggedEntry } from '../../audit/entry.js';
@@ -215,10 +215,9 @@ export class PostgresLedger implements Ledger {
 
   /** Commits what `work` writes and the entries it returns; `logged` resolves when a checkpoint covers them. */
   async #transaction(work: (manager: EntityManager) => Promise<readonly SealedEntry[]>): Promise<Logged> {
-    const runner = this.dataSource.createQueryRunner();
+    const runner = await this.#begin();
     let staged: readonly StagedPlace[] = [];
     try {
-      await runner.startTransaction();
       const entries = await work(runner.manager);
       const contents = entries.flatMap((entry) => entry.contents);
       if (contents.length > 0) await storeContents(runner.manager, contents);
@@ -233,6 +232,21 @@ export class PostgresLedger implements Ledger {
     }
     if (staged.length > 0) this.sequencing.wake();
     return { logged: Promise.all(staged.map(async ({ leaf, index }) => entryOf(await index, leaf))) };
+  }
+
+  /** Connections that died while idle are met here, before anything was done: another one is taken. */
+  async #begin(): Promise<QueryRunner> {
+    for (let attempt = 1; ; attempt += 1) {
+      const runner = this.dataSource.createQueryRunner();
+      try {
+        await runner.startTransaction();
+        return runner;
+      } catch (error) {
+        await runner.release();
+        const fault = databaseFault(error);
+        if (!fault.retry || attempt === 3) throw fault;
+      }
+    }
   }
 
   async #stage(manager: EntityManager, entries: readonly SealedEntry[]): Promise<readonly StagedPlace[]> {

@@ -74,20 +74,18 @@ export class LogReader {
     return concatBytes(...rows.map((row) => row.hash));
   }
 
-  protected async rows<T>(text: string, values: unknown[] = []): Promise<T[]> {
-    try {
-      return await this.database.query<T[]>(text, values);
-    } catch (error) {
-      throw databaseFault(error);
-    }
+  protected rows<T>(text: string, values: unknown[] = []): Promise<T[]> {
+    return rowsOf<T>(this.database, text, values);
   }
 }
 
-/** The sequencer's storage: every write on the one connection that holds the lease, and fenced by the lease's epoch. */
+/** The sequencer's storage: every write fenced by the lease's epoch, and the tree extended on the connection that holds it. */
 export class PostgresLogStorage extends LogReader implements LogStorage {
   constructor(
     connection: Queryable,
     private readonly epoch: string,
+    /** Releases go by others, since they come while the tree is being extended. */
+    private readonly pool: Queryable,
   ) {
     super(connection);
   }
@@ -139,7 +137,8 @@ export class PostgresLogStorage extends LogReader implements LogStorage {
   async release(note: string, size: number): Promise<void> {
     // Not flushed: after a power loss the same note is signed again, from the head that is durable. Readers are then shown an
     // older checkpoint until the sequencer has started, which is consistent with every newer one.
-    const [done] = await this.rows<{ released: string }>(
+    const [done] = await rowsOf<{ released: string }>(
+      this.pool,
       `WITH lazily AS (SELECT set_config('synchronous_commit', 'off', true)), shown AS (
          UPDATE log_head SET released = $1, note = $2 FROM lazily
          WHERE epoch = $3 AND size >= $1 AND released <= $1 RETURNING released
@@ -147,6 +146,14 @@ export class PostgresLogStorage extends LogReader implements LogStorage {
       [size, note, this.epoch],
     );
     if (!done) throw lost(size);
+  }
+}
+
+async function rowsOf<T>(database: Queryable, text: string, values: unknown[]): Promise<T[]> {
+  try {
+    return await database.query<T[]>(text, values);
+  } catch (error) {
+    throw databaseFault(error);
   }
 }
 

@@ -18,11 +18,17 @@ describe('the last checkpoint seen', () => {
   it('is the newest that was saved, also when opened again, and none at first', async () => {
     expect(await new CheckpointFile(data).load()).toBeUndefined();
     for (let size = 1; size < 12; size += 1) {
-      const file = size % 3 === 0 ? new CheckpointFile(data) : new CheckpointFile(data);
-      await file.load();
-      await file.save(note(size));
+      await new CheckpointFile(data).save(note(size));
       expect(await new CheckpointFile(data).load()).toBe(note(size));
     }
+  });
+
+  it('never goes back, whatever older one is saved', async () => {
+    const file = new CheckpointFile(data);
+    for (const size of [5, 6, 3, 4, 2, 6]) await file.save(note(size));
+    await new CheckpointFile(data).save(note(1));
+    await new CheckpointFile(data).save(note(1));
+    expect(await new CheckpointFile(data).load()).toBe(note(6));
   });
 
   it('is the one before when the newest was cut off in the middle, at any byte', async () => {

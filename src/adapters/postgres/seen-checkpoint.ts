@@ -17,6 +17,8 @@ const slots = 2;
 export class CheckpointFile implements SeenCheckpoint {
   readonly #path: string;
   #next = 0;
+  /** Of the newest note in it; undefined before it was read. */
+  #size: number | undefined;
 
   constructor(data: string) {
     this.#path = join(data, 'checkpoint');
@@ -27,9 +29,10 @@ export class CheckpointFile implements SeenCheckpoint {
       if (error.code === 'ENOENT') return undefined;
       throw error;
     });
+    this.#size = -1;
     if (text === undefined) return undefined;
     const notes = Array.from({ length: slots }, (_, i) => readSlot(Buffer.from(text, 'latin1'), i));
-    const sizes = notes.map((note) => (note === undefined ? -1 : parseCheckpoint(parseNote(note).text).size));
+    const sizes = notes.map((note) => (note === undefined ? -1 : sizeOf(note)));
     const newest = sizes.indexOf(Math.max(...sizes));
     if (notes[newest] === undefined) {
       throw new CountersignError('data-folder', 'the last checkpoint cannot be read', {
@@ -38,16 +41,24 @@ export class CheckpointFile implements SeenCheckpoint {
       });
     }
     this.#next = (newest + 1) % slots;
+    this.#size = sizes[newest];
     return notes[newest];
   }
 
   async save(note: string): Promise<void> {
+    if (this.#size === undefined) await this.load();
+    // An older one would, in its turn, take the place of the newest.
+    if (sizeOf(note) <= (this.#size ?? -1)) return;
     const slot = writeSlot(note);
     const file = await open(this.#path, 'r+').catch((error: NodeJS.ErrnoException) => {
       if (error.code === 'ENOENT') return undefined;
       throw error;
     });
-    if (!file) return this.#create(slot);
+    if (!file) {
+      await this.#create(slot);
+      this.#size = sizeOf(note);
+      return;
+    }
     try {
       await file.write(slot, 0, slotBytes, this.#next * slotBytes);
       await file.datasync();
@@ -55,6 +66,7 @@ export class CheckpointFile implements SeenCheckpoint {
       await file.close();
     }
     this.#next = (this.#next + 1) % slots;
+    this.#size = sizeOf(note);
   }
 
   async #create(slot: Buffer): Promise<void> {
@@ -76,6 +88,8 @@ export class CheckpointFile implements SeenCheckpoint {
     }
   }
 }
+
+const sizeOf = (note: string): number => parseCheckpoint(parseNote(note).text).size;
 
 function writeSlot(note: string): Buffer {
   const digest = `${toHex(sha256(utf8(note)))}\n`;

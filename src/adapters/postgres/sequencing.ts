@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
 import type { KeyRing } from '../../audit/keys.js';
-import type { SeenCheckpoint } from '../../audit/sequencer.js';
+import type { SeenCheckpoint, SequencedEntry } from '../../audit/sequencer.js';
 import { Sequencer } from '../../audit/sequencer.js';
 import { CountersignError } from '../../errors.js';
 import { databaseFault } from './faults.js';
@@ -32,15 +32,23 @@ export class Sequencing {
   readonly #waiting = new Map<string, Waiter>();
   #lease: Lease | undefined;
   #sequencer: Sequencer | undefined;
+  /** In the tree, under no released checkpoint yet. */
+  #unreleased: SequencedEntry[] = [];
+  #publishing: Promise<void> | undefined;
+  #publishFault: CountersignError | undefined;
   #wanted = false;
   #running: Promise<void> | undefined;
+  #started = false;
   #closed = false;
   #fatal: CountersignError | undefined;
   #trouble: CountersignError | undefined;
   readonly #idle: NodeJS.Timeout;
 
   constructor(private readonly options: SequencingOptions) {
-    this.#idle = setInterval(() => this.wake(), idleInterval);
+    this.#idle = setInterval(() => {
+      this.#expire(); // a step that hangs must not make its callers hang
+      this.wake();
+    }, idleInterval);
     this.#idle.unref();
   }
 
@@ -53,8 +61,10 @@ export class Sequencing {
    * place before anybody reads the log. Throws what makes the log unusable.
    */
   async start(): Promise<void> {
-    if (!(await this.#lead())) return;
-    while ((await this.#sequencer!.sequence()).length > 0);
+    if (await this.#lead()) while ((await this.#sequencer!.sequence()).length > 0);
+    // Only now: a notification, or the timer, must not begin a second sequence beside this one.
+    this.#started = true;
+    this.wake();
   }
 
   /** The index that a staged entry gets, once a released checkpoint covers it. To be called before the entry is committed. */
@@ -73,13 +83,14 @@ export class Sequencing {
 
   wake(): void {
     this.#wanted = true;
-    if (!this.#running && !this.#closed) this.#running = this.#run();
+    if (this.#started && !this.#running && !this.#closed) this.#running = this.#run();
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#idle);
     await this.#running;
+    await this.#publishing;
     this.#rejectAll(closedFault());
     await this.#lease?.release();
     this.#lease = undefined;
@@ -89,6 +100,7 @@ export class Sequencing {
     while (this.#wanted && (!this.#closed || this.#waiting.size > 0) && !this.#fatal) {
       this.#wanted = false;
       try {
+        if (this.#publishFault) throw this.#publishFault;
         await this.#step();
         this.#trouble = undefined;
       } catch (error) {
@@ -108,11 +120,31 @@ export class Sequencing {
       }
       return;
     }
-    const batch = await this.#sequencer!.sequence();
-    for (const { id, index } of batch) this.#resolve(id, index);
-    // More may have come meanwhile. Whoever still waits after an empty batch was sequenced by a predecessor.
-    if (batch.length > 0) this.#wanted = true;
-    else if (this.#waiting.size > 0) await this.#settle();
+    const batch = await this.#sequencer!.extend();
+    if (batch.length > 0) {
+      this.#unreleased.push(...batch);
+      this.#publishing ??= this.#publish(this.#sequencer!);
+      this.#wanted = true; // more may have come meanwhile
+    } else if (this.#waiting.size > 0 && !this.#publishing) {
+      await this.#settle(); // whoever waits now was sequenced by a predecessor
+    }
+  }
+
+  /** One checkpoint for all that was extended while the one before was being made durable. */
+  async #publish(sequencer: Sequencer): Promise<void> {
+    try {
+      while (this.#unreleased.length > 0) {
+        const size = await sequencer.publish();
+        while (this.#unreleased.length > 0 && this.#unreleased[0].index < size) {
+          const { id, index } = this.#unreleased.shift()!;
+          this.#resolve(id, index);
+        }
+      }
+    } catch (error) {
+      this.#publishFault = databaseFault(error);
+      this.wake();
+    }
+    this.#publishing = undefined;
   }
 
   async #stumble(error: CountersignError): Promise<void> {
@@ -122,6 +154,10 @@ export class Sequencing {
       this.#rejectAll(error);
       return;
     }
+    // What the other half has under way may still succeed, and be acknowledged.
+    await this.#publishing;
+    this.#publishFault = undefined;
+    this.#unreleased = [];
     // Whether the failed step happened is unknown: a new lease with a new epoch reads everything back, and fences this one off.
     const lease = this.#lease;
     this.#lease = undefined;
@@ -136,7 +172,7 @@ export class Sequencing {
     const { dataSource, keys, seen } = this.options;
     this.#lease = await Lease.tryAcquire(dataSource, () => this.wake());
     if (!this.#lease) return false;
-    const storage = new PostgresLogStorage(this.#lease.connection, this.#lease.epoch);
+    const storage = new PostgresLogStorage(this.#lease.connection, this.#lease.epoch, dataSource);
     this.#sequencer = new Sequencer(storage, seen, keys);
     return true;
   }
