@@ -23,6 +23,9 @@ function binaries(): string {
   return execFileSync('pg_config', ['--bindir'], { encoding: 'utf8' }).trim();
 }
 
+// Ends the server when the pipe closes that only the test holds: also when the test is killed.
+const tether = '"$@" & child=$!; cat >/dev/null; kill -INT $child; wait $child';
+
 /** An installed PostgreSQL in a temporary folder, on loopback, as a user other than root; durable as in production. */
 export async function startPostgres(): Promise<TestPostgres> {
   const bin = binaries();
@@ -43,27 +46,22 @@ export async function startPostgres(): Promise<TestPostgres> {
   );
   const port = await freePort();
   const settings = ['listen_addresses=127.0.0.1', `unix_socket_directories=${dir}`, 'max_connections=100'];
-  const server = spawn(
-    join(bin, 'postgres'),
-    ['-D', join(dir, 'data'), '-p', String(port), ...settings.flatMap((s) => ['-c', s])],
-    {
-      ...user,
-      env,
-      cwd: '/',
-      stdio: ['ignore', 'ignore', 'pipe'],
-    },
-  );
+  const args = ['-D', join(dir, 'data'), '-p', String(port), ...settings.flatMap((s) => ['-c', s])];
+  const server = spawn('/bin/sh', ['-c', tether, 'tether', join(bin, 'postgres'), ...args], {
+    ...user,
+    env,
+    cwd: '/',
+    stdio: ['pipe', 'ignore', 'pipe'],
+  });
   await new Promise<void>((resolve, reject) => {
     let text = '';
     server.stderr.on('data', (chunk: Buffer) => {
       text += chunk.toString();
       if (text.includes('ready to accept connections')) resolve();
+      else if (text.includes('FATAL')) reject(new Error(`PostgreSQL did not start:\n${text}`));
     });
-    server.once('exit', () => reject(new Error(`PostgreSQL did not start:\n${text}`)));
   });
   const urlOf = (name: string): string => `postgres://test@127.0.0.1:${port}/${name}`;
-  const stopNow = (): void => void server.kill('SIGQUIT');
-  process.once('exit', stopNow);
   return {
     database: async () => {
       const name = `t${randomBytes(6).toString('hex')}`;
@@ -74,9 +72,8 @@ export async function startPostgres(): Promise<TestPostgres> {
       return urlOf(name);
     },
     stop: async () => {
-      process.off('exit', stopNow);
       const gone = new Promise((resolve) => server.once('exit', resolve));
-      server.kill('SIGINT');
+      server.stdin.end();
       await gone;
       rmSync(dir, { recursive: true, force: true });
     },
