@@ -81,6 +81,12 @@ export interface FollowerParts {
 
 /** The longest pause between two looks at a repository that fails, in milliseconds. */
 const LONGEST_PAUSE = 30_000;
+/** What a repository says that does not hold a commit which was once there. */
+const MISSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'revision-unknown',
+  'object-missing',
+  'repository-corrupt',
+]);
 /** Commit rows written by one statement while a first ingest streams. */
 const INGEST_BATCH = 500;
 
@@ -103,6 +109,8 @@ export class RepositoryFollower {
   #wake: (() => void) | null = null;
   #running: Promise<void> | null = null;
   #failures = 0;
+  /** What the log could not take when it happened. */
+  #unrecorded: FaultRecord | null = null;
 
   constructor(
     readonly repository: FollowedRepository,
@@ -135,6 +143,8 @@ export class RepositoryFollower {
           await this.#load();
           loaded = true;
         }
+        if (this.#unrecorded) await this.#recordFault(this.#unrecorded);
+        this.#unrecorded = null;
         await this.look();
         if (this.#failures > 0 || this.#state?.state === 'new') await this.#settled();
         this.#failures = 0;
@@ -186,10 +196,20 @@ export class RepositoryFollower {
     for (const environment of await records.find('environment', own))
       this.#environments.set(environment.name, environment);
     this.#governanceJudged = this.#environments.get(GOVERNANCE)?.head ?? null;
-    if (this.#state.governanceCommit) {
-      this.#governance = await this.parts.governance.read(this.parts.mirror.repository, this.#state.governanceCommit);
-      for (const environment of this.#governance.environments) await this.#resume(environment, this.#governance);
+    if (!this.#state.governanceCommit) return;
+    try {
+      await this.#resumeAll(this.#state.governanceCommit);
+    } catch (thrown) {
+      if (!MISSING.has(toCountersignError(thrown).code)) throw thrown;
+      // The mirror was made anew, or is an older copy: what is recorded is found again where it came from.
+      await this.parts.mirror.fetch(new Map());
+      await this.#resumeAll(this.#state.governanceCommit);
     }
+  }
+
+  async #resumeAll(governanceCommit: string): Promise<void> {
+    this.#governance = await this.parts.governance.read(this.parts.mirror.repository, governanceCommit);
+    for (const environment of this.#governance.environments) await this.#resume(environment, this.#governance);
   }
 
   /** An environment approved before this process started is held to that again. */
@@ -516,16 +536,24 @@ export class RepositoryFollower {
       index: null,
     };
     try {
-      const { entries } = await this.parts.ledger.record(async (transaction) => {
-        await this.parts.records.save(transaction, 'fault', [fault]);
-        transaction.append(faultEntry(fault));
-      });
-      await this.parts.records.update('fault', { id: fault.id }, { index: entries[0]!.index });
+      await this.#recordFault(fault);
       await this.#saveState({ state: this.#governance ? 'unavailable' : 'ungoverned', trouble });
     } catch (again) {
-      // The log itself is away: it was said on standard error by the event above, and is recorded by a later look.
+      // The log itself is away: it was said on standard error by the event above, and is recorded when the log is back.
+      this.#unrecorded ??= fault;
       this.parts.events.fault(describeTrouble(toCountersignError(again)), this.repository.name);
     }
+  }
+
+  async #recordFault(fault: FaultRecord): Promise<void> {
+    const { ledger, records } = this.parts;
+    // Committed, but not confirmed in time: it gets its place in the log without us.
+    if ((await records.find('fault', { id: fault.id })).length > 0) return;
+    const { entries } = await ledger.record(async (transaction) => {
+      await records.save(transaction, 'fault', [fault]);
+      transaction.append(faultEntry(fault));
+    });
+    await records.update('fault', { id: fault.id }, { index: entries[0]!.index });
   }
 
   async #saveState(values: Partial<RepositoryRecord>): Promise<void> {
