@@ -29,6 +29,7 @@ export type ErrorCode =
   | 'object-missing'
   | 'signature-malformed'
   | 'signers-malformed'
+  | 'approval-invalid'
   // policy
   | 'rego-invalid'
   | 'policy-result'

@@ -87,32 +87,69 @@ export function checkSignature(commit: Commit, signers: Signers, at: Date): Sign
   }
 }
 
+/**
+ * Checks an SSH signature over something other than a commit, made for that namespace: a signature for one purpose must not be
+ * passed off as one for another. `at` is when the log first saw it. Never throws for what the signature contains.
+ */
+export function checkStatement(
+  message: Buffer,
+  armoured: Buffer,
+  namespace: string,
+  signers: Signers,
+  at: Date,
+): Signature {
+  const unverified = (reason: string, key?: string): Signature => ({
+    kind: 'ssh',
+    status: 'unverified',
+    ...(key ? { key } : {}),
+    reason,
+  });
+  try {
+    const ssh = parseSshSignature(armoured);
+    const { key } = ssh;
+    if (ssh.namespace !== namespace)
+      return unverified(`the signature is for ${JSON.stringify(ssh.namespace)}, not for ${namespace}`, key.fingerprint);
+    if (!verifySshSignature(ssh, message)) return unverified('the signature is not of this statement', key.fingerprint);
+    if (!signerWasPresent(ssh)) return unverified('the security key was not touched', key.fingerprint);
+    return { kind: 'ssh', key: key.fingerprint, ...standing(key, signers, at, namespace) };
+  } catch (error) {
+    if (error instanceof CountersignError && error.code === 'signature-malformed') return unverified(error.message);
+    throw error;
+  }
+}
+
+/** Everybody whom the lines with this key name, lower case: one person may be listed under several addresses. */
+export function namesOfKey(fingerprint: string, signers: Signers): readonly string[] {
+  const lines = signers.allowed.filter(({ key, certAuthority }) => !certAuthority && key.fingerprint === fingerprint);
+  return lines.flatMap(({ principals }) => principals.map((name) => name.toLowerCase()));
+}
+
 type Standing = Pick<Signature, 'status' | 'principal' | 'reason'>;
 
 /** Whether a key that made a good signature is somebody's, and was at that time. The first line that says yes wins. */
-function standing(key: SshKey, signers: Signers, at: Date): Standing {
+function standing(key: SshKey, signers: Signers, at: Date, namespace = NAMESPACE): Standing {
   const authority = key.certificate && fingerprint(key.certificate.authority);
   if (signers.revoked.has(key.fingerprint)) return { status: 'revoked', reason: 'the key is revoked' };
   if (authority && signers.revoked.has(authority))
     return { status: 'revoked', reason: 'the key of its authority is revoked' };
   let best: Standing = { status: 'unknown_key', reason: 'the key is none of the allowed signers’' };
   for (const signer of signers.allowed) {
-    const found = signer.certAuthority ? byCertificate(key, signer, at) : byKey(key, signer, at);
+    const found = signer.certAuthority ? byCertificate(key, signer, at, namespace) : byKey(key, signer, at, namespace);
     if (found?.status === 'verified') return found;
     if (found && best.status === 'unknown_key') best = found;
   }
   return best;
 }
 
-function byKey(key: SshKey, signer: AllowedSigner, at: Date): Standing | undefined {
+function byKey(key: SshKey, signer: AllowedSigner, at: Date, namespace: string): Standing | undefined {
   if (!key.blob.equals(signer.key.blob)) return undefined;
-  return outOfBounds(signer, at) ?? { status: 'verified', principal: namedPrincipal(signer.principals) };
+  return outOfBounds(signer, at, namespace) ?? { status: 'verified', principal: namedPrincipal(signer.principals) };
 }
 
-function byCertificate(key: SshKey, signer: AllowedSigner, at: Date): Standing | undefined {
+function byCertificate(key: SshKey, signer: AllowedSigner, at: Date, namespace: string): Standing | undefined {
   const { certificate } = key;
   if (!certificate?.authority.equals(signer.key.blob)) return undefined;
-  const bounds = outOfBounds(signer, at);
+  const bounds = outOfBounds(signer, at, namespace);
   if (bounds) return bounds;
   if (certificate.type !== 1) return refuse('its certificate is for a host');
   if (certificate.criticalOptions.length > 0) return refuse('its certificate has options that are not known');
@@ -132,10 +169,10 @@ function refuse(reason: string): Standing {
   return { status: 'unverified', reason };
 }
 
-function outOfBounds(signer: AllowedSigner, at: Date): Standing | undefined {
+function outOfBounds(signer: AllowedSigner, at: Date, namespace: string): Standing | undefined {
   const seconds = at.getTime() / 1000;
-  if (signer.namespaces && !matchesPatterns(NAMESPACE, signer.namespaces)) {
-    return { status: 'unverified', reason: 'the key may not sign for git' };
+  if (signer.namespaces && !matchesPatterns(namespace, signer.namespaces)) {
+    return { status: 'unverified', reason: `the key may not sign for ${namespace}` };
   }
   if (signer.validAfter !== undefined && seconds < signer.validAfter) {
     return { status: 'unverified', reason: `the key is valid only after ${time(signer.validAfter)}` };

@@ -1,0 +1,133 @@
+import { createHash } from 'node:crypto';
+import { canonicalJson, parseStrictJson } from '../cluster/canonical.js';
+import { isJsonObject, type Json } from '../cluster/object.js';
+import { CountersignError, toCountersignError } from '../errors.js';
+import type { ChangedCommit } from '../change/proposed-change.js';
+import type { Signature } from '../source/signature.js';
+import { checkStatement, namesOfKey, type Signers } from '../source/signers.js';
+
+/** The namespace of the SSH signature: a signature of a commit is no approval, and the other way round. */
+export const APPROVAL_NAMESPACE = 'countersign-approval';
+/** Where approvals lie in the governed repository. Each is a statement, and beside it its signature: `….json`, `….json.sig`. */
+export const APPROVALS_REF = 'refs/countersign/approvals';
+
+/** What an approval is bound to (invariant 5). */
+export interface ApprovedBytes {
+  readonly repository: string;
+  readonly ref: string;
+  readonly environment: string;
+  readonly base: string | null;
+  readonly head: string;
+  readonly tree: string;
+  readonly renderedDigest: string;
+}
+
+export interface ApprovalStatement extends ApprovedBytes {
+  /** RFC 3339, UTC, by the approver's clock: a claim, which keeps one statement apart from the next. */
+  readonly time: string;
+  readonly comment?: string;
+}
+
+const FIELDS = ['repository', 'ref', 'environment', 'base', 'head', 'tree', 'renderedDigest'] as const;
+const KIND = { apiVersion: 'countersign.dev/v1', kind: 'Approval' } as const;
+
+/** The bytes that are signed: canonical JSON, so that whoever reads them again gets the same. */
+export function approvalText(statement: ApprovalStatement): string {
+  const { comment, ...rest } = statement;
+  return canonicalJson({ ...KIND, ...rest, ...(comment ? { comment } : {}) });
+}
+
+/** Throws `approval-invalid` for anything but the bytes that `approvalText` makes. */
+export function parseApproval(text: string): ApprovalStatement {
+  const refuse = (what: string): CountersignError =>
+    new CountersignError('approval-invalid', `the statement ${what}`, { remedy: 'Approve again: countersign approve' });
+  let value: Json;
+  try {
+    value = parseStrictJson(text, { file: 'statement' });
+  } catch (thrown) {
+    throw refuse(`is no JSON: ${toCountersignError(thrown).message}`);
+  }
+  if (!isJsonObject(value)) throw refuse('is no object');
+  const { apiVersion, kind, comment, base, ...rest } = value;
+  if (apiVersion !== KIND.apiVersion || kind !== KIND.kind) throw refuse(`is no ${KIND.apiVersion} ${KIND.kind}`);
+  const texts = [...FIELDS.filter((field) => field !== 'base'), 'time'];
+  for (const field of texts) if (typeof rest[field] !== 'string') throw refuse(`has no ${field}`);
+  if (base !== null && typeof base !== 'string') throw refuse('has no base');
+  if (comment !== undefined && typeof comment !== 'string') throw refuse('has a comment that is no text');
+  const unknown = Object.keys(rest).find((field) => !texts.includes(field));
+  if (unknown !== undefined) throw refuse(`has a field that is not known: ${JSON.stringify(unknown)}`);
+  if (canonicalJson(value) !== text) throw refuse('is not canonical JSON');
+  return value as unknown as ApprovalStatement;
+}
+
+/** What of the bytes differs, as a sentence without a subject; null when all is the same. */
+export function otherBytes(statement: ApprovedBytes, change: ApprovedBytes): string | null {
+  const field = FIELDS.find((name) => statement[name] !== change[name]);
+  if (field === undefined) return null;
+  const show = (value: string | null): string => (value === null ? 'nothing' : value.slice(0, 60));
+  return `it names ${field} ${show(statement[field])}, the change has ${show(change[field])}`;
+}
+
+/** Whether somebody's signature under an approval counts as that person's. */
+export interface ApproverCheck {
+  readonly signature: Signature;
+  /** Why it does not count; null when it does. */
+  readonly reason: string | null;
+}
+
+/** Whose approval it is, judged at the time the service first saw it, with the revocations known now (invariant 6). */
+export function checkApprover(text: string, armoured: string, signers: Signers, firstSeen: Date): ApproverCheck {
+  const signature = checkStatement(Buffer.from(text), Buffer.from(armoured), APPROVAL_NAMESPACE, signers, firstSeen);
+  const { status, principal, reason } = signature;
+  if (status !== 'verified' || principal === undefined) return { signature, reason: reason ?? `it is ${status}` };
+  // A pattern names whoever holds the key, and a person must be told from another to be counted once.
+  if (/[*?]/.test(principal))
+    return { signature, reason: `its key belongs to ${principal}, which is nobody in particular` };
+  return { signature, reason: null };
+}
+
+/** Joins the names, keys and logins of one person: what stands for that person, or the principal itself. */
+export type PersonOf = (principal: string) => string;
+
+/**
+ * Why these commits are the approver's own work, or null: nobody approves what they wrote, committed, signed or pushed, under whatever
+ * key or address (invariant 5). Author and committer are claims, and a claim is enough to refuse.
+ */
+export function ownWork(
+  { key, principal = '' }: Signature,
+  commits: readonly Pick<ChangedCommit, 'commit' | 'signature'>[],
+  signers: Signers,
+  personOf: PersonOf,
+): string | null {
+  const names = new Set([principal.toLowerCase(), ...(key ? namesOfKey(key, signers) : [])]);
+  const people = new Set([...names].map(personOf));
+  const same = (name: string): boolean => names.has(name.toLowerCase()) || people.has(personOf(name.toLowerCase()));
+  for (const { commit, signature } of commits) {
+    const id = commit.id.slice(0, 7);
+    if (signature.key !== undefined && signature.key === key) return `its key signed commit ${id}`;
+    const signerNames = [
+      ...(signature.principal ? [signature.principal] : []),
+      ...(signature.key ? namesOfKey(signature.key, signers) : []),
+    ];
+    if (signerNames.some(same)) return `${principal} signed commit ${id}`;
+    if (same(commit.author.email)) return `${principal} is the author of commit ${id}`;
+    if (same(commit.committer.email)) return `${principal} committed ${id}`;
+  }
+  return null;
+}
+
+/** The same statement under the same signature is one approval, wherever in the tree it lies. */
+export function approvalId(repository: string, text: string, armoured: string): string {
+  return createHash('sha256')
+    .update(JSON.stringify([repository, text, armoured]))
+    .digest('hex');
+}
+
+/** Where an approval lies under its ref. The key's name is made one that any file system takes. */
+export function approvalPath({ head, environment }: ApprovedBytes, key: string): string {
+  const name = key
+    .replace(/^SHA256:/, '')
+    .replaceAll('/', '_')
+    .replaceAll('+', '-');
+  return `${head}/${environment}/${name}.json`;
+}
