@@ -11,6 +11,7 @@ export interface Entry {
   readonly index: number;
   readonly type: string;
   readonly time: string;
+  readonly leafHash: string;
   readonly predicate: Readonly<Record<string, unknown>>;
 }
 
@@ -89,7 +90,7 @@ export interface LiveRow {
 }
 
 const trouble = 'code message remedy place { file line }';
-export const entryFields = 'index type time predicate';
+export const entryFields = 'index type time leafHash predicate';
 export const decisionFields = `id environment outcome index time bundleDigest milliseconds error { ${trouble} }
   violations { rule message fix commit place { file line } source { path line } }
   entry { ${entryFields} } change { head base objectChangeCount }`;

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -97,6 +97,8 @@ export class World {
   /** Everything but the service. */
   static async prepare(options: WorldOptions): Promise<World> {
     const root = await mkdtemp(join(tmpdir(), 'countersign-world-'));
+    // The embedded database does not run as root: its own user must be able to pass through here.
+    await chmod(root, 0o711);
     const namespace = `w${root
       .slice(-6)
       .toLowerCase()
@@ -298,6 +300,11 @@ ${this.options.limits ?? ''}
     }
   }
 
+  async checkpoint(): Promise<string> {
+    const { log } = await this.query<{ log: { checkpoint: string } }>('{ log { checkpoint } }');
+    return log.checkpoint;
+  }
+
   async objects(environment = PRODUCTION): Promise<LiveRow[]> {
     const { objects } = await this.query<{ objects: { nodes: LiveRow[] } }>(
       `query ($environment: String) { objects(first: 500, filter: {environment: $environment}) { nodes { object { kind namespace name } uid commitId decisionIndex } } }`,
@@ -408,12 +415,15 @@ ${this.options.limits ?? ''}
   }
 
   /** As an auditor would: from an exported file and a trust file. Throws what is wrong. */
-  async verifyLog({ replay = false } = {}): Promise<Verification> {
+  async verifyLog({ replay = false, earlier }: { replay?: boolean; earlier?: string } = {}): Promise<Verification> {
     const { evidence, vkey } = await this.export();
     const evaluator = replay ? new RegoEvaluator() : undefined;
     try {
-      const trust = parseTrust(vkey, 'trust');
-      const verification = await verifyEvidence(evidence, { trust, ...(evaluator ? { evaluator } : {}) });
+      const verification = await verifyEvidence(evidence, {
+        trust: parseTrust(vkey, 'trust'),
+        ...(evaluator ? { evaluator } : {}),
+        ...(earlier === undefined ? {} : { earlier }),
+      });
       if (verification.fault) throw verification.fault;
       return verification;
     } finally {
