@@ -204,7 +204,7 @@ function withoutCommits(law: Law): string[] {
   return rules.length === 0 ? [] : [`there are no commits, so these rules had none to judge: ${rules.join(', ')}`];
 }
 
-function ungoverned(law: Law): string[] {
+export function ungoverned(law: Law): string[] {
   if (law.environments.length > 0) return [];
   return [
     'no environment is defined in a countersign.yaml: all files were judged, objects without namespace as if in "default"',

@@ -6,6 +6,7 @@ import { printable } from './output.js';
 /** Every command, in the order of the help. Only the one that is asked for is loaded. */
 const COMMANDS: Readonly<Record<string, string>> = {
   check: 'judge a change, or a folder, before it is merged',
+  hook: 'judge a push inside a Git server, as its pre-receive or update hook',
   history: 'judge every commit of a repository',
   commits: 'list the commits of a repository with their signers and files',
   serve: 'follow repositories, judge, record and apply',

@@ -4,10 +4,11 @@ import type { ManifestCache } from '../change/manifest-cache.js';
 import { objectChanges } from '../change/object-changes.js';
 import { proposeChange, type ProposedChange } from '../change/proposed-change.js';
 import { render } from '../change/render.js';
+import type { CountersignError } from '../errors.js';
 import { decide } from '../policy/decide.js';
 import type { Decision } from '../policy/decision.js';
 import type { Evaluator } from '../policy/evaluator.js';
-import { type InputRepository, policyInput } from '../policy/input.js';
+import { type InputPush, type InputRepository, policyInput } from '../policy/input.js';
 import type { Repository, TreeReader } from '../source/repository.js';
 import { checkSignature } from '../source/signers.js';
 import type { Law } from './law.js';
@@ -19,6 +20,10 @@ export interface CheckParts {
   readonly cache: ManifestCache;
   readonly repository: InputRepository;
   readonly time: Date;
+  /** Where a push is what is judged. */
+  readonly push?: InputPush;
+  /** What is wrong beyond what reading the environment will find. */
+  readonly problems?: readonly CountersignError[];
 }
 
 /** A change and what policy says about it; nothing is recorded, and nobody may act on it. */
@@ -34,12 +39,12 @@ export async function checkCommits(
   range: { readonly base: string | null; readonly head: string },
   parts: CheckParts,
 ): Promise<Checked> {
-  const { law, cache, time } = parts;
-  const change = await proposeChange(reader, environment, range.base, range.head, {
+  const { law, cache, time, problems = [] } = parts;
+  const read = await proposeChange(reader, environment, range.base, range.head, {
     cache,
     checkSignature: (commit) => checkSignature(commit, law.signers, time),
   });
-  return judge(change, parts);
+  return judge({ ...read, problems: [...problems, ...read.problems] }, parts);
 }
 
 /** Judges files that are in no commit, against a commit of `before` if there is one. Rules about commits find none to judge. */
@@ -71,7 +76,7 @@ export async function checkFiles(
 export const FILES = '';
 
 async function judge(change: ProposedChange, parts: CheckParts): Promise<Checked> {
-  const { law, evaluator, redactor, repository, time } = parts;
-  const input = policyInput({ change, repository, time, redactor });
+  const { law, evaluator, redactor, repository, time, push } = parts;
+  const input = policyInput({ change, repository, time, redactor, ...(push && { push }) });
   return { change, decision: await decide(evaluator, law.bundle, input, change) };
 }

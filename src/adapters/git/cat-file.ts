@@ -2,7 +2,7 @@ import type { ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { CountersignError } from '../../errors.js';
-import { collectStderr, spawnGit } from './processes.js';
+import { collectStderr, type GitEnvironment, spawnGit } from './processes.js';
 
 export type ObjectType = 'commit' | 'tree' | 'blob' | 'tag';
 
@@ -48,6 +48,7 @@ export class CatFile {
     private readonly gitDir: string,
     /** Says what it means that the process died on this object. */
     private readonly onDeath: (name: string, stderr: string) => CountersignError,
+    private readonly environment: GitEnvironment = {},
   ) {}
 
   /** null: no such object, or a name that git cannot resolve. */
@@ -103,7 +104,7 @@ export class CatFile {
   }
 
   private start(): ChildProcessWithoutNullStreams {
-    const child = spawnGit(['--git-dir', this.gitDir, 'cat-file', '--batch-command', '--buffer']);
+    const child = spawnGit(['--git-dir', this.gitDir, 'cat-file', '--batch-command', '--buffer'], this.environment);
     this.stderr = collectStderr(child);
     this.chunks = [];
     this.buffered = 0;

@@ -5,7 +5,7 @@ import type { CountersignError } from '../../errors.js';
 import { decodePath } from '../../source/path.js';
 import type { Commit, CommitWithFiles, FileChange } from '../../source/repository.js';
 import { cutOffHistory } from './faults.js';
-import { collectStderr, exitOf, spawnGit } from './processes.js';
+import { collectStderr, exitOf, type GitEnvironment, spawnGit } from './processes.js';
 import { refuseUnsafe } from './trees.js';
 
 /** Raw commits that are read ahead of the consumer: at most this many, and no more once they hold this many bytes. */
@@ -19,6 +19,7 @@ interface Listed {
 
 interface Source {
   readonly gitDir: string;
+  readonly environment: GitEnvironment;
   readonly commit: (id: string) => Promise<Commit>;
   readonly failed: (what: string, stderr: string) => Promise<CountersignError>;
 }
@@ -29,8 +30,8 @@ interface Source {
  * ends them.
  */
 export async function* nativeHistory(revisions: string, source: Source): AsyncGenerator<CommitWithFiles> {
-  const listing = start(source.gitDir, ['rev-list', '--topo-order', '--reverse', '--parents', '--stdin']);
-  const diffing = start(source.gitDir, [
+  const listing = start(source, ['rev-list', '--topo-order', '--reverse', '--parents', '--stdin']);
+  const diffing = start(source, [
     'diff-tree',
     '--stdin',
     '-z',
@@ -69,8 +70,8 @@ export async function* nativeHistory(revisions: string, source: Source): AsyncGe
   }
 }
 
-function start(gitDir: string, args: readonly [string, ...string[]]) {
-  const child = spawnGit(['--git-dir', gitDir, ...args]);
+function start({ gitDir, environment }: Source, args: readonly [string, ...string[]]) {
+  const child = spawnGit(['--git-dir', gitDir, ...args], environment);
   const exit = exitOf(child);
   exit.catch(() => {});
   return { name: args[0], child, exit, stderr: collectStderr(child) };

@@ -23,7 +23,7 @@ import {
 } from './faults.js';
 import { COMMIT_LIMIT, OBJECT_LIMIT, objectHash } from './limits.js';
 import { nativeHistory } from './native-history.js';
-import { runGit, type GitResult } from './processes.js';
+import { type GitEnvironment, runGit, type GitResult } from './processes.js';
 import { inPrefixes } from './refs.js';
 import { diffTrees, listTree, treeReader, type Reader } from './trees.js';
 
@@ -36,15 +36,18 @@ export class NativeRepository implements Repository {
     readonly path: string,
     readonly gitDir: string,
     readonly objectFormat: 'sha1' | 'sha256',
+    private readonly environment: GitEnvironment,
   ) {
-    this.objects = new CatFile(gitDir, (name, stderr) => this.fault(`git stopped while reading ${name}`, stderr));
+    const fault = (name: string, stderr: string) => this.fault(`git stopped while reading ${name}`, stderr);
+    this.objects = new CatFile(gitDir, fault, environment);
     this.readTrees = treeReader(
       (ids) => Promise.all(ids.map(async (id) => (await this.object(id, 'tree', OBJECT_LIMIT)).data)),
       objectFormat === 'sha1' ? 20 : 32,
     );
   }
 
-  static async open(path: string): Promise<NativeRepository> {
+  /** `environment`: what every git that reads here is told beside our settings; a push's quarantine, for one. */
+  static async open(path: string, environment: GitEnvironment = {}): Promise<NativeRepository> {
     const absolute = resolvePath(path);
     if (!existsSync(absolute)) throw missingRepository(absolute);
     const { code, stdout, stderr } = await runGit([
@@ -58,7 +61,7 @@ export class NativeRepository implements Repository {
     if (code !== 0) throw unreadable(absolute, stderr);
     const [gitDir, format] = stdout.toString('utf8').trimEnd().split('\n') as [string, string];
     if (format !== 'sha1' && format !== 'sha256') throw unreadable(absolute, `unknown object format '${format}'`);
-    return new NativeRepository(absolute, gitDir, format);
+    return new NativeRepository(absolute, gitDir, format, environment);
   }
 
   async refs(prefixes?: readonly string[]): Promise<ReadonlyMap<string, string>> {
@@ -102,6 +105,7 @@ export class NativeRepository implements Repository {
   async *history(range: HistoryRange): AsyncGenerator<CommitWithFiles> {
     yield* nativeHistory(await this.revisions(range), {
       gitDir: this.gitDir,
+      environment: this.environment,
       commit: (id) => this.commit(id),
       failed: async (what, stderr) => this.fault(what, stderr),
     });
@@ -135,14 +139,10 @@ export class NativeRepository implements Repository {
 
   async isAncestor(ancestor: string, descendant: string): Promise<boolean> {
     await Promise.all([this.mustBeCommit(ancestor), this.mustBeCommit(descendant)]);
-    const { code, stderr } = await runGit([
-      '--git-dir',
-      this.gitDir,
-      'merge-base',
-      '--is-ancestor',
-      ancestor,
-      descendant,
-    ]);
+    const { code, stderr } = await runGit(
+      ['--git-dir', this.gitDir, 'merge-base', '--is-ancestor', ancestor, descendant],
+      this.environment,
+    );
     if (code === 0 || code === 1) return code === 0;
     throw this.fault('git merge-base failed', stderr);
   }
@@ -177,7 +177,7 @@ export class NativeRepository implements Repository {
 
   private async whyMissing(id: string): Promise<CountersignError> {
     this.present();
-    const { code, stderr } = await runGit(['--git-dir', this.gitDir, 'cat-file', '-p', id]);
+    const { code, stderr } = await runGit(['--git-dir', this.gitDir, 'cat-file', '-p', id], this.environment);
     // An object that is only missing is one fatal line; what git finds wrong with one that is there comes before it.
     const complaint = /^error: (.*)/m.exec(stderr)?.[1];
     return code !== 0 && complaint
@@ -192,7 +192,7 @@ export class NativeRepository implements Repository {
   }
 
   private async git(args: readonly string[], options: { input?: string } = {}): Promise<GitResult> {
-    const result = await runGit(['--git-dir', this.gitDir, ...args], options);
+    const result = await runGit(['--git-dir', this.gitDir, ...args], { ...this.environment, ...options });
     if (result.code !== 0) throw this.fault(`git ${args[0]} ended with code ${result.code}`, result.stderr);
     return result;
   }

@@ -1,0 +1,199 @@
+import { NativeRepository } from '../adapters/git/native.js';
+import { runGit } from '../adapters/git/processes.js';
+import { quarantineEnvironment, quarantineOf } from '../adapters/git/quarantine.js';
+import type { Environment } from '../change/environment.js';
+import { ManifestCache } from '../change/manifest-cache.js';
+import { CountersignError } from '../errors.js';
+import { policyFolder } from '../policy/folder.js';
+import type { Verdict } from '../report/verdict.js';
+import { checkCommits, type CheckParts } from '../review/check.js';
+import { GovernanceReader, governanceEnvironment, isGoverned } from '../review/governance.js';
+import { type Law, readLaw } from '../review/law.js';
+import type { Repository } from '../source/repository.js';
+import type { Engine } from './engine.js';
+import { ungoverned } from './examination.js';
+
+/** One ref of a push, as git tells a hook of it; null where there is none, before or after. */
+export interface PushedRef {
+  readonly ref: string;
+  readonly old: string | null;
+  readonly new: string | null;
+}
+
+export interface PushOptions {
+  /** Full name of the ref whose settings, signers and policy count; by default the branch that HEAD names. */
+  readonly governance?: string;
+  readonly policies?: string;
+  readonly profile?: 'baseline' | 'strict' | 'off';
+}
+
+export interface PushExamination {
+  readonly verdicts: readonly Verdict[];
+  /** Why refs are refused that there is nothing to judge of. */
+  readonly refusals: readonly string[];
+  readonly notes: readonly string[];
+}
+
+/** One line a ref (githooks(5), pre-receive). Throws `usage` for anything else. */
+export function parsePushedRefs(text: string): PushedRef[] {
+  return text
+    .split('\n')
+    .filter(Boolean)
+    .map((line) => {
+      const [old = '', now = '', ref = ''] = line.split(' ');
+      return pushedRef(ref, old, now);
+    });
+}
+
+export function pushedRef(ref: string, old: string, now: string): PushedRef {
+  if (!ref.startsWith('refs/') || ![old, now].every((id) => /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(id))) {
+    throw new CountersignError('usage', `${JSON.stringify(`${old} ${now} ${ref}`)} is no ref that git pushes`, {
+      remedy: 'Let git itself run it, as a hook of the repository',
+    });
+  }
+  return { ref, old: nullOrId(old), new: nullOrId(now) };
+}
+
+/** Git writes zeros where there is nothing. */
+function nullOrId(text: string): string | null {
+  return /^0+$/.test(text) ? null : text;
+}
+
+/**
+ * Judges what a push would do to each environment that its refs deploy to, from the tip that is there now. Settings, signers and
+ * policy are those of the governance ref before the push (invariant 2). Throws what keeps it from judging: the caller refuses.
+ */
+export async function examinePush(
+  gitDir: string,
+  pushed: readonly PushedRef[],
+  options: PushOptions,
+  engine: Engine,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<PushExamination> {
+  const quarantine = quarantineOf(gitDir, env);
+  const repository = await NativeRepository.open(gitDir, quarantine && quarantineEnvironment(quarantine));
+  try {
+    const governanceRef = options.governance ?? (await headOf(gitDir));
+    const before = (await repository.refs([governanceRef])).get(governanceRef);
+    const first = pushed.find(({ ref }) => ref === governanceRef)?.new ?? null;
+    if (before === undefined && first === null) return ungovernedYet(governanceRef, pushed);
+    const governedAt = before ?? (await repository.resolve(first!));
+    const law = await readLaw(repository, governedAt, lawOptions(options, engine));
+    const push = new Push(repository, law, governedAt, governanceRef, engine, options.policies);
+    for (const one of pushed) await push.examine(one);
+    const start = `nothing governed this repository yet: ${short(governanceRef)} was judged by its own policy`;
+    const { verdicts, refusals } = push;
+    return { verdicts, refusals, notes: [...(before === undefined ? [start] : []), ...ungoverned(law)] };
+  } finally {
+    await repository.close();
+  }
+}
+
+class Push {
+  readonly verdicts: Verdict[] = [];
+  readonly refusals: string[] = [];
+  readonly #cache = new ManifestCache();
+
+  constructor(
+    repository: Repository,
+    law: Law,
+    governedAt: string,
+    governanceRef: string,
+    engine: Engine,
+    policies: string | undefined,
+  ) {
+    const from = `${short(governanceRef)} ${governedAt.slice(0, 7)}`;
+    this.#facts = { repository, law, governedAt, governanceRef, engine };
+    this.#lawFrom = policies === undefined ? from : `${policies}, settings from ${from}`;
+  }
+
+  readonly #facts: {
+    readonly repository: Repository;
+    readonly law: Law;
+    readonly governedAt: string;
+    readonly governanceRef: string;
+    readonly engine: Engine;
+  };
+  readonly #lawFrom: string;
+
+  async examine(pushed: PushedRef): Promise<void> {
+    const { repository } = this.#facts;
+    const environments = this.#environmentsOf(pushed.ref);
+    if (pushed.new === null) {
+      const names = environments.map(({ name }) => name).join(', ');
+      if (environments.length > 0) this.refusals.push(`${pushed.ref} may not be deleted: ${names} is deployed from it`);
+      return;
+    }
+    if (environments.length === 0) return;
+    const head = await repository.resolve(pushed.new);
+    const base = pushed.old === null ? null : await repository.resolve(pushed.old);
+    const rewritten = base !== null && !(await repository.isAncestor(base, head));
+    const push = { ref: pushed.ref, old: pushed.old, new: pushed.new, forced: rewritten };
+    const problems = rewritten ? [rewrittenRef(pushed.ref, base, head)] : [];
+    const parts = { ...this.#parts(), push, problems };
+    for (const environment of environments) await this.#judge(environment, base, head, parts);
+    if (pushed.ref === this.#facts.governanceRef) await this.#judgeGovernance(base, head, parts);
+  }
+
+  #environmentsOf(ref: string): readonly Environment[] {
+    const { law, governanceRef } = this.#facts;
+    if (law.environments.length > 0) return law.environments.filter((environment) => environment.ref === ref);
+    // As `check` does it where no settings are.
+    const everything = { name: 'all files', path: '', ref, target: null, namespace: 'default', labels: {}, ignore: [] };
+    return ref === governanceRef ? [everything] : [];
+  }
+
+  async #judge(environment: Environment, base: string | null, head: string, parts: CheckParts): Promise<void> {
+    const { repository, law } = this.#facts;
+    const { change, decision } = await checkCommits(repository, environment, { base, head }, parts);
+    const name = short(environment.ref);
+    this.verdicts.push({ change, decision, rules: law.bundle.rules, base: name, head: name, lawFrom: this.#lawFrom });
+  }
+
+  /** What governs later pushes must be readable, and is a change that the policy before it judges. */
+  async #judgeGovernance(base: string | null, head: string, parts: CheckParts): Promise<void> {
+    const { repository, law, governedAt, governanceRef, engine } = this.#facts;
+    const files = await repository.changes(governedAt, head);
+    if (!files.some(({ path }) => isGoverned(path, law.settings))) return;
+    const { problems } = await new GovernanceReader(engine.compile).attempt(repository, head);
+    const environment = governanceEnvironment(governanceRef);
+    await this.#judge(environment, base, head, { ...parts, problems: [...(parts.problems ?? []), ...problems] });
+  }
+
+  #parts(): CheckParts {
+    const { law, engine, repository } = this.#facts;
+    const { evaluator, redactor } = engine;
+    const name = /([^/]+?)(?:\.git)?$/.exec(repository.path.replace(/\/\.git$/, ''))?.[1] ?? '';
+    return { law, evaluator, redactor, cache: this.#cache, repository: { name, url: '' }, time: new Date() };
+  }
+}
+
+function lawOptions({ policies, profile }: PushOptions, engine: Engine): Parameters<typeof readLaw>[2] {
+  return {
+    compile: engine.compile,
+    ...(profile ? { profile } : {}),
+    ...(policies === undefined ? {} : { policies: (starter) => policyFolder(policies, starter) }),
+  };
+}
+
+async function headOf(gitDir: string): Promise<string> {
+  const { code, stdout } = await runGit(['--git-dir', gitDir, 'symbolic-ref', '--quiet', 'HEAD']);
+  if (code === 0) return stdout.toString('utf8').trim();
+  throw new CountersignError('usage', `HEAD of ${gitDir} names no branch, so nothing says which one governs`, {
+    remedy: 'Name it with --governance refs/heads/main in the hook',
+  });
+}
+
+function ungovernedYet(governanceRef: string, pushed: readonly PushedRef[]): PushExamination {
+  const refusal = `${pushed[0]?.ref} cannot be judged before there is a ${governanceRef}: push that first`;
+  return { verdicts: [], refusals: pushed.some((one) => one.new !== null) ? [refusal] : [], notes: [] };
+}
+
+function rewrittenRef(ref: string, old: string, now: string): CountersignError {
+  const [was, is] = [old, now].map((id) => id.slice(0, 7));
+  return new CountersignError('history-rewritten', `${is} does not descend from ${was}, which ${ref} holds now`, {
+    remedy: `Put your commits on top of it (git fetch && git rebase ${was}) and push without force`,
+  });
+}
+
+const short = (ref: string): string => ref.replace(/^refs\/(?:heads|tags)\//, '');

@@ -1,0 +1,175 @@
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { quarantineOf } from '../../src/adapters/git/quarantine.js';
+import { runCli } from '../support/cli.js';
+import {
+  allowedSigners,
+  createRepository,
+  person,
+  type Person,
+  ScratchRepository,
+  temporaryFolder,
+} from '../support/git-fixture.js';
+import { type GitServer, startGitServer } from '../support/git-server.js';
+
+const folder = temporaryFolder();
+const pinned = `nginx@sha256:${'0'.repeat(64)}`;
+const deployment = (image: string, more = '') =>
+  `apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: cart}\nspec:\n  template:\n    spec:\n      containers: [{name: c, image: "${image}"}]\n${more}`;
+const settings = `apiVersion: countersign.dev/v1
+environments:
+  - {name: shop/production, path: environments/production, namespace: shop}
+  - {name: shop/staging, path: environments/staging, ref: refs/heads/staging, namespace: shop}
+`;
+const manifest = 'environments/production/cart.yaml';
+
+let ann: Person;
+let names = 0;
+let bare: ScratchRepository;
+let clone: ScratchRepository;
+
+async function install(hook: 'pre-receive' | 'update', ...args: string[]): Promise<void> {
+  const file = join(bare.path, 'hooks', hook);
+  const words = [process.execPath, resolve('dist/cli/main.js'), 'hook', hook, ...args].map((word) => `'${word}'`);
+  await mkdir(join(bare.path, 'hooks'), { recursive: true });
+  await writeFile(
+    file,
+    `#!/bin/sh\nexport COUNTERSIGN_CACHE='${folder.path('cache')}'\nexec ${words.join(' ')} "$@"\n`,
+  );
+  await chmod(file, 0o755);
+}
+
+const commit = (message: string, files: Record<string, string>, more: object = {}) =>
+  clone.commit({ author: ann, message, files, ...more });
+/** What the developer reads: git's own prefix taken off. */
+const pushed = (...args: string[]): Promise<string> =>
+  clone.git('push', ...args).then(
+    () => 'accepted',
+    (error: Error) => error.message.replaceAll(/^remote: ?/gm, '').replaceAll(/ +$/gm, ''),
+  );
+
+beforeEach(async () => {
+  ann = await person('Ann', 'ann@example.org');
+  bare = await createRepository(folder.path(`shop${names}.git`), { bare: true });
+  clone = await createRepository(folder.path(`clone${names++}`));
+  await clone.git('remote', 'add', 'origin', bare.path);
+  await commit('start', {
+    'countersign.yaml': settings,
+    '.countersign/allowed_signers': allowedSigners([ann]),
+    [manifest]: deployment(pinned),
+  });
+  await clone.push('origin', 'main');
+});
+
+describe('a push to a server with the pre-receive hook', () => {
+  beforeEach(() => install('pre-receive'));
+
+  it('that breaks a rule is refused with rule, line and fix, and accepted once it is mended', async () => {
+    const before = await bare.head('main');
+    await commit('faster cart', { [manifest]: deployment('nginx:latest') });
+    const answer = await pushed('origin', 'main');
+    expect(answer).toMatch(
+      /✗ denied {3}shop\/production {3}main [0-9a-f]{7} → main [0-9a-f]{7} {3}1 commit, 1 object changed/,
+    );
+    expect(answer).toContain(`${manifest}:1   Deployment shop/cart`);
+    expect(answer).toMatch(/rule {3}images\.pinned/);
+    expect(answer).toMatch(/push refused by Countersign; nothing was changed\. Mend your commits/);
+    expect(answer).toMatch(/pre-receive hook declined/);
+    expect(await bare.head('main')).toBe(before);
+
+    await commit('faster cart', { [manifest]: deployment(pinned, '  replicas: 3\n') }, { amend: true });
+    expect(await pushed('origin', 'main')).toBe('accepted');
+    expect(await bare.head('main')).toBe(await clone.head());
+  });
+
+  it('over HTTP is judged the same', async () => {
+    const server: GitServer = await startGitServer(folder.path());
+    try {
+      const url = `${server.url}/${bare.path.split('/').at(-1)}`;
+      await commit('unsigned', { [manifest]: deployment(pinned, '  replicas: 2\n') }, { sign: false });
+      expect(await pushed(url, 'main')).toMatch(/commit [0-9a-f]{7} {2}"unsigned"[^]*rule {3}commits\.signed/);
+      await clone.commit({ author: ann, message: 'signed', amend: true });
+      expect(await pushed(url, 'main')).toBe('accepted');
+    } finally {
+      await server.close();
+    }
+  });
+
+  it('cannot choose its own policy, nor bring one that could not be read (invariant 2)', async () => {
+    await commit('relax', {
+      'countersign.yaml': `${settings}policies: {starter: {profile: "off"}}\n`,
+      [manifest]: deployment('nginx:latest'),
+    });
+    expect(await pushed('origin', 'main')).toMatch(/images\.pinned/);
+    await commit('garbage', { 'countersign.yaml': 'environments: {', [manifest]: deployment(pinned) }, { amend: true });
+    expect(await pushed('origin', 'main')).toMatch(/✗ denied {3}governance[^]*countersign\.yaml/);
+  });
+
+  it('that rewrites or deletes what is deployed is refused', async () => {
+    await commit('other', { [manifest]: deployment(pinned, '  replicas: 2\n') }, { amend: true });
+    expect(await pushed('--force', 'origin', 'main')).toMatch(/does not descend from [0-9a-f]{7}[^]*git rebase/);
+    await bare.git('config', 'receive.denyDeleteCurrent', 'ignore');
+    expect(await pushed('origin', ':main')).toMatch(/refs\/heads\/main may not be deleted: shop\/production/);
+  });
+
+  it('of a branch that nothing is deployed from is let through; of an environment’s own it is judged by the governance', async () => {
+    await commit('draft', { [manifest]: deployment('nginx:latest') });
+    expect(await pushed('origin', 'HEAD:refs/heads/draft')).toBe('accepted');
+    await commit('staging', { 'environments/staging/cart.yaml': deployment('nginx:latest') });
+    const answer = await pushed('origin', 'HEAD:refs/heads/staging');
+    expect(answer).toMatch(/✗ denied {3}shop\/staging {3}nothing → staging [0-9a-f]{7}/);
+    expect(answer).not.toMatch(/shop\/production/);
+  });
+
+  it('is refused when nothing can be judged: what governs is broken (invariant 7)', async () => {
+    await install('pre-receive', '--policies', '/nowhere');
+    await commit('fine', { [manifest]: deployment(pinned, '  replicas: 2\n') });
+    expect(await pushed('origin', 'main')).toMatch(/countersign: .*nowhere[^]*pre-receive hook declined/);
+  });
+});
+
+describe('a push to a server with the update hook', () => {
+  it('refuses the ref that breaks a rule and lets the other through', async () => {
+    await install('update');
+    await commit('draft', { [manifest]: deployment('nginx:latest') });
+    const answer = await pushed('origin', 'main', 'HEAD:refs/heads/draft');
+    expect(answer).toMatch(/images\.pinned[^]*hook declined/);
+    expect(await bare.head('draft')).toBe(await clone.head());
+    expect(await bare.head('main')).not.toBe(await clone.head());
+  });
+});
+
+describe('countersign hook', () => {
+  it('judges a first push by its own policy, says so, and refuses others before it', async () => {
+    bare = await createRepository(folder.path(`empty${names++}.git`), { bare: true });
+    await install('pre-receive');
+    await clone.git('remote', 'set-url', 'origin', bare.path);
+    expect(await pushed('origin', 'HEAD:refs/heads/draft')).toMatch(/before there is a refs\/heads\/main: push that/);
+    expect(await pushed('origin', 'main')).toBe('accepted');
+  });
+
+  it('takes over no objects but those of a quarantine of git’s own (invariant 8)', async () => {
+    const quarantine = join(bare.path, 'objects', 'tmp_objdir-incoming-Xy12Ab');
+    await mkdir(quarantine);
+    const own = join(bare.path, 'objects');
+    expect(quarantineOf(bare.path, { GIT_QUARANTINE_PATH: quarantine, GIT_OBJECT_DIRECTORY: quarantine })).toEqual({
+      objects: quarantine,
+      alternates: [own],
+    });
+    expect(quarantineOf(bare.path, { GIT_OBJECT_DIRECTORY: '/elsewhere' })).toBeUndefined();
+    for (const env of [
+      { GIT_QUARANTINE_PATH: folder.path() },
+      { GIT_QUARANTINE_PATH: 'objects/tmp_objdir-incoming-Xy12Ab' },
+      { GIT_QUARANTINE_PATH: quarantine, GIT_OBJECT_DIRECTORY: folder.path() },
+      { GIT_QUARANTINE_PATH: quarantine, GIT_ALTERNATE_OBJECT_DIRECTORIES: '"/tmp"' },
+    ]) {
+      expect(() => quarantineOf(bare.path, env)).toThrow(expect.objectContaining({ code: 'usage' }));
+    }
+  });
+
+  it('when called with what git would never say, exits with 2', async () => {
+    const { code, stderr } = await runCli(['hook', 'update', 'refs/heads/main', 'main', 'HEAD'], { cwd: bare.path });
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/is no ref that git pushes/);
+  });
+});
