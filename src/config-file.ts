@@ -5,6 +5,9 @@ import { bytes, milliseconds } from './units.js';
 
 export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace'] as const;
 
+/** What a target's `kubeconfig` says instead of a path: the service account of the pod that we run in. */
+export const IN_CLUSTER = 'in-cluster';
+
 const name = z.string().regex(/^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$/, {
   error: 'it must be 1 to 63 lower-case letters, digits, ".", "_" or "-", with a letter or digit at both ends',
 });
@@ -33,11 +36,15 @@ export const fileSchema = z.strictObject({
       poll: milliseconds({ atLeast: 100, atMost: 86_400_000 }).optional(),
       credentials: z
         .strictObject({
-          username: z.string().default('git'),
+          username: z.string().optional(),
           passwordEnv: envName.optional(),
           passwordFile: z.string().optional(),
+          tokenEnv: envName.optional(),
+          tokenFile: z.string().optional(),
         })
         .optional(),
+      ssh: z.strictObject({ keyFile: z.string(), knownHosts: z.string() }).optional(),
+      webhook: z.strictObject({ secretEnv: envName.optional(), secretFile: z.string().optional() }).optional(),
     }),
   ),
   targets: z

@@ -29,6 +29,8 @@ async function refusal(text: string, env: Record<string, string> = {}): Promise<
 const repository = (extra = ''): string =>
   `repositories:\n  - name: shop\n    url: shop.git\n    trust: {commit: ${COMMIT}}\n${extra}`;
 
+const inCluster = (more = ''): string => repository(`targets:\n  - {name: prod, kubeconfig: in-cluster${more}}\n`);
+
 const https = (credentials: string): string =>
   `repositories:\n  - name: shop\n    url: https://example.org/shop.git\n    trust: {commit: ${COMMIT}}\n    credentials: ${credentials}\n`;
 
@@ -144,6 +146,16 @@ targets:
     expect(await refusal(repository(), { COUNTERSIGN_LISTEN: listen })).toContain(
       `COUNTERSIGN_LISTEN: "${listen}" ${message}`,
     );
+  });
+
+  it('takes in-cluster for the service account of the pod, and only in a pod', async () => {
+    const pod = { KUBERNETES_SERVICE_HOST: '10.96.0.1' };
+    expect((await load(inCluster(), pod)).targets[0]).toMatchObject({ kubeconfig: 'in-cluster' });
+    expect(await refusal(inCluster())).toContain(
+      'service.yaml:6  targets[0].kubeconfig: in-cluster is for a pod, and here KUBERNETES_SERVICE_HOST is not set',
+    );
+    expect(await refusal(inCluster(', context: two'), pod)).toContain('targets[0].context: in-cluster has no contexts');
+    expect(await refusal(inCluster().replace('in-cluster', './in-cluster'))).toContain('there is no file in-cluster');
   });
 
   it('says where YAML is malformed, doubled or aliased', async () => {

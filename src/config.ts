@@ -4,8 +4,9 @@ import { isIP } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import { CountersignError } from './errors.js';
 import { faultsError, faultsOf, readSettings, suggest, type Fault } from './settings.js';
-import { fileSchema, logLevels, type Written } from './config-file.js';
+import { fileSchema, IN_CLUSTER, logLevels, type Written } from './config-file.js';
 import { resolveRepository, type FaultAt } from './config-repository.js';
+import type { Credentials, SshFiles } from './source/repository.js';
 
 /** The service's own configuration: resolved, complete, with secrets only where `secrets` says. */
 export interface Config {
@@ -37,7 +38,11 @@ export interface RepositoryConfig {
   /** Milliseconds between two looks at it. */
   readonly pollMilliseconds: number;
   /** Read from the environment or a file; never written anywhere. */
-  readonly credentials?: { readonly username: string; readonly password: string };
+  readonly credentials?: Credentials;
+  /** Absolute paths; for `ssh://` only. */
+  readonly ssh?: SshFiles;
+  /** What a forge signs its webhooks with; without it there is no webhook for this repository. */
+  readonly webhook?: { readonly secret: string };
 }
 
 /** A full commit id, or an SSH signer: its public key line (`ssh-ed25519 AAAA…`) or fingerprint (`SHA256:…`). */
@@ -47,7 +52,7 @@ export type TrustStart =
 export interface TargetConfig {
   readonly name: string;
   readonly kind: 'kubernetes';
-  /** Absolute path. */
+  /** Absolute path, or `in-cluster`. */
   readonly kubeconfig: string;
   readonly context?: string;
   readonly grants: readonly Grant[];
@@ -96,9 +101,10 @@ export function withoutSecrets(config: Config): Record<string, unknown> {
   return {
     ...config,
     database: config.database === 'embedded' ? 'embedded' : withoutPassword(config.database),
-    repositories: config.repositories.map(({ credentials, ...rest }) => ({
+    repositories: config.repositories.map(({ credentials, webhook, ...rest }) => ({
       ...rest,
-      ...(credentials && { credentials: { username: credentials.username } }),
+      ...(credentials && { credentials: 'username' in credentials ? { username: credentials.username } : {} }),
+      ...(webhook && { webhook: {} }),
     })),
   };
 }
@@ -168,6 +174,14 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
       resolveRepository(r, base, env, (p, m) => fault(['repositories', i, ...p], m)),
     ),
     targets: written.targets.map((target, i) => {
+      if (target.kubeconfig === IN_CLUSTER) {
+        if (target.context !== undefined) fault(['targets', i, 'context'], `${IN_CLUSTER} has no contexts`);
+        if (!env['KUBERNETES_SERVICE_HOST']) {
+          const message = `${IN_CLUSTER} is for a pod, and here KUBERNETES_SERVICE_HOST is not set`;
+          fault(['targets', i, 'kubeconfig'], message);
+        }
+        return target;
+      }
       const kubeconfig = resolve(base, target.kubeconfig);
       if (!existsSync(kubeconfig)) fault(['targets', i, 'kubeconfig'], `there is no file ${kubeconfig}`);
       return { ...target, kubeconfig };

@@ -1,9 +1,11 @@
 import { createServer, type Server } from 'node:net';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startControlPlane, type ControlPlane } from '../../src/adapters/kubernetes/control-plane.js';
 import { openCluster } from '../../src/adapters/kubernetes/cluster.js';
+import { readKubeconfig, readServiceAccount } from '../../src/adapters/kubernetes/kubeconfig.js';
+import { ApiTransport } from '../../src/adapters/kubernetes/transport.js';
 import { CountersignError } from '../../src/errors.js';
 import { ApprovedChange } from '../../src/reconcile/gate.js';
 import { reconcile } from '../../src/reconcile/run.js';
@@ -272,6 +274,33 @@ describe('what must not be written is not written', () => {
     } finally {
       silent.close();
       await rm(folder, { recursive: true });
+    }
+  });
+
+  it('speaks as the service account of its pod, with the token that is there now', async () => {
+    const pod = await mkdtemp(join(tmpdir(), 'countersign-pod-'));
+    const before = { ...process.env };
+    const mount = join(pod, 'var/run/secrets/kubernetes.io/serviceaccount');
+    await mkdir(mount, { recursive: true });
+    const known = await readKubeconfig(plane.kubeconfig('countersign'));
+    const token = (await known.authorization())!.replace('Bearer ', '');
+    await writeFile(join(mount, 'ca.crt'), known.authority!);
+    await writeFile(join(mount, 'token'), token);
+    const { hostname, port } = new URL(plane.url);
+    Object.assign(process.env, { KUBERNETES_SERVICE_HOST: hostname, KUBERNETES_SERVICE_PORT: port });
+    try {
+      const transport = new ApiTransport('pod', await readServiceAccount(pod));
+      const ask = (): Promise<unknown> =>
+        transport.call({ method: 'GET', path: '/api/v1/namespaces/default', subject: { text: 'Namespace default' } });
+      expect(await ask()).toMatchObject({ metadata: { name: 'default' } });
+      await writeFile(join(mount, 'token'), 'revoked');
+      await expect(ask()).rejects.toMatchObject({ code: 'cluster-refused' });
+      await writeFile(join(mount, 'token'), `${token}\n`);
+      expect(await ask()).toMatchObject({ metadata: { name: 'default' } });
+      await transport.close();
+    } finally {
+      process.env = before;
+      await rm(pod, { recursive: true });
     }
   });
 

@@ -7,6 +7,7 @@ import {
   type KubernetesObject,
   type ObjectIdentity,
 } from '../../cluster/object.js';
+import { IN_CLUSTER } from '../../config-file.js';
 import { CountersignError } from '../../errors.js';
 import {
   FIELD_MANAGER,
@@ -17,13 +18,13 @@ import {
   type LiveObject,
   type WatchEvent,
 } from '../../reconcile/cluster.js';
-import { readKubeconfig } from './kubeconfig.js';
+import { readKubeconfig, readServiceAccount } from './kubeconfig.js';
 import { ApiTransport, type Call, type Deadlines } from './transport.js';
 
 export interface ClusterOptions {
   /** As people and errors call it. */
   readonly name: string;
-  /** Absolute path. */
+  /** Absolute path, or `in-cluster`: the service account of our own pod. */
   readonly kubeconfig: string;
   readonly context?: string;
   readonly deadlines?: Deadlines;
@@ -36,7 +37,10 @@ const UNKNOWN_FOR = 100;
 
 /** Throws `config-invalid` when the kubeconfig cannot be used. The cluster itself is first asked when it is needed. */
 export async function openCluster(options: ClusterOptions): Promise<Cluster> {
-  const connection = await readKubeconfig(options.kubeconfig, options.context);
+  const connection =
+    options.kubeconfig === IN_CLUSTER
+      ? await readServiceAccount()
+      : await readKubeconfig(options.kubeconfig, options.context);
   return new KubernetesCluster(options.name, new ApiTransport(options.name, connection, options.deadlines));
 }
 

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import type { KubeConfig } from '@kubernetes/client-node';
 import { load, YAMLException } from 'js-yaml';
-import { z } from 'zod';
 import { CountersignError } from '../../errors.js';
 
 /** How to reach an API server, and as whom. Holds credentials: never print it. */
@@ -16,110 +16,150 @@ export interface Connection {
   authorization(): Promise<string | undefined>;
 }
 
-const named = <T extends z.ZodType, K extends string>(key: K, value: T) =>
-  z.array(z.looseObject({ name: z.string(), [key]: value } as { name: z.ZodString } & Record<K, T>)).default([]);
+/** What would run a program, act as somebody else, or go another way than it seems. Refused rather than ignored. */
+const refused = [
+  'exec',
+  'auth-provider',
+  'as',
+  'as-uid',
+  'as-groups',
+  'as-user-extra',
+  'token-file', // client-node's own word for tokenFile, read once and against the wrong folder
+  'proxy-url',
+];
 
-const schema = z.looseObject({
-  'current-context': z.string().optional(),
-  clusters: named(
-    'cluster',
-    z.looseObject({
-      server: z.url({ protocol: /^https?$/ }),
-      'certificate-authority': z.string().optional(),
-      'certificate-authority-data': z.string().optional(),
-      'insecure-skip-tls-verify': z.boolean().optional(),
-      'tls-server-name': z.string().optional(),
-      'proxy-url': z.string().optional(),
-    }),
-  ),
-  users: named(
-    'user',
-    z.looseObject({
-      token: z.string().optional(),
-      tokenFile: z.string().optional(),
-      'client-certificate': z.string().optional(),
-      'client-certificate-data': z.string().optional(),
-      'client-key': z.string().optional(),
-      'client-key-data': z.string().optional(),
-      username: z.string().optional(),
-      password: z.string().optional(),
-      exec: z.unknown().optional(),
-      'auth-provider': z.unknown().optional(),
-      as: z.unknown().optional(),
-    }),
-  ),
-  contexts: named('context', z.looseObject({ cluster: z.string(), user: z.string() })),
-});
+/** Reads a kubeconfig as kubectl does, but for what is `refused`. Throws `config-invalid`, which never quotes the file. */
+export async function readKubeconfig(file: string, context?: string): Promise<Connection> {
+  const invalid: Invalid = (message, remedy, cause) =>
+    new CountersignError('config-invalid', message, { place: { file }, remedy, cause });
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw invalid('it cannot be read', 'Give the path of a kubeconfig', cause);
+  });
+  const written = parse(text, file);
+  const config = new (await client()).KubeConfig();
+  try {
+    config.loadFromString(text);
+    config.makePathsAbsolute(resolve(dirname(file)));
+  } catch (thrown) {
+    // What is missing is told by its place in the file; a TypeError says nothing to people.
+    const why = thrown instanceof TypeError ? '' : `: ${(thrown as Error).message}`;
+    throw invalid(`it is not a kubeconfig${why}`, 'Compare it with what kubectl config view shows');
+  }
+  const name = context ?? config.getCurrentContext();
+  const chosen = config.getContextObject(name);
+  if (!chosen) throw invalid(`there is no context ${name || '(none is current)'}`, 'Name one of its contexts');
+  config.setCurrentContext(name);
+  if (!config.getCurrentCluster())
+    throw invalid(`there is no cluster ${chosen.cluster}`, 'Add it, or name another context');
+  if (chosen.user && !config.getCurrentUser())
+    throw invalid(`there is no user ${chosen.user}`, 'Add it, or name another context');
+  const user = asWritten(written, 'user', chosen.user);
+  for (const [of, fields] of [
+    [`cluster ${chosen.cluster}`, asWritten(written, 'cluster', chosen.cluster)],
+    [`user ${chosen.user}`, user],
+  ] as const) {
+    for (const [field, value] of Object.entries(fields)) {
+      if (refused.includes(field) && value !== null && value !== '')
+        throw invalid(`${of} uses ${field}, which is not supported`, instead(field));
+      // YAML reads digits without quotes as a number, whose text may be another: 0012 is 12.
+      if (typeof value === 'number' || (value !== null && typeof value === 'object' && field !== 'extensions'))
+        throw invalid(`${of}: ${field} is not text`, 'Put it into quotes');
+    }
+  }
+  // client-node drops it.
+  const tokenFile = user['tokenFile'];
+  const path = typeof tokenFile === 'string' && tokenFile ? resolve(dirname(file), tokenFile) : undefined;
+  return connect(config, path, invalid);
+}
 
 /**
- * Reads a kubeconfig as kubectl does, but for what would run a program or act as somebody else: `exec`, `auth-provider`, `as`
- * and proxies are refused rather than ignored. Throws `config-invalid`.
+ * The service account of the pod that we run in. `root` goes before the paths at which a pod finds it. Throws `config-invalid`
+ * outside a pod.
  */
-export async function readKubeconfig(file: string, context?: string): Promise<Connection> {
-  const invalid = (message: string, remedy: string, cause?: unknown): CountersignError =>
-    new CountersignError('config-invalid', message, { place: { file }, remedy, cause });
-  const config = await parse(file, invalid);
-  const contextName = context ?? config['current-context'];
-  const chosen = config.contexts.find(({ name }) => name === contextName)?.context;
-  if (!chosen) throw invalid(`there is no context ${contextName ?? '(none is current)'}`, 'Name one of its contexts');
-  const cluster = config.clusters.find(({ name }) => name === chosen.cluster)?.cluster;
-  if (!cluster) throw invalid(`there is no cluster ${chosen.cluster}`, 'Add it, or name another context');
-  const user = config.users.find(({ name }) => name === chosen.user)?.user ?? {};
-  for (const field of ['exec', 'auth-provider', 'as'] as const) {
-    if (user[field] !== undefined) {
-      throw invalid(
-        `user ${chosen.user} uses ${field}, which is not supported`,
-        'Use a token, tokenFile or client certificate',
-      );
-    }
+export async function readServiceAccount(root = ''): Promise<Connection> {
+  const remedy = 'Run it in a pod with a service account, or give the path of a kubeconfig';
+  const invalid: Invalid = (message, _, cause) =>
+    new CountersignError('config-invalid', `in-cluster: ${message}`, { remedy, cause });
+  for (const variable of ['KUBERNETES_SERVICE_HOST', 'KUBERNETES_SERVICE_PORT']) {
+    if (!process.env[variable]) throw invalid(`${variable} is not set`, remedy);
   }
-  if (cluster['proxy-url'])
-    throw invalid(`cluster ${chosen.cluster} uses proxy-url, which is not supported`, 'Remove it');
-  if (cluster.server.startsWith('http:') && !isLoopback(cluster.server)) {
-    throw invalid(`${cluster.server} is not encrypted`, 'Use https');
-  }
-  const material = async (data: string | undefined, path: string | undefined): Promise<string | undefined> => {
-    if (data !== undefined) return Buffer.from(data, 'base64').toString();
-    return path === undefined ? undefined : await read(resolve(dirname(file), path));
-  };
-  const read = async (path: string): Promise<string> => {
-    try {
-      return await readFile(path, 'utf8');
-    } catch (cause) {
-      throw invalid(`it names ${path}, which cannot be read`, 'Correct the path or its permissions', cause);
-    }
-  };
-  return {
-    server: cluster.server.replace(/\/$/, ''),
-    authority: await material(cluster['certificate-authority-data'], cluster['certificate-authority']),
-    serverName: cluster['tls-server-name'],
-    insecure: cluster['insecure-skip-tls-verify'] ?? false,
-    certificate: await material(user['client-certificate-data'], user['client-certificate']),
-    key: await material(user['client-key-data'], user['client-key']),
-    authorization: async () => {
-      if (user.tokenFile !== undefined) return `Bearer ${(await read(resolve(dirname(file), user.tokenFile))).trim()}`;
-      if (user.token !== undefined) return `Bearer ${user.token}`;
-      if (user.username === undefined) return undefined;
-      return `Basic ${Buffer.from(`${user.username}:${user.password ?? ''}`).toString('base64')}`;
-    },
-  };
+  const config = new (await client()).KubeConfig();
+  config.loadFromCluster(root);
+  const provider = config.getCurrentUser()?.authProvider as { config: { tokenFile: string } };
+  return connect(config, provider.config.tokenFile, invalid);
 }
+
+/** Half a second and 85 MB: only for who talks to a cluster. */
+const client = (): Promise<typeof import('@kubernetes/client-node')> => import('@kubernetes/client-node');
 
 type Invalid = (message: string, remedy: string, cause?: unknown) => CountersignError;
 
-async function parse(file: string, invalid: Invalid): Promise<z.infer<typeof schema>> {
-  let value: unknown;
-  try {
-    value = load(await readFile(file, 'utf8'), { filename: file });
-  } catch (cause) {
-    const why = cause instanceof YAMLException ? `it is not valid YAML: ${cause.reason}` : 'it cannot be read';
-    // The exception quotes lines, which may hold a token: only its reason is passed on.
-    throw invalid(why, 'Give the path of a kubeconfig', cause instanceof YAMLException ? undefined : cause);
-  }
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
-  throw invalid(`${issue.path.map(String).join('.')}: ${issue.message}`, 'Give the path of a kubeconfig');
+async function connect(config: KubeConfig, tokenFile: string | undefined, invalid: Invalid): Promise<Connection> {
+  const { bufferFromFileOrString } = await client();
+  const cluster = config.getCurrentCluster()!;
+  const user = config.getCurrentUser();
+  const unreadable = (path: string | undefined, cause: unknown): CountersignError =>
+    invalid(`${path} cannot be read`, 'Correct the path that it names, or its permissions', cause);
+  const material = (data: string | undefined, path: string | undefined): string | undefined => {
+    try {
+      // Data goes before a file, as for kubectl; client-node has it the other way round.
+      return bufferFromFileOrString(data ? undefined : path, data)?.toString();
+    } catch (cause) {
+      throw unreadable(path, cause);
+    }
+  };
+  const url = URL.parse(cluster.server);
+  if (!url || !['http:', 'https:'].includes(url.protocol))
+    throw invalid('its server is no URL', 'Use https://host:port');
+  if (url.username || url.password) throw invalid('credentials do not belong in a URL', 'Give them as a user');
+  if (url.protocol === 'http:' && !isLoopback(url)) throw invalid(`${url.origin} is not encrypted`, 'Use https');
+
+  // client-node would hold a token for a minute and keep the line's end in it.
+  const authorization = async (): Promise<string | undefined> => {
+    if (tokenFile !== undefined) {
+      const token = await readFile(tokenFile, 'utf8').catch((cause: unknown) => {
+        throw unreadable(tokenFile, cause);
+      });
+      return `Bearer ${token.trim()}`;
+    }
+    if (user?.token) return `Bearer ${user.token}`;
+    if (!user?.username) return undefined;
+    return `Basic ${Buffer.from(`${user.username}:${user.password ?? ''}`).toString('base64')}`;
+  };
+  await authorization(); // a file that is not there is told now, not at the first request
+  return {
+    server: cluster.server,
+    authority: material(cluster.caData, cluster.caFile),
+    serverName: cluster.tlsServerName,
+    insecure: cluster.skipTLSVerify,
+    certificate: material(user?.certData, user?.certFile),
+    key: material(user?.keyData, user?.keyFile),
+    authorization,
+  };
 }
 
-const isLoopback = (server: string): boolean => /^(localhost|127\.[\d.]+|\[::1\])$/.test(new URL(server).hostname);
+function parse(text: string, file: string): unknown {
+  try {
+    return load(text);
+  } catch (thrown) {
+    // Neither its message nor its reason is passed on: both quote the file, whose next word may be a password.
+    const { mark } = thrown as YAMLException;
+    const place = mark ? { file, line: mark.line + 1, column: mark.column + 1 } : { file };
+    throw new CountersignError('config-invalid', 'it is not valid YAML', {
+      place,
+      remedy: 'Give the path of a kubeconfig',
+    });
+  }
+}
+
+/** The fields of a cluster or user as the file has them, of which client-node keeps only those that it knows. */
+function asWritten(written: unknown, kind: 'cluster' | 'user', name: string): Readonly<Record<string, unknown>> {
+  const list = (written as Record<string, unknown>)[`${kind}s`];
+  const entries = (Array.isArray(list) ? list : []) as Record<string, unknown>[];
+  return (entries.find((entry) => entry['name'] === name)?.[kind] ?? {}) as Record<string, unknown>;
+}
+
+const instead = (field: string): string =>
+  field === 'proxy-url' ? 'Remove it' : 'Use a token, tokenFile or client certificate';
+
+const isLoopback = ({ hostname }: URL): boolean => /^(localhost|127\.[\d.]+|\[::1\])$/.test(hostname);
