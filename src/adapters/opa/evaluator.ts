@@ -8,9 +8,9 @@ import { RUNNING, SLOT, type Failure, type FromWorker, type Job, type ThreadData
 export interface EvaluatorOptions {
   /** Threads, 2 by default: while one is held up by a policy without end, the other still serves. */
   readonly threads?: number;
-  /** Milliseconds for one object, or for the change-scoped rules once. */
+  /** Milliseconds of processor time for one object, or for the change-scoped rules once. */
   readonly timeLimit?: number;
-  /** Milliseconds for all of one input. */
+  /** Milliseconds of processor time for all of one input. */
   readonly totalLimit?: number;
   /** 64 KiB each; 128 MiB by default. */
   readonly maxPages?: number;
@@ -29,10 +29,15 @@ interface Thread {
   readonly bundles: Set<string>;
   /** What it works on; empty when idle. */
   tasks: readonly Task[];
-  /** For the watch: what was last seen, and how many milliseconds of looking ago. */
+  /** For the watch: what was last seen. */
   phase: number;
   step: number;
+  /** Milliseconds of processor time that it took, all in all, and up to where that was counted. */
+  used: number;
+  counted: number;
   stepTime: number;
+  /** Milliseconds of the clock. */
+  stepWait: number;
   item: number;
   itemTime: number;
 }
@@ -42,6 +47,8 @@ const BATCH = 64;
 const BATCH_CHARACTERS = 2_000_000;
 /** For reading and compiling the Go program where a policy needs one of its builtins. */
 const LOADING_LIMIT = 60_000;
+/** How many times its limit a step may take by the clock. */
+const WAITING_FACTOR = 20;
 const KEPT_MODULES = 16;
 
 /** A pool of threads that evaluate compiled policy, each under limits of time and memory. */
@@ -113,7 +120,8 @@ export class RegoEvaluator implements Evaluator {
   }
 
   private send(thread: Thread, job: Job): void {
-    thread.stepTime = thread.itemTime = 0;
+    thread.stepTime = thread.itemTime = thread.stepWait = 0;
+    thread.step = thread.item = -1; // the first look at a job starts the count, whatever the last one was at
     thread.worker.ref();
     thread.worker.postMessage(job);
     if (this.watch === undefined) {
@@ -171,7 +179,10 @@ export class RegoEvaluator implements Evaluator {
       tasks: [],
       phase: 0,
       step: 0,
+      used: 0,
+      counted: 0,
       stepTime: 0,
+      stepWait: 0,
       item: -1,
       itemTime: 0,
     };
@@ -214,30 +225,44 @@ export class RegoEvaluator implements Evaluator {
 
   private look(): void {
     const now = performance.now();
-    // On a machine so busy that this comes late, the threads had no more time than this one.
-    const passed = Math.min(now - this.looked, 1.5 * this.interval);
+    const passed = now - this.looked;
     this.looked = now;
     const limit = this.options.timeLimit ?? 2000;
     const total = this.options.totalLimit ?? 30 * limit;
     for (const thread of this.threads.slice()) {
       if (thread.tasks.length === 0) continue;
-      observe(thread, passed);
+      observe(thread);
+      thread.stepWait += passed;
       // Starting a thread and loading a bundle are our time, not the policy's.
       const running = thread.phase === RUNNING;
-      if (thread.stepTime > (running ? limit : LOADING_LIMIT)) void this.lose(thread, tooSlow(limit));
+      // Whatever neither ends nor computes is ended all the same, though long after.
+      const late = thread.stepWait > WAITING_FACTOR * limit + LOADING_LIMIT;
+      if (thread.stepTime > (running ? limit : LOADING_LIMIT) || late) void this.lose(thread, tooSlow(limit));
       else if (running && thread.itemTime > total) void this.lose(thread, tooSlow(total));
     }
   }
 }
 
-function observe(thread: Thread, passed: number): void {
+/**
+ * Counts processor time, not the clock's: on a busy machine a policy is given as much work as on an idle one, so that what is
+ * judged does not depend on what else runs there. Asked of the thread now, known at the next look.
+ */
+function observe(thread: Thread): void {
   const [phase = 0, item = 0, step = 0] = [SLOT.phase, SLOT.item, SLOT.step].map((slot) =>
     Atomics.load(thread.progress, slot),
   );
+  const passed = thread.used - thread.counted;
+  thread.counted = thread.used;
   const same = phase === thread.phase;
-  thread.stepTime = same && step === thread.step ? thread.stepTime + passed : 0;
+  const sameStep = same && step === thread.step;
+  thread.stepTime = sameStep ? thread.stepTime + passed : 0;
+  if (!sameStep) thread.stepWait = 0;
   thread.itemTime = same && item === thread.item ? thread.itemTime + passed : 0;
   Object.assign(thread, { phase, item, step });
+  thread.worker.cpuUsage().then(
+    ({ user, system }) => (thread.used = (user + system) / 1000),
+    () => {}, // it has ended; whoever ended it tells why
+  );
 }
 
 function fromFailure(result: readonly RuleResult[] | Failure): readonly RuleResult[] | CountersignError {
