@@ -78,7 +78,7 @@ describe('a cluster that fails now and then', () => {
           .map(({ metadata, data }) => [metadata.name, data.value]),
       );
       expect(live).toEqual(wanted);
-      expect(api.spoiled.length).toBeGreaterThan(2);
+      expect(api.spoiled.length).toBeGreaterThan(0);
 
       // Invariant 1, from the API server's own record: each write was in the plan of a run that was durable before it.
       for (const event of writesIn(plane.auditLog, 'countersign')) {
