@@ -47,18 +47,6 @@ const GOVERNANCE = 'governance';
 describe('policy', () => {
   const here = oneWorld({ files: { 'policies/guard.rego': guard }, limits: 'limits: {evaluation: 3s}' });
 
-  /** A change of governance that must not be taken up: the bundle before it stays in force, and still works. */
-  async function keepsItsBundle(world: World, files: Record<string, string>): Promise<Decision> {
-    const before = await world.repositoryState();
-    const decision = await refused(
-      world,
-      { files, author: world.bo, message: 'new rules' },
-      { environment: GOVERNANCE },
-    );
-    expect(await world.repositoryState()).toEqual({ ...before });
-    return decision;
-  }
-
   async function mend(world: World, paths: readonly string[]): Promise<void> {
     replicas += 1;
     const head = await world.pushGood(replicas, { delete: paths, files: {}, author: world.bo });
@@ -251,3 +239,11 @@ deny contains 42 if {
 const cartFile = (replicas: number): Record<string, string> => ({
   'environments/production/cart.yaml': cart(replicas, pinned('cart')),
 });
+
+/** A change of governance that must not be taken up: the bundle before it stays in force, and still works. */
+async function keepsItsBundle(world: World, files: Record<string, string>): Promise<Decision> {
+  const before = await world.repositoryState();
+  const decision = await refused(world, { files, author: world.bo, message: 'new rules' }, { environment: GOVERNANCE });
+  expect(await world.repositoryState()).toEqual({ ...before });
+  return decision;
+}

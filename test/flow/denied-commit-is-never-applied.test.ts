@@ -47,6 +47,8 @@ describe('a commit that policy does not allow', () => {
       else await world.dana.delete(deployment);
       await eventually('the edit to be corrected', async () => (await world.replicas()) === replicas);
     }
+    const drift = (await world.entries('drift')).map(({ predicate }) => predicate['type']);
+    expect(drift).toEqual(expect.arrayContaining(['modified', 'deleted']));
   });
 
   it('is passed over by the next one that is allowed, which goes live', async () => {

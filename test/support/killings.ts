@@ -35,15 +35,30 @@ export async function surviveKillings(
   plane: ControlPlane,
   { kills, seed, say = () => {} }: { kills: number; seed: number; say?: (line: string) => void },
 ): Promise<Survival> {
-  const random = randomness(seed);
   const world = await World.prepare({ plane, child: true, poll: '100ms' });
+  let survival: Survival;
   try {
-    await world.start();
-    await world.live(world.genesis);
-    const seen = new Seen(world);
-    const pushes = new Pushes(world, random);
-    pushes.start();
+    survival = await survive(world, kills, randomness(seed), say);
+  } finally {
+    await world.close();
+  }
+  const left = world.orphans();
+  if (left.length > 0) throw new Error(`still running: ${left.join(', ')}`);
+  return survival;
+}
 
+async function survive(
+  world: World,
+  kills: number,
+  random: () => number,
+  say: (line: string) => void,
+): Promise<Survival> {
+  await world.start();
+  await world.live(world.genesis);
+  const seen = new Seen(world);
+  const pushes = new Pushes(world, random);
+  pushes.start();
+  try {
     for (let killed = 1; killed <= kills; killed += 1) {
       // Some die while they start, some soon after, and most in the thick of their work: about when they write.
       const kind = random();
@@ -61,35 +76,31 @@ export async function surviveKillings(
       await world.kill();
       say(`killed ${killed} of ${kills}${starting ? ', while it started' : ''}; ${seen.entries.size} entries seen`);
     }
-
-    await pushes.stop();
-    await world.start();
-    const last = await world.push({ message: 'the last', files: pushes.good(77) });
-    await world.live(last);
-    await seen.look();
-    await eventually('every run to be closed', async () =>
-      (await world.runs()).every((run) => run.outcome !== 'running' && run.finishedIndex !== null),
-    );
-    if ((await world.replicas()) !== 77) throw new Error('the last allowed commit is not live');
-    await world.check({ replay: true });
-    for (const checkpoint of seen.someCheckpoints()) await world.verifyLog({ earlier: checkpoint });
-    const [entries, runs] = [await world.entries(), await world.runs()];
-    seen.compare(entries);
-    return {
-      kills,
-      pushed: pushes.count,
-      bad: pushes.bad,
-      acknowledged: seen.entries.size,
-      checkpoints: seen.checkpoints.size,
-      entries: entries.length,
-      runs: runs.length,
-      interrupted: runs.filter((run) => run.outcome === 'interrupted').length,
-    };
   } finally {
-    await world.close();
-    const left = world.orphans();
-    if (left.length > 0) throw new Error(`still running: ${left.join(', ')}`);
+    await pushes.stop();
   }
+  await world.start();
+  const last = await world.push({ message: 'the last', files: pushes.good(77) });
+  await world.live(last);
+  await seen.look();
+  await eventually('every run to be closed', async () =>
+    (await world.runs()).every((run) => run.outcome !== 'running' && run.finishedIndex !== null),
+  );
+  if ((await world.replicas()) !== 77) throw new Error('the last allowed commit is not live');
+  await world.check({ replay: true });
+  for (const checkpoint of seen.someCheckpoints()) await world.verifyLog({ earlier: checkpoint });
+  const [entries, runs] = [await world.entries(), await world.runs()];
+  seen.compare(entries);
+  return {
+    kills,
+    pushed: pushes.count,
+    bad: pushes.bad,
+    acknowledged: seen.entries.size,
+    checkpoints: seen.checkpoints.size,
+    entries: entries.length,
+    runs: runs.length,
+    interrupted: runs.filter((run) => run.outcome === 'interrupted').length,
+  };
 }
 
 /** What the service has shown to anybody: none of it may ever be otherwise. */
@@ -133,7 +144,7 @@ class Seen {
         throw new Error(`entry ${index} was shown, and is now another or gone`);
     }
     for (const [id, index] of this.rows) {
-      if ((entries[index]?.predicate as { id?: string }).id !== id)
+      if ((entries[index]?.predicate as { id?: string } | undefined)?.id !== id)
         throw new Error(`decision ${id} is not entry ${index}`);
     }
   }

@@ -29,9 +29,12 @@ export function oneWorld(options: Options | ((plane: ControlPlane) => Promise<Op
 
   afterAll(async () => {
     const { world, plane, postgres } = made;
-    await world?.check({ replay: true });
-    await world?.close();
-    await Promise.all([plane?.stop(), postgres?.stop(), forgetPeople()]);
+    try {
+      await world?.check({ replay: true });
+    } finally {
+      await world?.close();
+      await Promise.all([plane?.stop(), postgres?.stop(), forgetPeople()]);
+    }
     const left = world?.orphans() ?? [];
     if (left.length > 0) throw new Error(`still running: ${left.join(', ')}`);
   }, 120_000);

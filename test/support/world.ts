@@ -268,7 +268,8 @@ ${this.options.limits ?? ''}
     return repository;
   }
 
-  async runs(environment = PRODUCTION): Promise<Run[]> {
+  /** Newest first; null: of every environment. */
+  async runs(environment: string | null = PRODUCTION): Promise<Run[]> {
     const { runs } = await this.query<{ runs: { nodes: Run[] } }>(
       `query ($environment: String) { runs(first: 500, filter: {environment: $environment}) { nodes { ${runFields} } } }`,
       { environment },
@@ -386,7 +387,7 @@ ${this.options.limits ?? ''}
    */
   async check({ replay = false } = {}): Promise<Verification> {
     const verification = await this.verifyLog({ replay });
-    const [entries, runs, audit] = [await this.entries(), await this.runs(), this.writes()];
+    const [entries, runs, audit] = [await this.entries(), await this.runs(null), this.writes()];
     const allows = new Map(
       entries
         .filter(({ type, predicate }) => type === 'decision' && predicate['outcome'] === 'allow')
