@@ -1,7 +1,8 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { ConfigOptions, RepositoryConfig, TrustStart } from './config.js';
 import type { Written } from './config-file.js';
+import type { Credentials, SshFiles } from './source/repository.js';
 
 /** Tells of a fault at a setting, counted from the repository's own. */
 export type FaultAt = (path: readonly PropertyKey[], message: string) => void;
@@ -17,36 +18,58 @@ export function resolveRepository(
   fault: FaultAt,
 ): RepositoryConfig {
   const url = resolveUrl(written.url, base, (message) => fault(['url'], message));
-  const local = !/^https?:/.test(url);
-  const credentials = written.credentials && readCredentials(written.credentials, base, env, fault);
-  if (written.credentials && local) fault(['credentials'], 'only https:// repositories take credentials');
+  const http = /^https?:/.test(url);
+  const secrets = { base, env, fault };
+  const credentials = written.credentials && readCredentials(written.credentials, secrets);
+  if (written.credentials && !http) fault(['credentials'], 'only https:// repositories take credentials');
+  const ssh = written.ssh && sshFiles(written.ssh, base, fault);
+  if (written.ssh && !isSsh(url)) fault(['ssh'], 'only ssh:// repositories take it');
+  else if (!written.ssh && isSsh(url)) fault(['url'], 'a repository over SSH needs "ssh" with keyFile and knownHosts');
+  const webhook = written.webhook && readWebhook(written.webhook, secrets);
   return {
     name: written.name,
     url,
     refs: [...new Set([written.governance, ...(written.refs ?? [])])],
     governance: written.governance,
     trust: resolveTrust(written.trust, fault),
-    pollMilliseconds: written.poll ?? (local ? LOCAL_POLL : REMOTE_POLL),
+    pollMilliseconds: written.poll ?? (http || isSsh(url) ? REMOTE_POLL : LOCAL_POLL),
     ...(credentials && { credentials }),
+    ...(ssh && { ssh }),
+    ...(webhook && { webhook }),
   };
 }
 
+/** `ssh://…`, or scp's own way of writing it: `git@host:path`. */
+function isSsh(url: string): boolean {
+  return url.startsWith('ssh://') || isScpLike(url);
+}
+
+function isScpLike(url: string): boolean {
+  return !url.includes('://') && /^[^/]+@[^/]+:/.test(url);
+}
+
 function resolveUrl(url: string, base: string, fault: (message: string) => void): string {
-  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(url)) {
-    if (!/^[^/]+@[^/]+:/.test(url)) return resolve(base, url);
-    fault('SSH remotes are not supported yet; use https://, file:// or a path');
-    return url;
-  }
+  if (isScpLike(url)) return url;
+  if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(url)) return resolve(base, url);
   const parsed = URL.parse(url);
   if (!parsed) fault(`"${url}" is no URL`);
-  else if (parsed.username || parsed.password)
+  else if (parsed.password || (parsed.username && parsed.protocol !== 'ssh:'))
     fault('credentials do not belong in a URL; use credentials.passwordEnv or credentials.passwordFile');
   else if (parsed.protocol === 'http:' && !['localhost', '127.0.0.1', '[::1]'].includes(parsed.hostname)) {
     fault('http:// is for loopback only; use https://');
-  } else if (!['file:', 'https:', 'http:'].includes(parsed.protocol)) {
-    fault(`${parsed.protocol}// is not supported; use https://, file:// or a path`);
+  } else if (!['file:', 'https:', 'http:', 'ssh:'].includes(parsed.protocol)) {
+    fault(`${parsed.protocol}// is not supported; use https://, ssh://, file:// or a path`);
   }
   return url;
+}
+
+function sshFiles(written: SshFiles, base: string, fault: FaultAt): SshFiles {
+  const file = (setting: keyof SshFiles): string => {
+    const path = resolve(base, written[setting]);
+    if (!existsSync(path)) fault(['ssh', setting], `there is no file ${path}`);
+    return path;
+  };
+  return { keyFile: file('keyFile'), knownHosts: file('knownHosts') };
 }
 
 function resolveTrust(trust: { commit?: string; key?: string }, fault: FaultAt): TrustStart {
@@ -63,28 +86,73 @@ function resolveTrust(trust: { commit?: string; key?: string }, fault: FaultAt):
   return trust.commit === undefined ? { key: trust.key ?? '' } : { commit: trust.commit };
 }
 
+interface Secrets {
+  /** Folder of the configuration file. */
+  readonly base: string;
+  readonly env: ConfigOptions['env'];
+  readonly fault: FaultAt;
+}
+
 function readCredentials(
-  written: { username: string; passwordEnv?: string; passwordFile?: string },
-  base: string,
-  env: ConfigOptions['env'],
-  fault: FaultAt,
-): RepositoryConfig['credentials'] {
-  const { username, passwordEnv, passwordFile } = written;
-  if ((passwordEnv === undefined) === (passwordFile === undefined)) {
-    fault(['credentials'], 'it must hold either "passwordEnv" or "passwordFile"');
-  } else if (passwordEnv !== undefined) {
-    if (!env[passwordEnv]) fault(['credentials', 'passwordEnv'], `the environment variable ${passwordEnv} is not set`);
-    return { username, password: env[passwordEnv] ?? '' };
-  } else if (passwordFile !== undefined) {
-    const path = resolve(base, passwordFile);
-    try {
-      return { username, password: readFileSync(path, 'utf8').trimEnd() };
-    } catch (error) {
-      fault(
-        ['credentials', 'passwordFile'],
-        `${path} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unknown reason'}`,
-      );
-    }
+  written: NonNullable<Written['repositories'][number]['credentials']>,
+  secrets: Secrets,
+): Credentials | undefined {
+  const { username, passwordEnv, passwordFile, tokenEnv, tokenFile } = written;
+  const given = [passwordEnv, passwordFile, tokenEnv, tokenFile].filter((name) => name !== undefined);
+  if (given.length !== 1) {
+    const message = 'it must hold exactly one of "passwordEnv", "passwordFile", "tokenEnv" and "tokenFile"';
+    secrets.fault(['credentials'], message);
+    return undefined;
+  }
+  if (tokenEnv === undefined && tokenFile === undefined) {
+    const password = readSecret(['credentials'], { passwordEnv, passwordFile }, secrets);
+    return password === undefined ? undefined : { username: username ?? 'git', password };
+  }
+  if (username !== undefined) secrets.fault(['credentials', 'username'], 'a token is sent without a user name');
+  const token = readSecret(['credentials'], { tokenEnv, tokenFile }, secrets);
+  return token === undefined ? undefined : { token };
+}
+
+/** Bytes below which a shared secret could be guessed from one webhook that somebody saw. */
+const SHORTEST_SECRET = 16;
+
+function readWebhook(
+  written: { readonly secretEnv?: string | undefined; readonly secretFile?: string | undefined },
+  secrets: Secrets,
+): RepositoryConfig['webhook'] {
+  if ((written.secretEnv === undefined) === (written.secretFile === undefined)) {
+    secrets.fault(['webhook'], 'it must hold either "secretEnv" or "secretFile"');
+    return undefined;
+  }
+  const secret = readSecret(['webhook'], written, secrets);
+  if (secret === undefined) return undefined;
+  if (Buffer.byteLength(secret) < SHORTEST_SECRET) {
+    secrets.fault(
+      ['webhook'],
+      `the secret is shorter than ${SHORTEST_SECRET} bytes; make one with openssl rand -hex 32`,
+    );
+  }
+  return { secret };
+}
+
+/** From the one setting of `…Env` and `…File` that is given. */
+function readSecret(
+  at: readonly PropertyKey[],
+  named: Readonly<Record<string, string | undefined>>,
+  { base, env, fault }: Secrets,
+): string | undefined {
+  const [setting, name] = Object.entries(named).find(([, value]) => value !== undefined) ?? ['', ''];
+  if (setting.endsWith('Env')) {
+    if (!env[name!]) fault([...at, setting], `the environment variable ${name} is not set`);
+    return env[name!] ?? undefined;
+  }
+  const path = resolve(base, name!);
+  try {
+    const secret = readFileSync(path, 'utf8').trimEnd();
+    if (secret === '') fault([...at, setting], `${path} is empty`);
+    return secret;
+  } catch (error) {
+    fault([...at, setting], `${path} cannot be read: ${(error as NodeJS.ErrnoException).code ?? 'unknown reason'}`);
   }
   return undefined;
 }

@@ -34,6 +34,8 @@ const inCluster = (more = ''): string => repository(`targets:\n  - {name: prod, 
 const https = (credentials: string): string =>
   `repositories:\n  - name: shop\n    url: https://example.org/shop.git\n    trust: {commit: ${COMMIT}}\n    credentials: ${credentials}\n`;
 
+const webhook = (text: string): string => `    webhook: ${text}\n`;
+
 describe('the configuration', () => {
   it('reads the file that the design shows', async () => {
     const config = await load(`
@@ -126,7 +128,7 @@ targets:
     expect(text).not.toContain('secret');
     expect(text).toContain('service.yaml:2  repositories[0].trust: it must hold either');
     expect(text).toContain('service.yaml:3  repositories[1].name: "shop" is already the name of repositories[0]');
-    expect(text).toContain('service.yaml:3  repositories[1].url: SSH remotes are not supported yet');
+    expect(text).toContain('service.yaml:3  repositories[1].url: a repository over SSH needs "ssh"');
     expect(text).toContain('service.yaml:3  repositories[1].trust.commit: it must be a full commit id');
     expect(text).toContain('service.yaml:6  targets[0].kubeconfig: there is no file nowhere.yaml');
     expect(text).toContain(
@@ -194,5 +196,38 @@ targets:
     expect(await refusal(repository('database: "postgres://me:pw@db/x"\n'))).toContain(
       'a password does not belong in this file',
     );
+  });
+
+  it('takes tokens, SSH files and webhook secrets by variable or file, and shows none of them', async () => {
+    await writeFile(join(folder, 'known_hosts'), '');
+    const config = await load(
+      `repositories:
+  - {name: a, url: "https://example.org/a.git", trust: {commit: ${COMMIT}}, credentials: {tokenEnv: TOKEN}, webhook: {secretEnv: HOOK}}
+  - {name: b, url: "git@example.org:b.git", trust: {commit: ${COMMIT}}, ssh: {keyFile: password, knownHosts: known_hosts}}
+`,
+      { TOKEN: 'glpat-hunter2', HOOK: 'sixteen bytes or more' },
+    );
+    const [a, b] = config.repositories;
+    expect(a).toMatchObject({ credentials: { token: 'glpat-hunter2' }, webhook: { secret: 'sixteen bytes or more' } });
+    expect(b).toMatchObject({
+      url: 'git@example.org:b.git',
+      ssh: { keyFile: join(folder, 'password'), knownHosts: join(folder, 'known_hosts') },
+      pollMilliseconds: 10_000,
+    });
+    expect(JSON.stringify(withoutSecrets(config))).not.toMatch(/hunter2|sixteen/);
+  });
+
+  it('refuses secrets that are missing, short or given twice, and SSH files that are not there', async () => {
+    expect(await refusal(https('{tokenEnv: T, passwordEnv: P}'), { T: 'x', P: 'x' })).toContain('exactly one of');
+    expect(await refusal(https('{username: bot, tokenEnv: T}'), { T: 'x' })).toContain('without a user name');
+    expect(await refusal(repository(webhook('{secretEnv: HOOK}')), { HOOK: 'short' })).toContain('shorter than 16');
+    expect(await refusal(repository(webhook('{secretEnv: HOOK}')))).toContain('HOOK is not set');
+    expect(await refusal(repository(webhook('{}')))).toContain('either "secretEnv" or "secretFile"');
+    expect(await refusal(repository('    ssh: {keyFile: password, knownHosts: password}\n'))).toContain('only ssh://');
+    expect(
+      await refusal(`repositories:
+  - {name: b, url: "ssh://git@example.org/b.git", trust: {commit: ${COMMIT}}, ssh: {keyFile: gone, knownHosts: password}}
+`),
+    ).toContain('ssh.keyFile: there is no file gone');
   });
 });

@@ -114,11 +114,12 @@ export async function startService(config: Config, commentary: Commentary): Prom
     const cache = new ManifestCache(64 * 1024 * 1024, { bytes: config.limits.manifestBytes });
     const followers: RepositoryFollower[] = [];
     for (const repository of config.repositories) {
-      const { url, refs, credentials } = repository;
+      const { url, refs, credentials, ssh } = repository;
       const mirror = await openMirror(join(config.data, 'mirrors', `${repository.name}.git`), {
         url,
         refs,
         credentials,
+        ssh,
       });
       const follower = new RepositoryFollower(repository, {
         ledger,

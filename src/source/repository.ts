@@ -90,11 +90,24 @@ export interface RefMove {
   readonly new: string | null;
 }
 
+/** Basic authentication, or a token that is sent as `Authorization: Bearer`. */
+export type Credentials =
+  { readonly username: string; readonly password: string; readonly token?: undefined } | { readonly token: string };
+
+/** Absolute paths of a private key without passphrase, and of a known_hosts file that names the server's key. */
+export interface SshFiles {
+  readonly keyFile: string;
+  readonly knownHosts: string;
+}
+
 export interface RemoteOptions {
-  /** Local path, `file://` or `https://` (http only on loopback). */
+  /** Local path, `file://`, `https://` (http only on loopback), `ssh://` or `user@host:path`. */
   readonly url: string;
   readonly refs: readonly string[];
-  readonly credentials?: { readonly username: string; readonly password: string };
+  /** For HTTP. */
+  readonly credentials?: Credentials;
+  /** For SSH. */
+  readonly ssh?: SshFiles;
 }
 
 /**

@@ -12,7 +12,8 @@ export interface GitServer {
   close(): Promise<void>;
 }
 
-/** Real `git http-backend` behind Node's HTTP server, for every repository under `root`; basic auth if `users` are given. */
+/** Real `git http-backend` behind Node's HTTP server, for every repository under `root`; basic auth if `users` are given;
+ * who is called `token` there shows the password as a bearer token. */
 export async function startGitServer(root: string, users?: Readonly<Record<string, string>>): Promise<GitServer> {
   const requests: string[] = [];
   const server = createServer((request, response) => {
@@ -48,6 +49,8 @@ function answer(request: IncomingMessage, response: ServerResponse, status: numb
 }
 
 function authenticated(request: IncomingMessage, users: Readonly<Record<string, string>>): string | undefined {
+  const bearer = /^Bearer (.+)$/.exec(request.headers.authorization ?? '')?.[1];
+  if (bearer !== undefined) return users['token'] === bearer ? 'token' : undefined;
   const encoded = /^Basic (.+)$/.exec(request.headers.authorization ?? '')?.[1];
   const [name = '', password] = Buffer.from(encoded ?? '', 'base64')
     .toString('utf8')

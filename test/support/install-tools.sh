@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # install-tools.sh TOOL…: what demo and tests run besides Node and Go. Installs Debian's where it may, else says what is missing.
 #   ssh       ssh-keygen, with which people sign their commits
+#   sshd      a server of which repositories are fetched over SSH
 #   postgres  an installed PostgreSQL, which tests use beside the embedded one
 set -euo pipefail
 missing=()
 for tool in "$@"; do
   case "$tool" in
   ssh) command -v ssh-keygen >/dev/null || missing+=(openssh-client) ;;
+  sshd) [ -x /usr/sbin/sshd ] || missing+=(openssh-server) ;;
   postgres)
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||
       { command -v pg_config >/dev/null && [ -x "$(pg_config --bindir)/initdb" ]; } || missing+=(postgresql)

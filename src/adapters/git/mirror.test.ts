@@ -244,7 +244,8 @@ describe('a remote over HTTP', () => {
     ['credentials in the URL', 'https://user:secret@git.example.org/shop.git', 'holds credentials'],
     ['plain HTTP to another machine', 'http://git.example.org/shop.git', 'not followed'],
     ['a host that only begins like loopback', 'http://127.0.0.1.example.org/shop.git', 'not followed'],
-    ['SSH', 'ssh://git@git.example.org/shop.git', 'not followed'],
+    ['SSH without a key', 'ssh://git@git.example.org/shop.git', 'needs a key'],
+    ['another protocol of git’s', 'git://git.example.org/shop.git', 'not followed'],
     ['a program of the URL’s choosing', 'ext::sh -c whoami', 'not followed'],
     ['another machine’s files', 'file://server/srv/shop.git', 'no file of this machine'],
   ])('refuses %s', async (_name, url, message) => {

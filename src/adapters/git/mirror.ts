@@ -7,6 +7,7 @@ import { isFolder } from './local-refs.js';
 import { NativeRepository } from './native.js';
 import { runGit } from './processes.js';
 import { away, remoteOf, type Remote } from './remote.js';
+import { sshReason } from './ssh.js';
 
 const KEEP = 'refs/countersign/keep';
 /** After this many fetches the mirror's small packs and loose refs are put together. */
@@ -167,10 +168,12 @@ class NativeMirror implements Mirror {
 
   private fetchFault(stderr: string): CountersignError {
     const reason =
+      sshReason(stderr) ??
       stderr
         .split('\n')
         .find((line) => /^(?:fatal|error):/.test(line))
-        ?.replace(/^\w+: /, '') ?? stderr.split('\n')[0];
+        ?.replace(/^\w+: /, '') ??
+      stderr.split('\n')[0];
     if (/no space left/i.test(stderr)) {
       return new CountersignError('disk-full', `no space to fetch ${this.remote.address}`, {
         remedy: 'Free space',

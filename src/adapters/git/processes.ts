@@ -21,7 +21,7 @@ const SETTINGS: readonly (readonly [string, string])[] = [
 
 export interface GitEnvironment {
   /** Transports that this one command may use; none by default. The allow-list wins over any config. */
-  readonly protocols?: readonly ('file' | 'http' | 'https')[];
+  readonly protocols?: readonly ('file' | 'http' | 'https' | 'ssh')[];
   readonly settings?: readonly (readonly [string, string])[];
   readonly variables?: Readonly<Record<string, string>>;
 }

@@ -1,10 +1,11 @@
 import { resolve as resolvePath } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CountersignError } from '../../errors.js';
-import type { RemoteOptions } from '../../source/repository.js';
+import type { Credentials, RemoteOptions } from '../../source/repository.js';
 import { LocalRefs } from './local-refs.js';
 import { runGit, type GitEnvironment } from './processes.js';
 import { inPrefixes } from './refs.js';
+import { isSshAddress, sshEnvironment, sshReason } from './ssh.js';
 
 /** How long a remote may be silent, in milliseconds. */
 const POLL_TIMEOUT = 15_000;
@@ -19,7 +20,8 @@ export interface Remote {
 }
 
 /** Throws `config-invalid` for a URL that is not followed. */
-export function remoteOf({ url, credentials }: RemoteOptions): Remote {
+export function remoteOf({ url, credentials, ssh }: RemoteOptions): Remote {
+  if (isSshAddress(url)) return gitRemote(url, sshEnvironment(url, ssh));
   if (url.startsWith('file://')) return localRemote(filePath(url));
   if (!/^[a-z][a-z0-9+.-]*:\/\//i.test(url) && !/^[^/]+:/.test(url)) return localRemote(resolvePath(url));
   return httpRemote(parseHttp(url), credentials);
@@ -46,7 +48,7 @@ function localRemote(path: string): Remote {
         // Looked up anew next time: it may come back as another repository.
         local = undefined;
         if (error instanceof CountersignError && error.code === 'repository-unsupported')
-          return refsByGit(path, prefixes);
+          return refsByGit(path, { protocols: ['file'] }, prefixes);
         throw error instanceof CountersignError && error.code === 'repository-missing'
           ? away(path, error.message)
           : error;
@@ -55,21 +57,30 @@ function localRemote(path: string): Remote {
   };
 }
 
-async function refsByGit(path: string, prefixes: readonly string[]): Promise<Map<string, string>> {
-  const { code, stdout, stderr } = await runGit(['ls-remote', '--refs', '--', path], {
-    protocols: ['file'],
+/** A remote whose refs git itself asks for. */
+function gitRemote(address: string, environment: GitEnvironment): Remote {
+  return { address, environment, refs: (prefixes) => refsByGit(address, environment, prefixes) };
+}
+
+async function refsByGit(
+  address: string,
+  environment: GitEnvironment,
+  prefixes: readonly string[],
+): Promise<Map<string, string>> {
+  // Named, so that a server with protocol v2 lists no others; it may list more.
+  const patterns = prefixes.flatMap((prefix) => [prefix, `${prefix}/*`]);
+  const { code, stdout, stderr } = await runGit(['ls-remote', '--refs', '--', address, ...patterns], {
+    ...environment,
     timeout: POLL_TIMEOUT,
   });
-  if (code !== 0) throw away(path, stderr.split('\n')[0]);
+  if (code !== 0) throw away(address, sshReason(stderr) ?? stderr.split('\n')[0]);
   const lines = stdout.toString('utf8').trimEnd().split('\n');
   const all = lines.map((line) => line.split('\t') as [string, string]);
   return new Map(all.filter(([, ref]) => ref && inPrefixes(ref, prefixes)).map(([id, ref]) => [ref, id]));
 }
 
 function httpRemote(url: URL, credentials: RemoteOptions['credentials']): Remote {
-  const authorization = credentials
-    ? `Basic ${Buffer.from(`${credentials.username}:${credentials.password}`, 'utf8').toString('base64')}`
-    : undefined;
+  const authorization = credentials && authorizationOf(credentials);
   return {
     address: url.href,
     environment: {
@@ -93,6 +104,15 @@ function httpRemote(url: URL, credentials: RemoteOptions['credentials']): Remote
     },
     refs: (prefixes) => askRefs(url, authorization, prefixes),
   };
+}
+
+function authorizationOf(credentials: Credentials): string {
+  if (credentials.token === undefined) {
+    return `Basic ${Buffer.from(`${credentials.username}:${credentials.password}`, 'utf8').toString('base64')}`;
+  }
+  // It becomes part of a header as it is.
+  if (/^[\x21-\x7e]+$/.test(credentials.token)) return `Bearer ${credentials.token}`;
+  throw refuse('the token holds characters that no header may hold', 'Check what its variable or file holds');
 }
 
 async function askRefs(
@@ -159,12 +179,12 @@ function refuse(what: string, remedy: string): CountersignError {
 
 function parseHttp(text: string): URL {
   if (!URL.canParse(text))
-    throw refuse(`${JSON.stringify(text)} is no URL that can be followed`, 'Use a path, file:// or https://');
+    throw refuse(`${JSON.stringify(text)} is no URL that can be followed`, 'Use a path, file://, https:// or ssh://');
   const url = new URL(text);
   const loopback = /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(url.hostname);
   if (url.protocol !== 'https:' && !(url.protocol === 'http:' && loopback)) {
     const plain = url.protocol === 'http:' ? ' but from this machine' : '';
-    throw refuse(`${url.protocol}// is not followed${plain}: ${url.host}`, 'Use a path, file:// or https://');
+    throw refuse(`${url.protocol}// is not followed${plain}: ${url.host}`, 'Use a path, file://, https:// or ssh://');
   }
   if (url.username || url.password) {
     throw refuse(`the URL of ${url.host} holds credentials`, 'Give them apart from it, so that they are never shown');
