@@ -18,7 +18,7 @@ An example of a service.yaml; everything has a default but repositories:
   targets:
     - name: prod
       kind: kubernetes
-      kubeconfig: prod.yaml
+      kubeconfig: prod.yaml           # or in-cluster: the service account of its pod
       grants: [{repository: shop, namespaces: [shop], kinds: ["*"]}]
 
 Ctrl-C or SIGTERM finishes what is under way and stops; a second one stops at once.`;

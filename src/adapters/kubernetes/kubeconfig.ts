@@ -89,7 +89,7 @@ export async function readServiceAccount(root = ''): Promise<Connection> {
   return connect(config, provider.config.tokenFile, invalid);
 }
 
-/** Half a second and 85 MB: only for who talks to a cluster. */
+/** More than half a second and 50 MB: only for who talks to a cluster. */
 const client = (): Promise<typeof import('@kubernetes/client-node')> => import('@kubernetes/client-node');
 
 type Invalid = (message: string, remedy: string, cause?: unknown) => CountersignError;
