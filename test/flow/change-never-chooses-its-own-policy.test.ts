@@ -145,8 +145,9 @@ describe('policy', () => {
     const { violations } = await keepsItsBundle(world, { 'policies/endless.rego': endless });
     expect(violations).toContainEqual(
       expect.objectContaining({
-        rule: 'reading.policy-timeout',
-        message: expect.stringMatching(/3 s/) as string,
+        // Whichever limit it meets first on this machine.
+        rule: expect.stringMatching(/^reading\.policy-(timeout|memory)$/) as string,
+        message: expect.stringMatching(/after 3 s|128 MiB/) as string,
         fix: expect.stringMatching(/stays in force/) as string,
       }),
     );
