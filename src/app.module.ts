@@ -5,6 +5,7 @@ import type { FastifyRequest } from 'fastify';
 import { readFileSync } from 'node:fs';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
+import { ApprovalResolver, ReviewDutyResolver } from './api/approval.resolver.js';
 import { ChangeResolver } from './api/change.resolver.js';
 import { DriftResolver, FaultResolver, LiveObjectResolver, RunResolver } from './api/cluster.resolver.js';
 import { CommitResolver } from './api/commit.resolver.js';
@@ -46,6 +47,8 @@ const resolvers = [
   RunResolver,
   DriftResolver,
   FaultResolver,
+  ApprovalResolver,
+  ReviewDutyResolver,
 ];
 
 /** The only wiring of what answers over HTTP. */

@@ -21,6 +21,7 @@ import type { JsonObject } from './cluster/object.js';
 import { Deployments } from './reconcile/deployments.js';
 import type { Cluster } from './reconcile/cluster.js';
 import { RecordedRuns } from './reconcile/recorded-runs.js';
+import { APPROVALS_REF } from './review/approval.js';
 import { repairIndexes } from './review/repair-indexes.js';
 import { serviceEntry } from './review/entries.js';
 import { RepositoryFollower } from './review/follower.js';
@@ -117,7 +118,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
       const { url, refs, credentials, ssh } = repository;
       const mirror = await openMirror(join(config.data, 'mirrors', `${repository.name}.git`), {
         url,
-        refs,
+        refs: [...refs, APPROVALS_REF],
         credentials,
         ssh,
       });

@@ -22,10 +22,12 @@ require contains result if {
 	}
 }
 
-approvers contains approval.principal if {
+# One person may have several principals: whoever they stand for is counted.
+approvers contains object.get(approval, "person", approval.principal) if {
 	some approval in input.approvals
 	approval.verified
 	not lower(approval.principal) in makers
+	not lower(object.get(approval, "person", "")) in makers
 }
 
 makers contains lower(commit.signature.principal) if some commit in input.commits

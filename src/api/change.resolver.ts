@@ -2,7 +2,14 @@ import { Inject } from '@nestjs/common';
 import { Args, Context, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
 import { decodeCursor, encodeCursor } from '../report/cursor.js';
 import type { Filters, Queries } from '../report/queries.js';
-import type { ChangeRecord, CommitRecord, DecisionRecord, ObjectChangeRecord, PushRecord } from '../review/records.js';
+import type {
+  ApprovalRecord,
+  ChangeRecord,
+  CommitRecord,
+  DecisionRecord,
+  ObjectChangeRecord,
+  PushRecord,
+} from '../review/records.js';
 import { connect, connection, pageLength, type Connection, type PageArguments } from './connection.js';
 import type { ApiContext } from './context.js';
 import { QUERIES } from './state.js';
@@ -63,6 +70,14 @@ export class ChangeResolver {
   @ResolveField('decisions')
   decisions(@Parent() { id }: ChangeRecord, @Context() { loaders }: ApiContext): Promise<readonly DecisionRecord[]> {
     return loaders.decisionsOf.load(id);
+  }
+
+  @ResolveField('approvals')
+  approvals(
+    @Parent() { repository, environment, head }: ChangeRecord,
+    @Context() { loaders }: ApiContext,
+  ): Promise<readonly ApprovalRecord[]> {
+    return loaders.approvalsOf.load({ repository, environment, head });
   }
 
   @ResolveField('decision')

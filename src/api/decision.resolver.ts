@@ -2,7 +2,7 @@ import { Inject } from '@nestjs/common';
 import { Args, Context, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
 import type { LoggedEntry } from '../audit/entry.js';
 import type { Filters, Queries } from '../report/queries.js';
-import type { ChangeRecord, DecisionRecord } from '../review/records.js';
+import type { ApprovalRecord, ChangeRecord, DecisionRecord, ReviewDutyRecord } from '../review/records.js';
 import { connect, type Connection, type PageArguments } from './connection.js';
 import type { ApiContext } from './context.js';
 import { QUERIES } from './state.js';
@@ -24,6 +24,20 @@ export class DecisionResolver {
   @ResolveField('change')
   change(@Parent() decision: DecisionRecord, @Context() { loaders }: ApiContext): Promise<ChangeRecord | null> {
     return loaders.change.load(decision.change);
+  }
+
+  @ResolveField('approvals')
+  async approvals(
+    @Parent() { approvals }: DecisionRecord,
+    @Context() { loaders }: ApiContext,
+  ): Promise<readonly ApprovalRecord[]> {
+    const rows = await Promise.all(approvals.map((id) => loaders.approval.load(id)));
+    return rows.filter((row) => row !== null);
+  }
+
+  @ResolveField('reviewDuty')
+  reviewDuty(@Parent() { id }: DecisionRecord, @Context() { loaders }: ApiContext): Promise<ReviewDutyRecord | null> {
+    return loaders.reviewDuty.load(id);
   }
 
   @ResolveField('entry')

@@ -4,7 +4,7 @@ import type { Inclusion, Ledger } from '../audit/ledger.js';
 import type { AnyOf, Queries } from '../report/queries.js';
 import type { DriftRecord, EnvironmentRecord, Tables, TipRecord, DecisionRecord } from '../review/records.js';
 
-type OneById = 'push' | 'change' | 'decision' | 'run';
+type OneById = 'push' | 'change' | 'decision' | 'run' | 'approval' | 'reviewDuty';
 interface InRepository {
   readonly repository: string;
 }
@@ -15,12 +15,19 @@ export interface Loaders {
   readonly change: DataLoader<string, Tables['change'] | null>;
   readonly decision: DataLoader<string, Tables['decision'] | null>;
   readonly run: DataLoader<string, Tables['run'] | null>;
+  readonly approval: DataLoader<string, Tables['approval'] | null>;
+  readonly reviewDuty: DataLoader<string, Tables['reviewDuty'] | null>;
   readonly commit: DataLoader<InRepository & { readonly id: string }, Tables['commit'] | null, string>;
   /** By the index of its entry in the log. */
   readonly decisionAt: DataLoader<number, Tables['decision'] | null>;
   readonly tipsOf: DataLoader<string, readonly TipRecord[]>;
   readonly environmentsOf: DataLoader<string, readonly EnvironmentRecord[]>;
   readonly decisionsOf: DataLoader<string, readonly DecisionRecord[]>;
+  readonly approvalsOf: DataLoader<
+    InRepository & { readonly environment: string; readonly head: string },
+    readonly Tables['approval'][],
+    string
+  >;
   readonly openDriftOf: DataLoader<InRepository & { readonly name: string }, readonly DriftRecord[], string>;
   readonly objectChanges: DataLoader<ObjectChangeRange, readonly Tables['objectChange'][], string>;
   readonly entry: DataLoader<number, LoggedEntry | null>;
@@ -54,6 +61,8 @@ export function createLoaders(queries: Queries, ledger: Ledger): Loaders {
     change: byId('change'),
     decision: byId('decision'),
     run: byId('run'),
+    approval: byId('approval'),
+    reviewDuty: byId('reviewDuty'),
     commit: new DataLoader(
       async (keys) => {
         const rows = await queries.anyOf('commit', {
@@ -76,6 +85,19 @@ export function createLoaders(queries: Queries, ledger: Ledger): Loaders {
       const byChange = Map.groupBy(rows.toSorted(oldestFirst), (row) => row.change);
       return changes.map((change) => byChange.get(change) ?? []);
     }),
+    approvalsOf: new DataLoader(
+      async (keys) => {
+        const rows = await queries.anyOf('approval', {
+          repository: distinct(keys, 'repository'),
+          environment: distinct(keys, 'environment'),
+          head: distinct(keys, 'head'),
+        });
+        const sorted = rows.toSorted((a, b) => (a.firstSeen < b.firstSeen ? -1 : Number(a.firstSeen > b.firstSeen)));
+        const found = Map.groupBy(sorted, (row) => cacheKey(row.repository, row.environment ?? '', row.head ?? ''));
+        return keys.map((key) => found.get(cacheKey(key.repository, key.environment, key.head)) ?? []);
+      },
+      { cacheKeyFn: (key) => cacheKey(key.repository, key.environment, key.head) },
+    ),
     openDriftOf: new DataLoader(
       async (keys) => {
         const rows = await queries.anyOf('drift', {

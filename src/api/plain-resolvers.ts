@@ -16,6 +16,8 @@ const connections: readonly (Capitalize<ListName> | 'ObjectChange' | 'Entry')[] 
   'Run',
   'Drift',
   'Fault',
+  'Approval',
+  'ReviewDuty',
   'Entry',
 ];
 

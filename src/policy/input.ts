@@ -80,6 +80,8 @@ export interface InputChange {
 
 export interface InputApproval {
   readonly principal: string;
+  /** Who that is, where one person has several principals. */
+  readonly person?: string;
   readonly via: string;
   readonly time: string;
   readonly verified: boolean;

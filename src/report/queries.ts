@@ -1,6 +1,6 @@
 import type { EntryType } from '../audit/entry.js';
 import type { Outcome } from '../policy/decision.js';
-import type { EnvironmentStatus, PushRecord, RunRecord, Tables } from '../review/records.js';
+import type { ApprovalRecord, EnvironmentStatus, PushRecord, RunRecord, Tables } from '../review/records.js';
 import type { SignatureStatus } from '../source/signature.js';
 
 /** From (inclusive) and to (exclusive), RFC 3339, over the time that orders the list. */
@@ -32,6 +32,8 @@ export interface Filters {
   readonly run: Period & InEnvironment & { outcome?: readonly RunRecord['outcome'][] };
   readonly drift: Period & InEnvironment & ObjectMatch & { corrected?: boolean };
   readonly fault: Period & InEnvironment & { code?: string };
+  readonly approval: Period & InEnvironment & { head?: string; status?: readonly ApprovalRecord['status'][] };
+  readonly reviewDuty: Period & InEnvironment & { open?: boolean; expired?: boolean };
 }
 export type ListName = keyof Filters;
 
@@ -61,6 +63,8 @@ export const listOrder: { readonly [K in ListName]: readonly Order<K>[] } = {
   run: [{ column: 'startedAt', newestFirst: true }, { column: 'id' }],
   drift: [{ column: 'detectedAt', newestFirst: true }, { column: 'id' }],
   fault: [{ column: 'time', newestFirst: true }, { column: 'id' }],
+  approval: [{ column: 'firstSeen', newestFirst: true }, { column: 'id' }],
+  reviewDuty: [{ column: 'openedAt', newestFirst: true }, { column: 'id' }],
 };
 
 /** A place in a list: the values of its order columns in the last row seen. */

@@ -39,8 +39,6 @@ export function approvalText(statement: ApprovalStatement): string {
 
 /** Throws `approval-invalid` for anything but the bytes that `approvalText` makes. */
 export function parseApproval(text: string): ApprovalStatement {
-  const refuse = (what: string): CountersignError =>
-    new CountersignError('approval-invalid', `the statement ${what}`, { remedy: 'Approve again: countersign approve' });
   let value: Json;
   try {
     value = parseStrictJson(text, { file: 'statement' });
@@ -60,12 +58,21 @@ export function parseApproval(text: string): ApprovalStatement {
   return value as unknown as ApprovalStatement;
 }
 
+function refuse(what: string): CountersignError {
+  return new CountersignError('approval-invalid', `the statement ${what}`, {
+    remedy: 'Approve again: countersign approve',
+  });
+}
+
 /** What of the bytes differs, as a sentence without a subject; null when all is the same. */
 export function otherBytes(statement: ApprovedBytes, change: ApprovedBytes): string | null {
   const field = FIELDS.find((name) => statement[name] !== change[name]);
   if (field === undefined) return null;
-  const show = (value: string | null): string => (value === null ? 'nothing' : value.slice(0, 60));
   return `it names ${field} ${show(statement[field])}, the change has ${show(change[field])}`;
+}
+
+function show(value: string | null): string {
+  return value === null ? 'nothing' : value.slice(0, 60);
 }
 
 /** Whether somebody's signature under an approval counts as that person's. */

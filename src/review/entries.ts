@@ -5,7 +5,7 @@ import type { Json, JsonObject, KubernetesObject } from '../cluster/object.js';
 import type { PolicyBundle } from '../policy/bundle.js';
 import type { Decision } from '../policy/decision.js';
 import type { RuleResult } from '../policy/evaluator.js';
-import type { FaultRecord, PushRecord } from './records.js';
+import type { ApprovalRecord, FaultRecord, PushRecord } from './records.js';
 
 // What review writes into the log. Predicates hold identities and digests only; anything that may name a person or quote an
 // object is salted content (invariants 10, 11).
@@ -60,6 +60,10 @@ export interface DecisionFacts {
   readonly time: string;
   readonly decision: Decision;
   readonly bundle: PolicyBundle;
+  /** Ids of the approvals that counted. */
+  readonly approvals: readonly string[];
+  /** Until when an emergency change is to be looked at by somebody else; null for any other. */
+  readonly reviewDue: string | null;
   /** Canonical JSON of the policy input; null when it could not be made. */
   readonly input: string | null;
   readonly results: readonly RuleResult[];
@@ -91,7 +95,8 @@ export function decisionEntry(facts: DecisionFacts): EntryDraft {
       // whoever holds the leaf could test guesses against it after an erasure (invariant 11).
       rules: [...new Set(decision.violations.map((violation) => violation.rule))],
       error: decision.error ? { code: decision.error.code } : null,
-      approvals: [],
+      approvals: facts.approvals,
+      ...(facts.reviewDue === null ? {} : { reviewDue: facts.reviewDue }),
       exceptions: [],
       time: facts.time,
     },
@@ -101,6 +106,36 @@ export function decisionEntry(facts: DecisionFacts): EntryDraft {
       result: jsonText(canonicalJson(facts.results as unknown as Json)),
       violations: json(withoutUndefined([...decision.violations, ...decision.warnings, ...decision.required])),
       rendered: json(facts.rendered),
+    },
+  };
+}
+
+/** An approval as it came, and what was made of it. Who made it is in its contents only (invariant 11). */
+export function approvalEntry(
+  approval: ApprovalRecord,
+  bytes: { readonly statement: string; readonly signature: string },
+  closes: string | null,
+): EntryDraft {
+  const { id, repository, environment, ref, base, head, tree, renderedDigest, status, via, change, firstSeen } =
+    approval;
+  const { principal, person, key, reason } = approval;
+  return {
+    type: 'approval',
+    subjects: change === null || head === null ? [] : gitSubjects(repository, head, tree ?? undefined),
+    predicate: {
+      id,
+      repository,
+      // What a rejected statement says is anybody's text.
+      ...(change === null ? {} : { environment, ref, base, head, tree, renderedDigest, change }),
+      via,
+      status,
+      ...(closes === null ? {} : { reviews: closes }),
+      time: firstSeen,
+    },
+    contents: {
+      statement: jsonText(bytes.statement),
+      signature: { mediaType: 'text/plain', bytes: Buffer.from(bytes.signature), salted: true },
+      verdict: json({ principal, person, key, reason }),
     },
   };
 }

@@ -10,6 +10,8 @@ import type { Evaluator } from '../policy/evaluator.js';
 import type { Redactor } from '../cluster/secret.js';
 import type { CommitWithFiles, Mirror, RefMove } from '../source/repository.js';
 import { checkSignature, NO_SIGNERS, type Signers } from '../source/signers.js';
+import { APPROVALS_REF } from './approval.js';
+import { type ApprovalLaw, Approvals } from './approvals.js';
 import { decisionEntry, faultEntry, genesisEntry, pushEntry } from './entries.js';
 import {
   type Governance,
@@ -79,14 +81,14 @@ export interface FollowerParts {
   readonly now?: () => Date;
 }
 
-/** The longest pause between two looks at a repository that fails, in milliseconds. */
-const LONGEST_PAUSE = 30_000;
 /** What a repository says that does not hold a commit which was once there. */
 const MISSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'revision-unknown',
   'object-missing',
   'repository-corrupt',
 ]);
+/** The longest pause between two looks at a repository that fails, in milliseconds. */
+const LONGEST_PAUSE = 30_000;
 /** Commit rows written by one statement while a first ingest streams. */
 const INGEST_BATCH = 500;
 
@@ -104,6 +106,9 @@ export class RepositoryFollower {
   #governance: Governance | null = null;
   /** The governance head judged last, so that a denied one is not judged at every look. */
   #governanceJudged: string | null = null;
+  readonly #approvals: Approvals;
+  /** Environments whose waiting change got an approval since it was judged. */
+  #approvedAnew = new Set<string>();
   #state: RepositoryRecord | null = null;
   #stopped = false;
   #wake: (() => void) | null = null;
@@ -117,6 +122,13 @@ export class RepositoryFollower {
     private readonly parts: FollowerParts,
   ) {
     this.#now = parts.now ?? (() => new Date());
+    const { ledger, records, mirror } = parts;
+    this.#approvals = new Approvals(repository.name, {
+      ledger,
+      records,
+      repository: mirror.repository,
+      now: this.#now,
+    });
   }
 
   start(): void {
@@ -169,11 +181,28 @@ export class RepositoryFollower {
   /** One look at the repository: everything that moved is recorded and judged when it returns. */
   async look(): Promise<void> {
     await this.#seePushes();
+    await this.#judge();
+    // Last, so that an approval finds the change judged that it was made for.
+    if (await this.#seeApprovals()) await this.#judge();
+  }
+
+  async #judge(): Promise<void> {
     await this.#reviewGovernance();
     if (!this.#governance) return;
     for (const environment of this.#governance.environments) {
       await this.#reviewEnvironment(environment, this.#governance);
     }
+  }
+
+  /** Whether a change that waits got an approval. */
+  async #seeApprovals(): Promise<boolean> {
+    if (!this.#governance) return false;
+    const heads = new Map([...this.#environments].map(([name, { head }]) => [name, head]));
+    const tip = this.#tips.get(APPROVALS_REF)?.commit ?? null;
+    for (const name of await this.#approvals.see(tip, heads, lawOf(this.#governance))) {
+      if (this.#environments.get(name)?.headOutcome === 'pending') this.#approvedAnew.add(name);
+    }
+    return this.#approvedAnew.size > 0;
   }
 
   /** Takes up what was recorded before: tips, environments, the governance in force; then says again what is approved. */
@@ -196,6 +225,10 @@ export class RepositoryFollower {
     for (const environment of await records.find('environment', own))
       this.#environments.set(environment.name, environment);
     this.#governanceJudged = this.#environments.get(GOVERNANCE)?.head ?? null;
+    for (const { name, head, headDecision, headOutcome } of this.#environments.values()) {
+      if (headOutcome !== 'pending' || head === null || headDecision === null) continue;
+      if (await this.#approvals.unjudged(name, head, headDecision)) this.#approvedAnew.add(name);
+    }
     if (!this.#state.governanceCommit) return;
     try {
       await this.#resumeAll(this.#state.governanceCommit);
@@ -247,9 +280,11 @@ export class RepositoryFollower {
       time: time.toISOString(),
       index: null,
     };
-    const range = move.new
-      ? { head: move.new, exclude: [...new Set([...this.#tips.values()].map((tip) => tip.commit))] }
-      : null;
+    // Approvals are read as such; what carries them is no commit that anybody proposes.
+    const range =
+      move.new && move.ref !== APPROVALS_REF
+        ? { head: move.new, exclude: [...new Set([...this.#tips.values()].map((tip) => tip.commit))] }
+        : null;
     const signers = this.#governance?.signers ?? NO_SIGNERS;
     const { entries } = await ledger.record(async (transaction) => {
       let count = 0;
@@ -308,7 +343,8 @@ export class RepositoryFollower {
       });
     if (!this.#governance && !(await this.#begin(tip))) return;
     const governance = this.#governance!;
-    if (tip.commit === governance.commit || tip.commit === this.#governanceJudged) return;
+    const approved = this.#approvedAnew.has(GOVERNANCE);
+    if (tip.commit === governance.commit || (tip.commit === this.#governanceJudged && !approved)) return;
     const { repository } = this.parts.mirror;
     const touched = await repository.changes(governance.commit, tip.commit);
     if (!touched.some((file) => isGoverned(file.path, governance.settings))) {
@@ -403,6 +439,7 @@ export class RepositoryFollower {
       ? (await this.parts.records.find('decision', { id: before.headDecision }))[0]
       : undefined;
     const judged =
+      !this.#approvedAnew.has(environment.name) &&
       before !== undefined &&
       before.head === tip.commit &&
       last?.bundleDigest === governance.bundle.digest &&
@@ -444,6 +481,7 @@ export class RepositoryFollower {
       head,
       problems,
       grants: environment.target === null ? null : (grants.get(environment.target) ?? 'unknown target'),
+      approvals: (bytes, commits) => this.#approvals.counting(bytes, commits, lawOf(governance)),
       firstSeen: async (id) => {
         const seen = await records.find('commit', { repository: this.repository.name, id });
         return new Map(seen.map((record) => [record.id, new Date(record.firstSeen)]));
@@ -482,6 +520,7 @@ export class RepositoryFollower {
     const index = entries[0]!.index;
     await records.update('decision', { id: decision.id }, { index });
     this.#environments.set(environment.name, after);
+    this.#approvedAnew.delete(environment.name);
     const recorded = { ...decision, index };
     this.parts.events.decided(recorded);
     return recorded;
@@ -568,6 +607,11 @@ export class RepositoryFollower {
     if (!this.#environments.has(name)) await this.parts.records.save(transaction, 'environment', [record]);
     else await this.parts.records.update('environment', { repository, name }, values, transaction);
   }
+}
+
+/** Until one is governed, an identity map joins nothing: a principal is a person. */
+function lawOf({ signers }: Governance): ApprovalLaw {
+  return { signers, personOf: (principal) => principal.toLowerCase() };
 }
 
 type Definition = Pick<EnvironmentRecord, 'path' | 'ref' | 'target' | 'namespace' | 'labels' | 'ignore'>;

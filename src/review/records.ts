@@ -108,7 +108,7 @@ export interface ChangeRecord {
   readonly id: string;
   readonly repository: string;
   readonly environment: string;
-  readonly operation: 'push';
+  readonly operation: 'push' | 'break_glass';
   readonly ref: string;
   readonly push: string;
   readonly base: string | null;
@@ -155,6 +155,8 @@ export interface DecisionRecord {
   readonly wasmDigest: string;
   readonly inputDigest: string;
   readonly resultDigest: string;
+  /** Ids of the approvals that counted. */
+  readonly approvals: readonly string[];
   readonly time: string;
   /** How long reading and judging took, in milliseconds. */
   readonly milliseconds: number;
@@ -232,6 +234,51 @@ export interface FaultRecord {
   readonly index: number | null;
 }
 
+/** A statement that somebody pushed as an approval. What cannot be read of it is null. */
+export interface ApprovalRecord {
+  /** SHA-256, hex, of repository, statement and signature. */
+  readonly id: string;
+  readonly repository: string;
+  readonly environment: string | null;
+  readonly ref: string | null;
+  readonly base: string | null;
+  readonly head: string | null;
+  readonly tree: string | null;
+  readonly renderedDigest: string | null;
+  /** Whom the key belongs to; only with status `accepted` or where that much could be verified. */
+  readonly principal: string | null;
+  /** Who that is, where an identity map joins several principals. */
+  readonly person: string | null;
+  readonly key: string | null;
+  readonly comment: string | null;
+  readonly via: 'git';
+  /** `lapsed`: it was accepted and no longer counts, for its key was revoked or its signer removed. */
+  readonly status: 'accepted' | 'rejected' | 'lapsed';
+  readonly reason: string | null;
+  /** The change that it names to the byte. */
+  readonly change: string | null;
+  readonly claimedTime: string | null;
+  readonly firstSeen: string;
+  readonly index: number | null;
+}
+
+/** An emergency change that was allowed without its approvals is looked at afterwards. Named by the decision that allowed it. */
+export interface ReviewDutyRecord {
+  readonly id: string;
+  readonly repository: string;
+  readonly environment: string;
+  readonly change: string;
+  readonly head: string;
+  readonly principal: string | null;
+  readonly reason: string;
+  readonly ticket: string | null;
+  readonly openedAt: string;
+  readonly dueAt: string;
+  readonly closedAt: string | null;
+  /** The approval that closed it. */
+  readonly approval: string | null;
+}
+
 export interface Tables {
   readonly repository: RepositoryRecord;
   readonly tip: TipRecord;
@@ -245,6 +292,8 @@ export interface Tables {
   readonly drift: DriftRecord;
   readonly liveObject: LiveObjectRecord;
   readonly fault: FaultRecord;
+  readonly approval: ApprovalRecord;
+  readonly reviewDuty: ReviewDutyRecord;
 }
 
 /** Columns and the value, or the list of values, that each must have. */

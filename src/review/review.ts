@@ -5,7 +5,12 @@ import type { Redactor } from '../cluster/secret.js';
 import type { Environment } from '../change/environment.js';
 import type { ManifestCache } from '../change/manifest-cache.js';
 import { outsideGrants, type Grant } from '../change/grant.js';
-import { proposeChange, type ObjectChange, type ProposedChange } from '../change/proposed-change.js';
+import {
+  proposeChange,
+  type ChangedCommit,
+  type ObjectChange,
+  type ProposedChange,
+} from '../change/proposed-change.js';
 import { CountersignError, toCountersignError } from '../errors.js';
 import { decision as decide } from '../policy/decide.js';
 import { policyInput } from '../policy/input.js';
@@ -14,6 +19,8 @@ import type { Evaluator, RuleResult } from '../policy/evaluator.js';
 import type { Repository } from '../source/repository.js';
 import type { Signature } from '../source/signature.js';
 import { checkSignature } from '../source/signers.js';
+import type { ApprovedBytes } from './approval.js';
+import type { CountedApproval } from './approvals.js';
 import type { DecisionFacts } from './entries.js';
 import type { Governance } from './governance.js';
 import type { ChangeRecord, DecisionRecord, ObjectChangeRecord, PushRecord } from './records.js';
@@ -32,6 +39,8 @@ export interface ReviewRequest {
   readonly problems: readonly CountersignError[];
   /** Null for an environment without a target; a string when its target is not configured. */
   readonly grants: readonly Grant[] | null | 'unknown target';
+  /** The approvals that count for exactly these bytes; none where nobody is asked. */
+  readonly approvals?: (bytes: ApprovedBytes, commits: readonly ChangedCommit[]) => Promise<readonly CountedApproval[]>;
   /** When the log first saw each commit: what key validity is judged at (invariant 6). */
   readonly firstSeen: (commits: readonly string[]) => Promise<ReadonlyMap<string, Date>>;
   readonly cache: ManifestCache;
@@ -80,8 +89,15 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
   ];
   const change = { ...read, commits, problems };
   const forced = push.kind === 'forced' || push.kind === 'rewound';
+  const digest = renderedDigest(change.rendered, redactor);
+  const { headTree: tree } = change;
+  const approved = { repository: repository.name, ref: environment.ref, environment: environment.name };
+  const approvals =
+    (await request.approvals?.({ ...approved, base, head, tree, renderedDigest: digest }, commits)) ?? [];
+  const counted = approvals.map(({ id }) => id);
   const input = policyInput({
     change,
+    approvals: approvals.map((approval) => approval.input),
     repository,
     time: started,
     redactor,
@@ -93,9 +109,7 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
   const id = randomUUID();
   const changeId = randomUUID();
   const time = request.now();
-  const digest = renderedDigest(change.rendered, redactor);
   const common = { repository: repository.name, environment: environment.name, time: time.toISOString() };
-  const { headTree: tree } = change;
   return {
     change,
     facts: {
@@ -109,6 +123,8 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
       head,
       tree,
       renderedDigest: digest,
+      approvals: counted,
+      reviewDue: null,
       decision,
       input,
       results: results instanceof CountersignError ? [] : results,
@@ -155,6 +171,7 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
         wasmDigest: decision.wasmDigest,
         inputDigest: decision.inputDigest,
         resultDigest: decision.resultDigest,
+        approvals: counted,
         milliseconds: time.getTime() - started.getTime(),
         index: null,
       },

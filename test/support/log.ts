@@ -112,6 +112,8 @@ export class TestJudge {
       head: commitOf(replicas),
       tree: commitOf(replicas + 1),
       renderedDigest: digestOf([[identityKey(identityOf(object)), digestOf(object)]]),
+      approvals: [],
+      reviewDue: null,
       time,
       decision: {
         outcome: results.length === 0 ? 'allow' : 'deny',

@@ -199,6 +199,7 @@ const decision = (n: number): DecisionRecord => ({
   wasmDigest: digest,
   inputDigest: digest,
   resultDigest: digest,
+  approvals: [],
   time: at(n),
   milliseconds: 3,
   index: null,

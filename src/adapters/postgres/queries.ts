@@ -60,6 +60,14 @@ const conditions: { readonly [K in ListName]: Conditions<K> } = {
     corrected: (corrected) => [`row.correctedAt IS ${corrected ? 'NOT ' : ''}NULL`],
   },
   fault: { ...period('time'), ...environment, code: (code) => [`row.trouble ->> 'code' = :code`, { code }] },
+  approval: { ...period('firstSeen'), ...environment, head: equal('head'), status: oneOf('status') },
+  reviewDuty: {
+    ...period('openedAt'),
+    ...environment,
+    open: (open) => [`row.closedAt IS ${open ? '' : 'NOT '}NULL`],
+    // Late counts, whether it was made good since or not.
+    expired: (expired) => [`(coalesce(row.closedAt, now()) > row.dueAt) = :expired`, { expired }],
+  },
 };
 
 function touches(match: NonNullable<Filters['change']['object']>): Condition {

@@ -1,0 +1,61 @@
+import { Inject } from '@nestjs/common';
+import { Args, Context, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
+import type { LoggedEntry } from '../audit/entry.js';
+import type { Filters, Queries } from '../report/queries.js';
+import type { ApprovalRecord, ChangeRecord, DecisionRecord, ReviewDutyRecord } from '../review/records.js';
+import { connect, type Connection, type PageArguments } from './connection.js';
+import type { ApiContext } from './context.js';
+import { QUERIES } from './state.js';
+
+@Resolver('Approval')
+export class ApprovalResolver {
+  constructor(@Inject(QUERIES) private readonly queries: Queries) {}
+
+  @Query('approvals')
+  approvals(@Args() args: PageArguments & { filter?: Filters['approval'] }): Promise<Connection<ApprovalRecord>> {
+    return connect(this.queries, 'approval', args);
+  }
+
+  @ResolveField('change')
+  change(
+    @Parent() { change }: ApprovalRecord,
+    @Context() { loaders }: ApiContext,
+  ): Promise<ChangeRecord | null> | null {
+    return change === null ? null : loaders.change.load(change);
+  }
+
+  @ResolveField('entry')
+  entry(@Parent() { index }: ApprovalRecord, @Context() { loaders }: ApiContext): Promise<LoggedEntry | null> | null {
+    return index === null ? null : loaders.entry.load(index);
+  }
+}
+
+@Resolver('ReviewDuty')
+export class ReviewDutyResolver {
+  constructor(@Inject(QUERIES) private readonly queries: Queries) {}
+
+  @Query('reviewDuties')
+  reviewDuties(
+    @Args() args: PageArguments & { filter?: Filters['reviewDuty'] },
+  ): Promise<Connection<ReviewDutyRecord>> {
+    return connect(this.queries, 'reviewDuty', args);
+  }
+
+  @ResolveField('decision')
+  decision(@Parent() { id }: ReviewDutyRecord, @Context() { loaders }: ApiContext): Promise<DecisionRecord | null> {
+    return loaders.decision.load(id);
+  }
+
+  @ResolveField('approval')
+  approval(
+    @Parent() { approval }: ReviewDutyRecord,
+    @Context() { loaders }: ApiContext,
+  ): Promise<ApprovalRecord | null> | null {
+    return approval === null ? null : loaders.approval.load(approval);
+  }
+
+  @ResolveField('expired')
+  expired(@Parent() { dueAt, closedAt }: ReviewDutyRecord): boolean {
+    return (closedAt === null ? Date.now() : Date.parse(closedAt)) > Date.parse(dueAt);
+  }
+}

@@ -1,0 +1,103 @@
+import { type Command, Option } from 'commander';
+import type { Waiting } from './approve/waiting.js';
+import { jsonLine, print } from './output.js';
+
+interface Options {
+  readonly url: string;
+  readonly repository: string;
+  readonly remote?: string;
+  readonly key?: string;
+  readonly comment?: string;
+  readonly review?: boolean;
+  readonly yes?: boolean;
+  readonly output: 'text' | 'json';
+}
+
+export function register(program: Command): void {
+  program
+    .command('approve')
+    .description('approve a change that waits: sign what it does to the byte, and push that')
+    .argument('[environment]', 'for example shop/production; not needed when only one waits')
+    .option('--url <address>', 'where the service answers', 'http://127.0.0.1:4100')
+    .option('--repository <folder>', 'your clone of the governed repository', '.')
+    .option('--remote <name>', 'where to push; by default origin')
+    .option('--key <file>', 'your SSH key; by default user.signingKey of git, then ~/.ssh/id_ed25519')
+    .option('--comment <text>', 'a remark that goes into the log with it')
+    .option('--review', 'look at an emergency change that was let through, after the fact')
+    .option('--yes', 'do not ask')
+    .addOption(new Option('--output <format>', 'how to print it').choices(['text', 'json']).default('text'))
+    .addHelpText('after', HELP)
+    .action(approve);
+}
+
+const HELP = `
+What is shown comes from the service; commits and tree are compared with your own clone. Your key must be in .countersign/allowed_signers,
+and a line there with namespaces="…" must name countersign-approval.
+Exit code: 0 pushed, 1 not approved, 2 could not.`;
+
+async function approve(name: string | undefined, options: Options): Promise<void> {
+  const [{ waiting, withinClone }, { OwnClone }, { signWithSsh }, approval, { describe }] = await Promise.all([
+    import('./approve/waiting.js'),
+    import('../adapters/git/approvals-ref.js'),
+    import('../adapters/keys/ssh-keygen.js'),
+    import('../review/approval.js'),
+    import('./approve/describe.js'),
+  ]);
+  const clone = await OwnClone.open(options.repository);
+  const change = await waiting(options.url, name, options.review ?? false, clone);
+  await withinClone(change, clone);
+  if (options.output === 'text' || !options.yes) for (const line of describe(change)) await say(line, options.output);
+  if (!options.yes && !(await agreed(change))) {
+    await say('not approved', options.output);
+    process.exitCode = 1;
+    return;
+  }
+  const { repository, ref, environment, base, head, tree, renderedDigest } = change;
+  const bytes = { repository, ref, environment, base, head, tree, renderedDigest };
+  const text = approval.approvalText({
+    ...bytes,
+    time: new Date().toISOString(),
+    ...(options.comment ? { comment: options.comment } : {}),
+  });
+  const key = options.key ?? (await keyOf(clone));
+  const signature = await signWithSsh(key, approval.APPROVAL_NAMESPACE, text);
+  const { fingerprint } = (await import('../source/sshsig.js')).parseSshSignature(Buffer.from(signature)).key;
+  const path = approval.approvalPath(bytes, fingerprint);
+  const remote = options.remote ?? (await clone.remote());
+  const message = `approve ${environment} ${head.slice(0, 12)}`;
+  const commit = await clone.pushFiles(remote, approval.APPROVALS_REF, message, {
+    [path]: text,
+    [`${path}.sig`]: signature,
+  });
+  const id = approval.approvalId(repository, text, signature);
+  if (options.output === 'json') return print(jsonLine({ ...bytes, id, key: fingerprint, commit, path }));
+  await print(`approved  ${environment} ${head.slice(0, 12)} with ${fingerprint}, pushed to ${approval.APPROVALS_REF}`);
+  await print(`see what became of it  ${options.url}/graphql  { approvals { nodes { principal status reason } } }`);
+}
+
+/** With `--output json`, only the result goes to standard output. */
+async function say(line: string, output: Options['output']): Promise<void> {
+  if (output === 'text') await print(line);
+  else process.stderr.write(`${line}\n`);
+}
+
+async function agreed({ environment, head }: Waiting): Promise<boolean> {
+  const { CountersignError } = await import('../errors.js');
+  if (!process.stdin.isTTY) {
+    throw new CountersignError('usage', 'nobody can be asked here', { remedy: 'Look at the change, then pass --yes' });
+  }
+  const { createInterface } = await import('node:readline/promises');
+  const asking = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return /^y(es)?$/i.test((await asking.question(`approve ${environment} ${head.slice(0, 12)}? [y/N] `)).trim());
+  } finally {
+    asking.close();
+  }
+}
+
+async function keyOf(clone: { config(name: string): Promise<string | null> }): Promise<string> {
+  const configured = await clone.config('user.signingKey');
+  if (configured !== null && configured.startsWith('/')) return configured;
+  const { homedir } = await import('node:os');
+  return `${homedir()}/.ssh/id_ed25519`;
+}

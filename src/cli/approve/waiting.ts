@@ -1,0 +1,166 @@
+import { CountersignError } from '../../errors.js';
+import type { ApprovedBytes } from '../../review/approval.js';
+
+export interface Said {
+  readonly rule: string;
+  readonly message: string;
+  readonly fix: string | null;
+}
+
+/** A change as the service shows it: what an approver looks at. */
+export interface Waiting extends ApprovedBytes {
+  readonly outcome: string;
+  readonly commits: readonly {
+    readonly id: string;
+    readonly message: string;
+    readonly author: { readonly name: string; readonly email: string };
+    readonly signature: { readonly status: string; readonly principal: string | null };
+  }[];
+  readonly commitIds: readonly string[];
+  readonly objectChangeCount: number;
+  readonly objects: readonly {
+    readonly op: string;
+    readonly object: { readonly kind: string; readonly namespace: string; readonly name: string };
+    readonly patch: readonly { readonly op: string; readonly path: string; readonly value?: unknown }[];
+    readonly source: { readonly path: string; readonly line: number };
+  }[];
+  readonly violations: readonly Said[];
+  readonly warnings: readonly Said[];
+  readonly required: readonly Said[];
+}
+
+const DECISION = `outcome violations { rule message fix } warnings { rule message fix } required { rule message fix }
+  change { repository environment ref base head tree renderedDigest commitIds objectChangeCount
+    commits { id message author { name email } signature { status principal } }
+    objectChanges(first: 500) { nodes { op object { kind namespace name } patch source { path line } } } }`;
+
+interface Answer {
+  readonly outcome: string;
+  readonly violations: readonly Said[];
+  readonly warnings: readonly Said[];
+  readonly required: readonly Said[];
+  readonly change: Omit<Waiting, 'outcome' | 'violations' | 'warnings' | 'required' | 'objects'> & {
+    readonly objectChanges: { readonly nodes: Waiting['objects'] };
+  };
+}
+
+/** What the clone can tell of a commit. */
+interface Clone {
+  readonly path: string;
+  treeOf(commit: string): Promise<string | null>;
+  commits(base: string | null, head: string): Promise<readonly string[]>;
+}
+
+/** The change to approve. Throws `usage` when it is not clear which, `not-found` when none waits. */
+export async function waiting(url: string, name: string | undefined, review: boolean, clone: Clone): Promise<Waiting> {
+  const ids = review ? await owing(url) : await pending(url);
+  const all = (await Promise.all(ids.map((id) => details(url, id)))).flat();
+  const here: Waiting[] = [];
+  for (const one of all) {
+    // One service may follow many repositories; this clone is of one of them.
+    if (name === undefined ? (await clone.treeOf(one.head)) !== null : one.environment === name) here.push(one);
+  }
+  const what = review ? 'is to be looked at afterwards' : 'waits for an approval';
+  if (here.length === 1) return here[0];
+  const names = [...new Set((here.length > 0 ? here : all).map(({ environment }) => environment))].join(', ');
+  if (here.length === 0) {
+    const which = name === undefined ? 'no change that this clone knows' : `nothing of ${name}`;
+    throw new CountersignError('not-found', `${which} ${what} at ${url}`, {
+      remedy: names
+        ? `What does: ${names}; perhaps git fetch first`
+        : 'Look with { environments { nodes { name headOutcome } } }',
+    });
+  }
+  throw new CountersignError('usage', `more than one change ${what}: ${names}`, { remedy: 'Name the environment' });
+}
+
+async function pending(url: string): Promise<string[]> {
+  const { environments } = await ask<{
+    environments: { nodes: { headOutcome: string | null; headDecision: { id: string } | null }[] };
+  }>(url, '{ environments(first: 500) { nodes { headOutcome headDecision { id } } } }');
+  return environments.nodes.flatMap(({ headOutcome, headDecision }) =>
+    headOutcome === 'pending' && headDecision ? [headDecision.id] : [],
+  );
+}
+
+async function owing(url: string): Promise<string[]> {
+  const { reviewDuties } = await ask<{ reviewDuties: { nodes: { id: string }[] } }>(
+    url,
+    '{ reviewDuties(first: 100, filter: {open: true}) { nodes { id } } }',
+  );
+  return reviewDuties.nodes.map(({ id }) => id);
+}
+
+async function details(url: string, id: string): Promise<Waiting[]> {
+  const { decision } = await ask<{ decision: Answer | null }>(
+    url,
+    `query ($id: ID!) { decision(id: $id) { ${DECISION} } }`,
+    { id },
+  );
+  return decision ? [read(decision)] : [];
+}
+
+function read({ change, ...decision }: Answer): Waiting {
+  const { objectChanges, ...rest } = change;
+  return { ...rest, ...decision, objects: objectChanges.nodes };
+}
+
+/**
+ * Compares what the service says with the approver's own clone: a service that lies about a tree would be believed otherwise. The
+ * rendered digest is the service's word, because only it has the key under which values of Secrets are digested.
+ */
+export async function withinClone({ base, head, tree, commitIds }: Waiting, clone: Clone): Promise<void> {
+  const remedy = `Fetch it: git -C ${clone.path} fetch`;
+  for (const commit of base === null ? [head] : [base, head]) {
+    if ((await clone.treeOf(commit)) === null)
+      throw new CountersignError('revision-unknown', `${clone.path} does not have commit ${commit}`, { remedy });
+  }
+  const own = await clone.treeOf(head);
+  const listed = new Set(await clone.commits(base, head));
+  if (own === tree && listed.size === commitIds.length && commitIds.every((id) => listed.has(id))) return;
+  throw new CountersignError(
+    'approval-invalid',
+    `the service shows another change to ${head} than ${clone.path} holds`,
+    {
+      remedy: 'Do not approve; compare the service’s commits and tree with your clone',
+    },
+  );
+}
+
+async function ask<T>(url: string, query: string, variables: Record<string, string> = {}): Promise<T> {
+  let response: Response;
+  try {
+    response = await fetch(new URL('/graphql', url), {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ query, variables }),
+      signal: AbortSignal.timeout(20_000),
+    });
+  } catch (cause) {
+    throw new CountersignError('not-found', `no service answers at ${url}: ${reasonOf(cause)}`, {
+      remedy: 'Name it with --url',
+      cause,
+    });
+  }
+  const text = await response.text();
+  try {
+    const body = JSON.parse(text) as { data?: T; errors?: readonly { message: string }[] };
+    if (body.data && !body.errors?.length) return body.data;
+    const words = body.errors?.map(({ message }) => message).join('; ') ?? `HTTP ${response.status}`;
+    throw new CountersignError('query-invalid', words);
+  } catch (cause) {
+    throw new CountersignError(
+      'not-found',
+      `the service at ${url} did not say what waits: ${(cause as Error).message}`,
+      {
+        remedy: 'Is that address a Countersign service’s, of this version?',
+        cause,
+      },
+    );
+  }
+}
+
+function reasonOf(cause: unknown): string {
+  const error = cause as Error & { cause?: Error };
+  return error.cause?.message ?? error.message;
+}

@@ -1,0 +1,153 @@
+import { forgetPeople, person } from '../../src/adapters/git/scratch-repository.js';
+import { ApprovingOffice, mayApprove, PRODUCTION, STAGING } from '../support/approving.js';
+import { startPostgres, type TestPostgres } from '../support/postgres.js';
+
+describe('an approval (invariant 5)', () => {
+  let postgres: TestPostgres;
+  let office: ApprovingOffice;
+
+  beforeAll(async () => {
+    postgres = await startPostgres();
+    office = await ApprovingOffice.open(await postgres.database(), {
+      data: '{approvals: 1}',
+      // Ann has a second key that names her other address, too.
+      signers: ({ ann, bo, cy }) => mayApprove(ann) + mayApprove(bo) + mayApprove(cy),
+    });
+  }, 120_000);
+
+  afterAll(async () => {
+    await office?.close();
+    await Promise.all([postgres?.stop(), forgetPeople()]);
+  }, 60_000);
+
+  it('lets a change through that waits for it, and the decision names it', async () => {
+    const waiting = await office.decided('pending', office.genesis);
+    expect(waiting.required).toMatchObject([{ rule: 'approvals.required' }]);
+    const approval = await office.recorded(() => office.approve(office.bo, waiting.change));
+    expect(approval).toMatchObject({ status: 'accepted', reason: null, principal: 'bo@example.org' });
+    const allowed = await office.decided('allow', office.genesis);
+    expect(allowed.approvals).toMatchObject([{ id: approval.id, principal: 'bo@example.org' }]);
+    // Recorded in this order: it waits, somebody approves, it is allowed.
+    expect(waiting.index).toBeLessThan(approval.index!);
+    expect(approval.index).toBeLessThan(allowed.index!);
+  });
+
+  it('does not count for another environment of the same commit', async () => {
+    const [staging, production] = [
+      await office.decided('pending', office.genesis, STAGING),
+      (await office.decided('allow', office.genesis)).change,
+    ];
+    const replayed = await office.recorded(() =>
+      office.approve(office.bo, { ...production, environment: STAGING, renderedDigest: 'f'.repeat(64) }),
+    );
+    expect(replayed).toMatchObject({ status: 'rejected', reason: expect.stringContaining('renderedDigest') as string });
+    expect((await office.decisions(STAGING, office.genesis))[0].outcome).toBe('pending');
+    await office.recorded(() => office.approve(office.bo, staging.change));
+    await office.decided('allow', office.genesis, STAGING);
+  });
+
+  it('is void after a new push, which needs its own', async () => {
+    const first = await office.change(2);
+    const waiting = await office.decided('pending', first);
+    const second = await office.change(3);
+    await office.decided('pending', second);
+    const late = await office.recorded(() => office.approve(office.bo, waiting.change));
+    expect(late).toMatchObject({ status: 'rejected', reason: expect.stringContaining('new push') as string });
+    expect((await office.decisions(PRODUCTION, second))[0].outcome).toBe('pending');
+  });
+
+  it.each([
+    ['base', 'a'.repeat(40)],
+    ['tree', 'b'.repeat(40)],
+    ['renderedDigest', 'c'.repeat(64)],
+    ['ref', 'refs/heads/other'],
+    ['repository', 'other'],
+  ])('does not count when it names another %s', async (field, value) => {
+    const head = await office.repository.head();
+    const { change } = await office.decided('pending', head);
+    const approval = await office.recorded(() => office.approve(office.bo, { ...change, [field]: value }));
+    expect(approval).toMatchObject({ status: 'rejected', reason: expect.stringContaining(field) as string });
+    expect((await office.decisions(PRODUCTION, head))[0].outcome).toBe('pending');
+  });
+
+  it('does not count when it was changed after it was signed, or signed for another purpose', async () => {
+    const head = await office.repository.head();
+    const { change } = await office.decided('pending', head);
+    const tampered = await office.recorded(() =>
+      office.approve(office.bo, { ...change, head: office.genesis }, { tamper: (one) => ({ ...one, head }) }),
+    );
+    expect(tampered).toMatchObject({ status: 'rejected', reason: 'the signature is not of this statement' });
+    const forGit = await office.recorded(() => office.approve(office.bo, change, { namespace: 'git' }));
+    expect(forGit).toMatchObject({ status: 'rejected', reason: expect.stringContaining('"git"') as string });
+    expect((await office.decisions(PRODUCTION, head))[0].outcome).toBe('pending');
+  });
+
+  it('does not count from a key that nobody knows, nor from who made the change', async () => {
+    const head = await office.repository.head();
+    const { change } = await office.decided('pending', head);
+    const mallory = await person('Mallory', 'mallory@example.org');
+    const unknown = await office.recorded(() => office.approve(mallory, change));
+    expect(unknown).toMatchObject({
+      status: 'rejected',
+      principal: null,
+      reason: expect.stringContaining('none of') as string,
+    });
+    const own = await office.recorded(() => office.approve(office.ann, change));
+    expect(own).toMatchObject({ status: 'rejected', reason: expect.stringContaining('their own change') as string });
+    expect((await office.decisions(PRODUCTION, head))[0].outcome).toBe('pending');
+  });
+
+  it('does not count when the change was not yet judged that it names', async () => {
+    const head = await office.repository.head();
+    const { change } = await office.decided('pending', head);
+    const early = await office.recorded(() => office.approve(office.cy, { ...change, head: 'd'.repeat(40) }));
+    expect(early).toMatchObject({
+      status: 'rejected',
+      reason: expect.stringContaining('was judged when it came') as string,
+    });
+  });
+
+  it('is found again by a service that was away when it came, and counts once', async () => {
+    const head = await office.repository.head();
+    const { change } = await office.decided('pending', head);
+    await office.stop();
+    await office.approve(office.bo, change);
+    await office.start();
+    await office.decided('allow', head);
+    const counted = (await office.approvals()).filter((one) => one.head === head && one.status === 'accepted');
+    expect(counted).toHaveLength(1);
+    const decisions = await office.decisions(PRODUCTION, head);
+    await office.stop();
+    await office.start();
+    expect(await office.decisions(PRODUCTION, head)).toHaveLength(decisions.length);
+  });
+});
+
+describe('two approvals', () => {
+  let postgres: TestPostgres;
+  let office: ApprovingOffice;
+
+  beforeAll(async () => {
+    postgres = await startPostgres();
+    office = await ApprovingOffice.open(await postgres.database(), { data: '{approvals: 2}' });
+  }, 120_000);
+
+  afterAll(async () => {
+    await office?.close();
+    await Promise.all([postgres?.stop(), forgetPeople()]);
+  }, 60_000);
+
+  it('are two people: one who approves twice counts once, and what is missing is told', async () => {
+    const waiting = await office.decided('pending', office.genesis);
+    await office.recorded(() => office.approve(office.bo, waiting.change));
+    await office.recorded(() => office.approve(office.bo, waiting.change));
+    const [half] = await office.decisions(PRODUCTION, office.genesis);
+    expect(half).toMatchObject({ outcome: 'pending', required: [{ message: '1 of 2 approvals are there' }] });
+    await office.recorded(() => office.approve(office.cy, waiting.change));
+    const { approvals } = await office.decided('allow', office.genesis);
+    expect([...new Set(approvals.map(({ principal }) => principal))].toSorted()).toEqual([
+      'bo@example.org',
+      'cy@example.org',
+    ]);
+  });
+});

@@ -1,0 +1,224 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { OwnClone } from '../../src/adapters/git/approvals-ref.js';
+import { person, type Person, ScratchRepository } from '../../src/adapters/git/scratch-repository.js';
+import { signWithSsh } from '../../src/adapters/keys/ssh-keygen.js';
+import { createLogger } from '../../src/commentary.js';
+import { loadConfig } from '../../src/config.js';
+import { run, type RunningService } from '../../src/main.js';
+import {
+  APPROVAL_NAMESPACE,
+  APPROVALS_REF,
+  approvalPath,
+  approvalText,
+  type ApprovalStatement,
+  type ApprovedBytes,
+} from '../../src/review/approval.js';
+import { eventually } from './world.js';
+
+export const STAGING = 'shop/staging';
+export const PRODUCTION = 'shop/production';
+
+export interface ApprovalRow {
+  readonly id: string;
+  readonly status: string;
+  readonly reason: string | null;
+  readonly principal: string | null;
+  readonly environment: string | null;
+  readonly head: string | null;
+  readonly index: number | null;
+}
+
+export interface DecisionRow {
+  readonly id: string;
+  readonly outcome: string;
+  readonly index: number | null;
+  readonly required: readonly { readonly rule: string; readonly message: string }[];
+  readonly violations: readonly { readonly rule: string; readonly message: string }[];
+  readonly approvals: readonly { readonly id: string; readonly principal: string }[];
+  readonly reviewDuty: {
+    readonly principal: string;
+    readonly reason: string;
+    readonly ticket: string | null;
+    readonly dueAt: string;
+    readonly closedAt: string | null;
+    readonly expired: boolean;
+  } | null;
+  readonly change: ApprovedBytes & { readonly operation: string };
+}
+
+const FIELDS = `id outcome index required { rule message } violations { rule message } approvals { id principal }
+  reviewDuty { principal reason ticket dueAt closedAt expired }
+  change { repository environment ref base head tree renderedDigest operation }`;
+
+/** A line of allowed_signers for somebody who may commit and approve. */
+export function mayApprove({ email, publicKey }: Person, names = email): string {
+  return `${names} namespaces="git,${APPROVAL_NAMESPACE}" ${publicKey}\n`;
+}
+
+export interface Office {
+  /** Settings of the starter rules. */
+  readonly data: string;
+  readonly signers?: (people: { ann: Person; bo: Person; cy: Person }) => string;
+  readonly files?: Readonly<Record<string, string>>;
+}
+
+/** A governed repository of three people and a service that follows it; nothing is deployed anywhere, so that no cluster is needed. */
+export class ApprovingOffice {
+  #running: RunningService | null = null;
+
+  private constructor(
+    readonly root: string,
+    private readonly database: string,
+    readonly repository: ScratchRepository,
+    readonly ann: Person,
+    readonly bo: Person,
+    readonly cy: Person,
+    readonly genesis: string,
+  ) {}
+
+  static async open(database: string, office: Office): Promise<ApprovingOffice> {
+    const root = await mkdtemp(join(tmpdir(), 'countersign-office-'));
+    const [ann, bo, cy] = await Promise.all([
+      person('Ann', 'ann@example.org'),
+      person('Bo', 'bo@example.org'),
+      person('Cy', 'cy@example.org'),
+    ]);
+    const repository = await ScratchRepository.create(join(root, 'repository'));
+    const genesis = await repository.commit({
+      author: ann,
+      message: 'begin',
+      files: {
+        'countersign.yaml': settings(office.data),
+        '.countersign/allowed_signers':
+          office.signers?.({ ann, bo, cy }) ?? [ann, bo, cy].map((one) => mayApprove(one)).join(''),
+        'environments/production/config.yaml': config(1),
+        'environments/staging/config.yaml': config(1),
+        ...office.files,
+      },
+    });
+    const made = new ApprovingOffice(root, database, repository, ann, bo, cy, genesis);
+    await made.start();
+    return made;
+  }
+
+  async start(): Promise<void> {
+    const file = join(this.root, 'service.yaml');
+    await writeFile(
+      file,
+      `listen: 127.0.0.1:0\ndatabase: ${this.database}\nlog: {origin: log.example.org/office}\nrepositories:\n  - {name: shop, url: ${this.repository.path}, trust: {commit: ${this.genesis}}, poll: 100ms}\n`,
+    );
+    const loaded = await loadConfig(file, { data: join(this.root, 'data'), env: {} });
+    this.#running = await run(loaded, createLogger('fatal', { write: () => {} }));
+  }
+
+  async stop(): Promise<void> {
+    await this.#running?.close();
+    this.#running = null;
+  }
+
+  async close(): Promise<void> {
+    await this.stop();
+    await rm(this.root, { recursive: true, force: true, maxRetries: 5 });
+  }
+
+  get url(): string {
+    return this.#running!.url;
+  }
+
+  async query<T>(query: string, variables: Record<string, unknown> = {}): Promise<T> {
+    const response = await fetch(`${this.url}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ query, variables }),
+    });
+    const answer = (await response.json()) as { data?: T; errors?: readonly unknown[] };
+    if (!answer.data || answer.errors?.length) throw new Error(`GraphQL: ${JSON.stringify(answer)}`);
+    return answer.data;
+  }
+
+  /** Commits by Ann. */
+  async change(value: number, more: Partial<Parameters<ScratchRepository['commit']>[0]> = {}): Promise<string> {
+    return this.repository.commit({
+      author: this.ann,
+      message: `say ${value}`,
+      ...more,
+      files: { 'environments/production/config.yaml': config(value), ...more.files },
+    });
+  }
+
+  async decisions(environment: string, head: string): Promise<DecisionRow[]> {
+    const { decisions } = await this.query<{ decisions: { nodes: DecisionRow[] } }>(
+      `query ($environment: String) { decisions(first: 100, filter: {environment: $environment}) { nodes { ${FIELDS} } } }`,
+      { environment },
+    );
+    return decisions.nodes.filter(({ change, index }) => change.head === head && index !== null);
+  }
+
+  /** The newest decision on that commit, once it has that outcome. */
+  async decided(outcome: string, head: string, environment = PRODUCTION): Promise<DecisionRow> {
+    return eventually(
+      `${head.slice(0, 7)} of ${environment} to be ${outcome}`,
+      async () => {
+        const [newest] = await this.decisions(environment, head);
+        return newest?.outcome === outcome ? newest : null;
+      },
+      async () => JSON.stringify(await this.decisions(environment, head)),
+      20_000,
+    );
+  }
+
+  async approvals(): Promise<ApprovalRow[]> {
+    const { approvals } = await this.query<{ approvals: { nodes: ApprovalRow[] } }>(
+      '{ approvals(first: 100) { nodes { id status reason principal environment head index } } }',
+    );
+    return approvals.nodes;
+  }
+
+  /** The next approval that is recorded. */
+  async recorded(work: () => Promise<unknown>): Promise<ApprovalRow> {
+    const before = new Set((await this.approvals()).map(({ id }) => id));
+    await work();
+    return eventually(
+      'an approval to be recorded',
+      async () => (await this.approvals()).find(({ id, index }) => !before.has(id) && index !== null),
+      undefined,
+      20_000,
+    );
+  }
+
+  /** What `countersign approve` does, of any bytes. */
+  async approve(
+    who: Person,
+    { repository, ref, environment, base, head, tree, renderedDigest }: ApprovedBytes,
+    more: { readonly tamper?: (statement: ApprovalStatement) => ApprovalStatement; readonly namespace?: string } = {},
+  ): Promise<void> {
+    const bytes = { repository, ref, environment, base, head, tree, renderedDigest };
+    const statement = { ...bytes, time: new Date().toISOString() };
+    const signature = await signWithSsh(who.keyFile, more.namespace ?? APPROVAL_NAMESPACE, approvalText(statement));
+    await this.put(more.tamper?.(statement) ?? statement, signature, who);
+  }
+
+  async put(statement: ApprovalStatement, signature: string, who: Person): Promise<void> {
+    const path = approvalPath(statement, who.email);
+    const clone = await OwnClone.open(this.repository.path);
+    await clone.pushFiles('.', APPROVALS_REF, 'approve', {
+      [path]: approvalText(statement),
+      [`${path}.sig`]: signature,
+    });
+  }
+}
+
+export function settings(data: string): string {
+  return `apiVersion: countersign.dev/v1
+environments:
+  - {name: ${PRODUCTION}, path: environments/production, namespace: shop}
+  - {name: ${STAGING}, path: environments/staging, namespace: shop}
+policies:
+  starter: {profile: baseline, data: ${data}}
+`;
+}
+
+export const config = (value: number): string =>
+  `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: settings}\ndata: {value: "${value}"}\n`;
