@@ -5,6 +5,7 @@ export COUNTERSIGN_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/countersign
 NODE := node_modules/node/bin/node
 BIN := node_modules/.bin
 REGO := dist/adapters/opa/rego.wasm
+RENDERER := dist/adapters/render/renderer.wasm
 # The npm package node pins Node 24; what npm and its packages run is that one, too.
 export PATH := $(CURDIR)/node_modules/node/bin:$(CURDIR)/$(BIN):$(PATH)
 
@@ -16,9 +17,10 @@ help:
 	@echo "make test     every test        make build    compile the service, the CLI and the Rego compiler"
 	@echo "make lint     types, style, import rule, dead exports        make bench    benchmarks        make soak    long fault runs"
 
+# npm itself has just installed what the lockfile says if its own record of that is newer.
 node_modules/.installed: package.json package-lock.json
-	@echo "installing npm packages (about a minute the first time)"
-	@npm ci --no-audit --no-fund --loglevel=error
+	@if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then \
+	  echo "installing npm packages (about a minute the first time)"; npm ci --no-audit --no-fund --loglevel=error; fi
 	@touch $@
 
 dist/.built: node_modules/.installed $(SOURCES) .swcrc
@@ -31,8 +33,12 @@ dist/.built: node_modules/.installed $(SOURCES) .swcrc
 $(REGO): node_modules/.installed $(wildcard src/adapters/opa/compiler/*)
 	@mkdir -p $(@D) && test/support/build-cached.sh rego $@
 
+# Kustomize and Helm, the same way.
+$(RENDERER): node_modules/.installed $(wildcard src/adapters/render/renderer/*)
+	@mkdir -p $(@D) && test/support/build-cached.sh renderer $@
+
 .PHONY: build
-build: dist/.built $(REGO)
+build: dist/.built $(REGO) $(RENDERER)
 
 .PHONY: control-plane
 control-plane: node_modules/.installed
