@@ -53,7 +53,11 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
     const metrics = createMetrics(state, queries);
     const logFiles = { checkpoint: () => ledger.checkpoint(), tile: (path: string) => serveTile(ledger, path) };
     const module = AppModule.of({ state, queries, logFiles, metrics, logger });
-    const app = await createHttp(module, { logger, requests: requestHistogram(metrics) });
+    const webhooks = {
+      secrets: new Map(config.repositories.flatMap(({ name, webhook }) => (webhook ? [[name, webhook.secret]] : []))),
+      hint: (repository: string) => service.nudge(repository),
+    };
+    const app = await createHttp(module, { logger, requests: requestHistogram(metrics), webhooks });
     stops.push(() => app.close());
     await app.listen(config.listen.port, config.listen.host);
     const { port } = app.getHttpServer().address() as AddressInfo;

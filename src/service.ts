@@ -44,6 +44,8 @@ export interface Service {
   readonly dataSource: DataSource;
   /** Whether it can do all of its work right now, and why not. */
   ready(): Promise<{ readonly ok: boolean; readonly reasons: readonly string[] }>;
+  /** Looks at a repository now rather than at its next poll. */
+  nudge(repository: string): void;
   /** Finishes what is under way, in order, and stops what it started. */
   close(): Promise<void>;
 }
@@ -113,7 +115,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
 
     // 5. Repositories.
     const cache = new ManifestCache(64 * 1024 * 1024, { bytes: config.limits.manifestBytes });
-    const followers: RepositoryFollower[] = [];
+    const followers = new Map<string, RepositoryFollower>();
     for (const repository of config.repositories) {
       const { url, refs, credentials, ssh } = repository;
       const mirror = await openMirror(join(config.data, 'mirrors', `${repository.name}.git`), {
@@ -143,12 +145,14 @@ export async function startService(config: Config, commentary: Commentary): Prom
           fault: (trouble) => commentary.warn({ repository: repository.name, trouble }, trouble.message),
         },
       });
-      followers.push(follower);
+      followers.set(repository.name, follower);
       opened.push(() => follower.stop());
     }
-    for (const follower of followers) follower.start();
+    for (const follower of followers.values()) follower.start();
+    const nudge = (repository: string): void => followers.get(repository)?.nudge();
     commentary.info({ version, data: config.data }, 'following');
-    return { config, ledger, records, dataSource, close, ready: () => readiness(dataSource, records, deployments) };
+    const ready = () => readiness(dataSource, records, deployments);
+    return { config, ledger, records, dataSource, close, nudge, ready };
   } catch (thrown) {
     await close().catch((again: unknown) =>
       commentary.error({ trouble: describeTrouble(toCountersignError(again)) }, 'while stopping'),

@@ -14,10 +14,12 @@ import type { Logger } from 'pino';
 import type { Histogram } from 'prom-client';
 import { limits } from './limits.js';
 import { problem, ProblemFilter, sendProblem } from './problems.js';
+import { registerWebhooks, type WebhookOptions } from './webhooks.js';
 
 export interface HttpOptions {
   readonly logger: Logger;
   readonly requests: Histogram<'route' | 'status'>;
+  readonly webhooks?: WebhookOptions;
 }
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
@@ -25,7 +27,7 @@ const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
 /** The application over HTTP: headers, limits and errors that hold for every route. */
 export async function createHttp(
   module: DynamicModule,
-  { logger, requests }: HttpOptions,
+  { logger, requests, webhooks }: HttpOptions,
 ): Promise<NestFastifyApplication> {
   const adapter = new FastifyAdapter({
     loggerInstance: logger,
@@ -55,6 +57,7 @@ export async function createHttp(
     xFrameOptions: { action: 'deny' },
   });
   guard(adapter.getInstance<FastifyInstance>(), requests);
+  if (webhooks) await registerWebhooks(adapter.getInstance<FastifyInstance>(), webhooks);
   return app;
 }
 

@@ -31,6 +31,7 @@ import type {
   TipRecord,
   Trouble,
 } from './records.js';
+import { pauseAfter } from './pace.js';
 import { type Reviewed, review } from './review.js';
 import { describeTrouble } from './trouble.js';
 
@@ -87,8 +88,6 @@ const MISSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'object-missing',
   'repository-corrupt',
 ]);
-/** The longest pause between two looks at a repository that fails, in milliseconds. */
-const LONGEST_PAUSE = 30_000;
 /** Commit rows written by one statement while a first ingest streams. */
 const INGEST_BATCH = 500;
 
@@ -112,6 +111,7 @@ export class RepositoryFollower {
   #state: RepositoryRecord | null = null;
   #stopped = false;
   #wake: (() => void) | null = null;
+  #nudged = false;
   #running: Promise<void> | null = null;
   #failures = 0;
   /** What the log could not take when it happened. */
@@ -135,8 +135,9 @@ export class RepositoryFollower {
     this.#running ??= this.#loop();
   }
 
-  /** Looks again now rather than at the next poll. */
+  /** Looks again now rather than at the next poll; after the look under way, which may have missed what this is about. */
   nudge(): void {
+    this.#nudged = true;
     this.#wake?.();
   }
 
@@ -151,6 +152,7 @@ export class RepositoryFollower {
     let loaded = false;
     while (!this.#stopped) {
       try {
+        this.#nudged = false;
         if (!loaded) {
           await this.#load();
           loaded = true;
@@ -163,8 +165,9 @@ export class RepositoryFollower {
       } catch (thrown) {
         await this.#failed(toCountersignError(thrown));
       }
-      const pause = Math.min(LONGEST_PAUSE, this.repository.pollMilliseconds * 2 ** Math.min(this.#failures, 10));
-      if (!this.#stopped) await this.#pause(pause);
+      if (!this.#stopped && !this.#nudged) {
+        await this.#pause(pauseAfter(this.repository.pollMilliseconds, this.#failures));
+      }
     }
   }
 

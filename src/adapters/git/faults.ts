@@ -57,3 +57,11 @@ export function cutOffHistory(commit: string): CountersignError {
     remedy: 'This is a shallow clone: run git fetch --unshallow',
   });
 }
+
+export function shallowRemote(address: string): CountersignError {
+  return new CountersignError(
+    'repository-unsupported',
+    `${address} is a shallow clone: who made its first commits cannot be known`,
+    { remedy: 'Run git fetch --unshallow there, or follow the repository that it was cloned from' },
+  );
+}

@@ -2,7 +2,7 @@ import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve as resolvePath } from 'node:path';
 import { CountersignError } from '../../errors.js';
 import type { Mirror, RefMove, RemoteOptions } from '../../source/repository.js';
-import { corruptRepository } from './faults.js';
+import { corruptRepository, shallowRemote } from './faults.js';
 import { isFolder } from './local-refs.js';
 import { NativeRepository } from './native.js';
 import { runGit } from './processes.js';
@@ -134,6 +134,8 @@ class NativeMirror implements Mirror {
       },
     );
     if (code !== 0) throw this.fetchFault(stderr);
+    // Git only warns of it, and pins nothing: it is whole or it is not followed.
+    if (stderr.includes('shallow roots are not allowed')) throw shallowRemote(this.remote.address);
     if (++this.fetches % FETCHES_PER_REPACK === 0) await this.repack();
   }
 

@@ -38,7 +38,11 @@ export class NativeRepository implements Repository {
     readonly objectFormat: 'sha1' | 'sha256',
     private readonly environment: GitEnvironment,
   ) {
-    const fault = (name: string, stderr: string) => this.fault(`git stopped while reading ${name}`, stderr);
+    const fault = (name: string, stderr: string) =>
+      // In a partial clone git would fetch it, which our settings forbid (invariant 8), and dies of that.
+      /from promisor remote/.test(stderr)
+        ? missingObject(this.path, name)
+        : this.fault(`git stopped while reading ${name}`, stderr);
     this.objects = new CatFile(gitDir, fault, environment);
     this.readTrees = treeReader(
       (ids) => Promise.all(ids.map(async (id) => (await this.object(id, 'tree', OBJECT_LIMIT)).data)),
