@@ -70,11 +70,11 @@ describe('a repository that does not hold all of its objects', () => {
     );
     const repository = await open(partial.path);
     const [entry] = await repository.tree(await partial.head());
-    await expect(repository.blob(entry!.id)).rejects.toMatchObject({
+    await expect(repository.blob(entry.id)).rejects.toMatchObject({
       code: 'object-missing',
       remedy: expect.stringContaining('partial or shallow clone') as string,
     });
-    await expect(partial.run(['cat-file', '-e', entry!.id], { GIT_ALLOW_PROTOCOL: 'none' })).rejects.toThrow();
+    await expect(partial.run(['cat-file', '-e', entry.id], { GIT_ALLOW_PROTOCOL: 'none' })).rejects.toThrow();
   });
 
   it('when it borrows objects from another, reads them; when that has gone, says what is missing', async () => {
