@@ -1,34 +1,77 @@
 import { CountersignError } from '../errors.js';
-import type { TreeReader } from './repository.js';
-import { ALLOWED_SIGNERS_PATH, NO_SIGNERS, parseSigners, REVOKED_SIGNERS_PATH, type Signers } from './signers.js';
+import { IDENTITIES_PATH, NO_IDENTITIES, parseIdentities } from './identities.js';
+import { type OpenPgpKey, readOpenPgpKeys } from './openpgp-key.js';
+import type { TreeEntry, TreeReader } from './repository.js';
+import { ALLOWED_SIGNERS_PATH, parseSigners, REVOKED_SIGNERS_PATH, type Signers } from './signers.js';
 
 const LIMIT = 4 * 1024 * 1024;
+const FOLDER_LIMIT = 4096;
+
+/** Where a repository keeps its people's OpenPGP keys, and those of its forge. */
+export const KEYS_PATH = '.countersign/keys';
+export const FORGE_KEYS_PATH = '.countersign/forge-keys';
 
 /**
  * The signers that a repository names in itself, as of one commit: the caller chooses the last approved one (invariant 2).
- * No file: nobody. Throws `signers-malformed` for files that cannot be read exactly.
+ * No file: nobody. Throws `signers-malformed` and `config-invalid` for files that cannot be read exactly.
  */
 export async function readSigners(repository: TreeReader, commit: string): Promise<Signers> {
-  const [allowed, revoked] = await Promise.all([
-    readText(repository, commit, ALLOWED_SIGNERS_PATH),
-    readText(repository, commit, REVOKED_SIGNERS_PATH),
+  const files = new Map((await repository.tree(commit, '.countersign')).map((entry) => [entry.path, entry]));
+  const text = async (file: string): Promise<{ text: string; file: string } | undefined> => {
+    const entry = files.get(file);
+    if (entry) return { text: (await content(repository, entry)).toString('utf8'), file };
+    if ([...files.keys()].some((path) => path.startsWith(`${file}/`))) throw notAFile(file);
+    return undefined;
+  };
+  const [allowed, revoked, identities, people, forge] = await Promise.all([
+    text(ALLOWED_SIGNERS_PATH),
+    text(REVOKED_SIGNERS_PATH),
+    text(IDENTITIES_PATH),
+    keysIn(repository, files, KEYS_PATH, false),
+    keysIn(repository, files, FORGE_KEYS_PATH, true),
   ]);
-  if (!allowed && !revoked) return NO_SIGNERS;
-  return parseSigners(allowed ?? { text: '', file: ALLOWED_SIGNERS_PATH }, revoked);
+  // A forge's key that somebody also lists as a person's stays the forge's: it must not pass for anybody.
+  const forges = new Set(forge.map(({ primary }) => primary));
+  return {
+    ...parseSigners(allowed ?? { text: '', file: ALLOWED_SIGNERS_PATH }, revoked),
+    openpgp: [...forge, ...people.filter(({ primary }) => !forges.has(primary))],
+    identities: identities ? parseIdentities(identities.text, identities.file) : NO_IDENTITIES,
+  };
 }
 
-async function readText(
+async function keysIn(
   repository: TreeReader,
-  commit: string,
-  file: string,
-): Promise<{ text: string; file: string } | undefined> {
-  const [entry] = await repository.tree(commit, file);
-  if (!entry) return undefined;
-  if (entry.path !== file || !entry.mode.startsWith('100')) {
-    throw new CountersignError('signers-malformed', 'this is not an ordinary file', {
-      place: { file },
-      remedy: 'Put the file itself there, no folder and no link',
-    });
+  files: ReadonlyMap<string, TreeEntry>,
+  folder: string,
+  forge: boolean,
+): Promise<readonly OpenPgpKey[]> {
+  const entries = [...files.values()].filter(
+    ({ path }) => path.startsWith(`${folder}/`) && /\.(?:asc|gpg|pgp)$/.test(path),
+  );
+  if (entries.length > FOLDER_LIMIT) {
+    throw new CountersignError(
+      'signers-malformed',
+      `there are ${entries.length} keys, at most ${FOLDER_LIMIT} are read`,
+      {
+        place: { file: folder },
+      },
+    );
   }
-  return { text: (await repository.blob(entry.id, LIMIT)).toString('utf8'), file };
+  const read: OpenPgpKey[] = [];
+  for (const entry of entries) {
+    read.push(...(await readOpenPgpKeys(await content(repository, entry), entry.path, forge)));
+  }
+  return read;
+}
+
+async function content(repository: TreeReader, entry: TreeEntry): Promise<Buffer> {
+  if (!entry.mode.startsWith('100')) throw notAFile(entry.path);
+  return repository.blob(entry.id, LIMIT);
+}
+
+function notAFile(file: string): CountersignError {
+  return new CountersignError('signers-malformed', 'this is not an ordinary file', {
+    place: { file },
+    remedy: 'Put the file itself there, no folder and no link',
+  });
 }

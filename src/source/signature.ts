@@ -5,10 +5,14 @@ export type SignatureStatus = 'verified' | 'unverified' | 'none' | 'expired' | '
 export interface Signature {
   readonly kind: SignatureKind;
   readonly status: SignatureStatus;
-  /** Who the verified key belongs to, from `.countersign/allowed_signers`; only with status `verified`. */
+  /** Who the verified key belongs to, from `.countersign/allowed_signers`, a key's user id or a certificate; only with status `verified`. */
   readonly principal?: string;
-  /** Key fingerprint, `SHA256:…` as ssh-keygen prints it. */
+  /** Key fingerprint: `SHA256:…` as ssh-keygen prints it; upper-case hexadecimal of an OpenPGP primary key or a certificate. */
   readonly key?: string;
+  /** Who that is by the governed identity map; only with status `verified`. */
+  readonly person?: string;
+  /** A forge's own key made it: the forge vouches for what was done there, not for the person. */
+  readonly forge?: true;
   /** Why the status is not `verified`, for people. */
   readonly reason?: string;
 }

@@ -1,8 +1,12 @@
 import { CountersignError } from '../errors.js';
 import { matchesPatterns, parseAllowedSigners, type AllowedSigner } from './allowed-signers.js';
+import { type Identities, NO_IDENTITIES, normalFingerprint, personOf } from './identities.js';
+import { checkOpenPgp } from './openpgp.js';
+import type { OpenPgpKey } from './openpgp-key.js';
 import type { Commit } from './repository.js';
-import type { Signature } from './signature.js';
-import { signatureKind, splitSignedPayload } from './signed-payload.js';
+import type { Signature, SignatureKind } from './signature.js';
+import { signatureKind, splitSignedPayload, type SignedPayload } from './signed-payload.js';
+import { refuse, type Signed, type Standing, time } from './standing.js';
 import { fingerprint, verifySshBlob, type SshKey } from './ssh-key.js';
 import { decodeBase64 } from './ssh-wire.js';
 import { parseSshSignature, signerWasPresent, verifySshSignature } from './sshsig.js';
@@ -14,9 +18,11 @@ export interface Signers {
   readonly allowed: readonly AllowedSigner[];
   /** Fingerprints. A revocation counts whenever the commit was made (invariant 6). */
   readonly revoked: ReadonlySet<string>;
+  readonly openpgp: readonly OpenPgpKey[];
+  readonly identities: Identities;
 }
 
-export const NO_SIGNERS: Signers = { allowed: [], revoked: new Set() };
+export const NO_SIGNERS: Signers = { allowed: [], revoked: new Set(), openpgp: [], identities: NO_IDENTITIES };
 
 /** Where a repository keeps them. */
 export const ALLOWED_SIGNERS_PATH = '.countersign/allowed_signers';
@@ -28,24 +34,26 @@ export function parseSigners(
   revoked?: { readonly text: string; readonly file: string },
 ): Signers {
   return {
+    ...NO_SIGNERS,
     allowed: parseAllowedSigners(allowed.text, allowed.file),
     revoked: revoked ? parseRevoked(revoked.text, revoked.file) : new Set(),
   };
 }
 
-/** One key a line, as in a .pub file, or its fingerprint `SHA256:…`. */
+/** One key a line, as in a .pub file, or its fingerprint: `SHA256:…`, or hexadecimal for OpenPGP keys and certificates. */
 function parseRevoked(text: string, file: string): ReadonlySet<string> {
   const revoked = new Set<string>();
   text.split('\n').forEach((raw, i) => {
     const [first = '', second = ''] = raw.trim().split(/\s+/);
     if (first === '' || first.startsWith('#')) return;
     const blob = decodeBase64(second);
-    if (/^SHA256:[A-Za-z0-9+/]{43}$/.test(first)) revoked.add(first);
+    const written = normalFingerprint(raw.trim().split(' #', 1)[0]) ?? normalFingerprint(first);
+    if (written !== undefined) revoked.add(written);
     else if (second !== '' && blob) revoked.add(fingerprint(blob));
     else {
       throw new CountersignError('signers-malformed', 'this is neither a public key nor a fingerprint', {
         place: { file, line: i + 1 },
-        remedy: 'Write the line from the .pub file, or SHA256:… as ssh-keygen -l prints it',
+        remedy: 'Write the line from the .pub file, or its fingerprint as ssh-keygen -l or gpg prints it',
       });
     }
   });
@@ -58,38 +66,26 @@ function parseRevoked(text: string, file: string): ReadonlySet<string> {
  * reading of all.
  */
 export function checkSignature(commit: Commit, signers: Signers, at: Date): Signature {
-  const { payload, signatures } = splitSignedPayload(commit.raw, commit.id.length === 64 ? 'sha256' : 'sha1');
+  return checkSigned(splitSignedPayload(commit.raw, objectFormat(commit.id)), 'commit', signers, at);
+}
+
+function objectFormat(id: string): 'sha1' | 'sha256' {
+  return id.length === 64 ? 'sha256' : 'sha1';
+}
+
+function checkSigned({ payload, signatures }: SignedPayload, what: string, signers: Signers, at: Date): Signature {
   const [signature] = signatures;
-  if (!signature) return { kind: 'none', status: 'none', reason: 'the commit is not signed' };
-  const kind = signatureKind(signature);
-  const unverified = (reason: string, key?: string): Signature => ({
-    kind,
-    status: 'unverified',
-    ...(key ? { key } : {}),
-    reason,
-  });
+  if (!signature) return { kind: 'none', status: 'none', reason: `the ${what} is not signed` };
   // git would join them; which one counts would depend on who reads.
-  if (signatures.length > 1) return unverified('the commit has more than one signature');
-  if (kind === 'openpgp') return unverified('OpenPGP signatures are not verified by this version');
-  if (kind === 'x509') return unverified('X.509 signatures are not verified by this version');
-  if (kind === 'none') return unverified('the signature is of no known kind');
-  try {
-    const ssh = parseSshSignature(signature);
-    const { key } = ssh;
-    if (ssh.namespace !== NAMESPACE)
-      return unverified(`the signature is for ${JSON.stringify(ssh.namespace)}, not for git`, key.fingerprint);
-    if (!verifySshSignature(ssh, payload)) return unverified('the signature is not of this commit', key.fingerprint);
-    if (!signerWasPresent(ssh)) return unverified('the security key was not touched', key.fingerprint);
-    return { kind, key: key.fingerprint, ...standing(key, signers, at) };
-  } catch (error) {
-    if (error instanceof CountersignError && error.code === 'signature-malformed') return unverified(error.message);
-    throw error;
-  }
+  if (signatures.length > 1)
+    return { kind: signatureKind(signature), ...refuse(`the ${what} has more than one signature`) };
+  return verdict({ signature, payload, what, namespace: NAMESPACE }, signers, at);
 }
 
 /**
- * Checks an SSH signature over something other than a commit, made for that namespace: a signature for one purpose must not be
- * passed off as one for another. `at` is when the log first saw it. Never throws for what the signature contains.
+ * Checks a signature over something other than a commit, made for that namespace: an SSH signature for one purpose must not be
+ * passed off as one for another; OpenPGP knows no purposes, so what is signed must say what it is. `at` is when the log first
+ * saw it. Never throws for what the signature contains.
  */
 export function checkStatement(
   message: Buffer,
@@ -98,36 +94,51 @@ export function checkStatement(
   signers: Signers,
   at: Date,
 ): Signature {
-  const unverified = (reason: string, key?: string): Signature => ({
-    kind: 'ssh',
-    status: 'unverified',
-    ...(key ? { key } : {}),
-    reason,
-  });
+  return verdict({ signature: armoured, payload: message, what: 'statement', namespace }, signers, at);
+}
+
+/** Everybody whom the keys with this fingerprint name, lower case: one person may be listed under several addresses. */
+export function namesOfKey(fingerprint: string, signers: Signers): readonly string[] {
+  const lines = signers.allowed.filter(({ key, certAuthority }) => !certAuthority && key.fingerprint === fingerprint);
+  const keys = signers.openpgp.filter(({ primary }) => primary === fingerprint);
+  return [...lines.flatMap(({ principals }) => principals), ...keys.map(({ principal }) => principal)].map((name) =>
+    name.toLowerCase(),
+  );
+}
+
+function verdict(signed: Signed, signers: Signers, at: Date): Signature {
+  const kind = signatureKind(signed.signature);
   try {
-    const ssh = parseSshSignature(armoured);
-    const { key } = ssh;
-    if (ssh.namespace !== namespace)
-      return unverified(`the signature is for ${JSON.stringify(ssh.namespace)}, not for ${namespace}`, key.fingerprint);
-    if (!verifySshSignature(ssh, message)) return unverified('the signature is not of this statement', key.fingerprint);
-    if (!signerWasPresent(ssh)) return unverified('the security key was not touched', key.fingerprint);
-    return { kind: 'ssh', key: key.fingerprint, ...standing(key, signers, at, namespace) };
+    const standing = checkKind(kind, signed, signers, at);
+    const { status, principal, key } = standing;
+    const person = status === 'verified' ? personOf(signers.identities, { principal, key }) : undefined;
+    return { kind, ...standing, ...(person === undefined ? {} : { person }) };
   } catch (error) {
-    if (error instanceof CountersignError && error.code === 'signature-malformed') return unverified(error.message);
+    if (error instanceof CountersignError && error.code === 'signature-malformed')
+      return { kind, ...refuse(error.message) };
     throw error;
   }
 }
 
-/** Everybody whom the lines with this key name, lower case: one person may be listed under several addresses. */
-export function namesOfKey(fingerprint: string, signers: Signers): readonly string[] {
-  const lines = signers.allowed.filter(({ key, certAuthority }) => !certAuthority && key.fingerprint === fingerprint);
-  return lines.flatMap(({ principals }) => principals.map((name) => name.toLowerCase()));
+function checkKind(kind: SignatureKind, signed: Signed, signers: Signers, at: Date): Standing {
+  if (kind === 'ssh') return checkSsh(signed, signers, at);
+  if (kind === 'openpgp') return checkOpenPgp(signed, signers, at);
+  if (kind === 'x509') return refuse('X.509 signatures are not verified by this version');
+  return refuse('the signature is of no known kind');
 }
 
-type Standing = Pick<Signature, 'status' | 'principal' | 'reason'>;
+function checkSsh({ signature, payload, what, namespace }: Signed, signers: Signers, at: Date): Standing {
+  const ssh = parseSshSignature(signature);
+  const key = ssh.key.fingerprint;
+  if (ssh.namespace !== namespace)
+    return { key, ...refuse(`the signature is for ${JSON.stringify(ssh.namespace)}, not for ${namespace}`) };
+  if (!verifySshSignature(ssh, payload)) return { key, ...refuse(`the signature is not of this ${what}`) };
+  if (!signerWasPresent(ssh)) return { key, ...refuse('the security key was not touched') };
+  return { key, ...standing(ssh.key, signers, at, namespace) };
+}
 
 /** Whether a key that made a good signature is somebody's, and was at that time. The first line that says yes wins. */
-function standing(key: SshKey, signers: Signers, at: Date, namespace = NAMESPACE): Standing {
+function standing(key: SshKey, signers: Signers, at: Date, namespace: string): Standing {
   const authority = key.certificate && fingerprint(key.certificate.authority);
   if (signers.revoked.has(key.fingerprint)) return { status: 'revoked', reason: 'the key is revoked' };
   if (authority && signers.revoked.has(authority))
@@ -165,10 +176,6 @@ function byCertificate(key: SshKey, signer: AllowedSigner, at: Date, namespace: 
     : { status: 'verified', principal };
 }
 
-function refuse(reason: string): Standing {
-  return { status: 'unverified', reason };
-}
-
 function outOfBounds(signer: AllowedSigner, at: Date, namespace: string): Standing | undefined {
   const seconds = at.getTime() / 1000;
   if (signer.namespaces && !matchesPatterns(namespace, signer.namespaces)) {
@@ -187,10 +194,6 @@ function namedPrincipal(principals: readonly string[]): string {
   return principals.find((name) => !name.startsWith('!')) ?? principals.join(',');
 }
 
-function time(seconds: number): string {
-  return new Date(seconds * 1000).toISOString().replace('.000', '');
-}
-
 /** Somebody whose key was checked: only `VerifiedSigner.of` makes one, so holding one is the proof. */
 export class VerifiedSigner {
   private constructor(
@@ -202,8 +205,8 @@ export class VerifiedSigner {
   ) {}
 
   static of(commit: Commit, signers: Signers, at: Date): VerifiedSigner | undefined {
-    const { status, principal, key } = checkSignature(commit, signers, at);
-    if (status !== 'verified' || principal === undefined || key === undefined) return undefined;
+    const { status, principal, key, forge } = checkSignature(commit, signers, at);
+    if (status !== 'verified' || principal === undefined || key === undefined || forge) return undefined;
     return new VerifiedSigner(commit.id, principal, key, at);
   }
 }
