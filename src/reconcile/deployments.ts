@@ -193,6 +193,6 @@ export class Deployments {
       await records.save(transaction, 'fault', [fault]);
       transaction.append(faultEntry(fault));
     });
-    await records.update('fault', { id: fault.id }, { index: entries[0]!.index });
+    await records.update('fault', { id: fault.id }, { index: entries[0].index });
   }
 }

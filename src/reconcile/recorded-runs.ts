@@ -39,9 +39,9 @@ export class RecordedRuns implements RunLog {
       await this.records.save(transaction, 'run', [record]);
       await this.records.save(transaction, 'drift', drifts.map((drift) => driftRecord(drift, run.id))); // prettier-ignore
     });
-    await this.records.update('run', { id: run.id }, { startedIndex: entries[drifts.length]!.index });
+    await this.records.update('run', { id: run.id }, { startedIndex: entries[drifts.length].index });
     for (const [i, drift] of drifts.entries()) {
-      await this.records.update('drift', { id: drift.id }, { index: entries[i]!.index });
+      await this.records.update('drift', { id: drift.id }, { index: entries[i].index });
     }
     this.told({ drifts });
   }
@@ -75,7 +75,7 @@ export class RecordedRuns implements RunLog {
         await this.records.update('drift', { id: drift.id }, { correctedAt: end.time }, transaction);
       }
     });
-    await this.records.update('run', { id: run.id }, { finishedIndex: entries[0]!.index });
+    await this.records.update('run', { id: run.id }, { finishedIndex: entries[0].index });
     this.told({ drifts: [], end });
   }
 
@@ -106,7 +106,7 @@ export class RecordedRuns implements RunLog {
         });
         await this.records.update('run', { id }, { outcome: 'interrupted', finishedAt: time }, transaction);
       });
-      await this.records.update('run', { id }, { finishedIndex: entries[0]!.index });
+      await this.records.update('run', { id }, { finishedIndex: entries[0].index });
     }
   }
 }
@@ -249,7 +249,7 @@ function resultsJson(results: readonly WriteResult[]): Json {
     ...result,
     identity: { ...result.identity },
     trouble: result.trouble && plain(describeTrouble(result.trouble)),
-  })) as Json;
+  }));
 }
 
 function json(value: unknown, salted: boolean): ContentDraft {

@@ -1,4 +1,4 @@
-import { Any, type DataSource, type EntityManager, IsNull } from 'typeorm';
+import { Any, type DataSource, type EntityManager, type EntitySchema, IsNull } from 'typeorm';
 import type { LedgerTransaction } from '../../audit/ledger.js';
 import type { Records, Tables, Where } from '../../review/records.js';
 import { schemas } from './schemas.js';
@@ -11,9 +11,9 @@ export class PostgresRecords implements Records {
   constructor(private readonly dataSource: DataSource) {}
 
   async find<K extends keyof Tables>(table: K, where: Where<Tables[K]> = {}): Promise<Tables[K][]> {
-    const { metadata, manager } = this.dataSource.getRepository<Tables[K]>(schemas[table] as never);
+    const { metadata, manager } = this.dataSource.getRepository<Tables[K]>(schemaOf(table));
     const order = Object.fromEntries(metadata.primaryColumns.map((column) => [column.propertyName, 'ASC']));
-    return await manager.find<Tables[K]>(schemas[table] as never, { where: plain(where), order } as never);
+    return await manager.find<Tables[K]>(schemaOf(table), { where: plain(where), order } as never);
   }
 
   async save<K extends keyof Tables>(
@@ -24,7 +24,7 @@ export class PostgresRecords implements Records {
     const manager = transaction.handle as EntityManager;
     const primary = this.dataSource.getMetadata(schemas[table]).primaryColumns.map((column) => column.propertyName);
     for (let i = 0; i < rows.length; i += BATCH) {
-      await manager.upsert(schemas[table] as never, rows.slice(i, i + BATCH) as never, primary);
+      await manager.upsert(schemaOf(table), rows.slice(i, i + BATCH) as never, primary);
     }
   }
 
@@ -33,12 +33,23 @@ export class PostgresRecords implements Records {
     table: K,
     where: Partial<Tables[K]>,
   ): Promise<void> {
-    await (transaction.handle as EntityManager).delete(schemas[table] as never, plain(where) as never);
+    await (transaction.handle as EntityManager).delete(schemaOf(table), plain(where));
   }
 
-  async update<K extends keyof Tables>(table: K, where: Partial<Tables[K]>, values: Partial<Tables[K]>): Promise<void> {
-    await this.dataSource.manager.update(schemas[table] as never, plain(where) as never, values as never);
+  async update<K extends keyof Tables>(
+    table: K,
+    where: Partial<Tables[K]>,
+    values: Partial<Tables[K]>,
+    transaction?: LedgerTransaction,
+  ): Promise<void> {
+    const manager = (transaction?.handle as EntityManager | undefined) ?? this.dataSource.manager;
+    await manager.update(schemaOf(table), plain(where), values as never);
   }
+}
+
+/** Which table's schema it is, TypeScript cannot follow through the mapped type. */
+function schemaOf<K extends keyof Tables>(table: K): EntitySchema<Tables[K]> {
+  return schemas[table] as unknown as EntitySchema<Tables[K]>;
 }
 
 /** Equality on every given column; to TypeORM `undefined` would mean "any" and null an error. */

@@ -1,0 +1,63 @@
+import type { DataSource } from 'typeorm';
+import { startPostgres, type TestPostgres } from '../../../test/support/postgres.js';
+import type { LedgerTransaction } from '../../audit/ledger.js';
+import type { PushRecord } from '../../review/records.js';
+import { openDatabase } from './connect.js';
+import { PostgresRecords } from './records.js';
+
+const push = (id: string): PushRecord => ({
+  id,
+  repository: 'shop',
+  ref: 'refs/heads/main',
+  kind: 'created',
+  old: null,
+  new: 'a'.repeat(40),
+  time: '2026-11-21T01:02:03.004Z',
+  index: null,
+});
+
+describe('the records', () => {
+  let postgres: TestPostgres;
+  let database: DataSource;
+  let records: PostgresRecords;
+
+  beforeAll(async () => {
+    postgres = await startPostgres();
+    database = await openDatabase({ url: await postgres.database() });
+    records = new PostgresRecords(database);
+  });
+  afterAll(async () => {
+    await database.destroy();
+    await postgres.stop();
+  });
+
+  const within = (work: (transaction: LedgerTransaction) => Promise<void>): Promise<void> =>
+    database.transaction((handle) => work({ handle, append: () => undefined }));
+
+  it('give back what was saved, times to the millisecond and absent indexes as null', async () => {
+    await within((transaction) => records.save(transaction, 'push', [push('1')]));
+    expect(await records.find('push', { id: '1' })).toEqual([push('1')]);
+  });
+
+  it('are found by null and by any of several values', async () => {
+    await within((transaction) => records.save(transaction, 'push', [push('2'), { ...push('3'), index: 7 }]));
+    expect((await records.find('push', { index: null })).map(({ id }) => id)).toEqual(['1', '2']);
+    expect((await records.find('push', { id: ['2', '3', '4'] })).map(({ id }) => id)).toEqual(['2', '3']);
+    expect(await records.find('push', { id: [] })).toEqual([]);
+  });
+
+  it('keep nothing of a transaction that fails: neither rows, nor changes, nor removals', async () => {
+    const failing = within(async (transaction) => {
+      await records.save(transaction, 'push', [push('9')]);
+      await records.update('push', { id: '1' }, { kind: 'forced' }, transaction);
+      await records.remove(transaction, 'push', { id: '2' });
+      throw new Error('no');
+    });
+    await expect(failing).rejects.toThrow('no');
+    expect((await records.find('push')).map(({ id, kind }) => `${id} ${kind}`)).toEqual([
+      '1 created',
+      '2 created',
+      '3 created',
+    ]);
+  });
+});
