@@ -2,7 +2,7 @@ import { Inject } from '@nestjs/common';
 import { Args, Context, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
 import type { LoggedEntry } from '../audit/entry.js';
 import type { Filters, Queries } from '../report/queries.js';
-import type { EnvironmentRecord, PushRecord, RepositoryRecord, TipRecord } from '../review/records.js';
+import type { CommitRecord, EnvironmentRecord, PushRecord, RepositoryRecord, TipRecord } from '../review/records.js';
 import { connect, type Connection, type PageArguments } from './connection.js';
 import type { ApiContext } from './context.js';
 import { QUERIES } from './state.js';
@@ -50,6 +50,16 @@ export class PushResolver {
   @Query('pushes')
   pushes(@Args() args: PageArguments & { filter?: Filters['push'] }): Promise<Connection<PushRecord>> {
     return connect(this.queries, 'push', args);
+  }
+
+  @ResolveField('oldCommit')
+  oldCommit(@Parent() push: PushRecord, @Context() { loaders }: ApiContext): Promise<CommitRecord | null> | null {
+    return push.old === null ? null : loaders.commit.load({ repository: push.repository, id: push.old });
+  }
+
+  @ResolveField('newCommit')
+  newCommit(@Parent() push: PushRecord, @Context() { loaders }: ApiContext): Promise<CommitRecord | null> | null {
+    return push.new === null ? null : loaders.commit.load({ repository: push.repository, id: push.new });
   }
 
   @ResolveField('entry')

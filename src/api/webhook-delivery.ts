@@ -44,8 +44,11 @@ export function isGenuine(forge: ForgeKind, headers: Headers, body: Buffer, secr
 }
 
 function equal(given: Headers[string], wanted: string): boolean {
-  const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
   return typeof given === 'string' && timingSafeEqual(digest(given), digest(wanted));
+}
+
+function digest(text: string): Buffer {
+  return createHash('sha256').update(text).digest();
 }
 
 /**

@@ -31,12 +31,7 @@ export async function registerWebhooks(fastify: FastifyInstance, options: Webhoo
   const nobody = randomBytes(32).toString('hex');
   await fastify.register(async (scope) => {
     scope.removeAllContentTypeParsers();
-    scope.addContentTypeParser('*', (_request, payload, done) => {
-      readBody(payload, bodyLimit, bodyTimeout).then(
-        (body) => done(null, body),
-        (error: unknown) => done(error as Error),
-      );
-    });
+    scope.addContentTypeParser('*', (_request, payload) => readBody(payload, bodyLimit, bodyTimeout));
     scope.setErrorHandler((error, request, reply) => {
       const status = (error as { statusCode?: number }).statusCode ?? 500;
       if (status >= 500) request.log.error({ err: error }, 'a request failed');
