@@ -31,7 +31,9 @@ export async function registerWebhooks(fastify: FastifyInstance, options: Webhoo
   const nobody = randomBytes(32).toString('hex');
   await fastify.register(async (scope) => {
     scope.removeAllContentTypeParsers();
-    scope.addContentTypeParser('*', (_request, payload) => readBody(payload, bodyLimit, bodyTimeout));
+    scope.addContentTypeParser('*', (_request: FastifyRequest, payload: Readable) =>
+      readBody(payload, bodyLimit, bodyTimeout),
+    );
     scope.setErrorHandler((error, request, reply) => {
       const status = (error as { statusCode?: number }).statusCode ?? 500;
       if (status >= 500) request.log.error({ err: error }, 'a request failed');

@@ -38,6 +38,7 @@ deny contains result if {
 }
 `;
 const manifest = (value: number) => `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {value: "${value}"}\n`;
+const rules = ({ violations }: Decision) => violations.map((violation) => violation.rule);
 let service: TestService | undefined;
 afterEach(() => service?.close());
 
@@ -79,7 +80,6 @@ describe('a branch that moves', () => {
     expect((await decision(lost, 'advanced')).outcome).toBe('deny');
     const forced = await commit('another', 4, { amend: true });
     // What was approved is still an ancestor: nothing but the policy forbids it.
-    const rules = ({ violations }: Decision) => violations.map((violation) => violation.rule);
     expect(rules(await decision(forced, 'forced'))).toEqual(['history.kept']);
     await repository.rewind(first);
     expect(rules(await decision(first, 'rewound'))).toEqual(
