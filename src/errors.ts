@@ -16,6 +16,9 @@ export type ErrorCode =
   | 'object-duplicate'
   | 'object-invalid'
   | 'namespace-missing'
+  | 'render-failed'
+  | 'render-refused'
+  | 'render-limit'
   | 'environment-invalid'
   | 'environment-not-granted'
   // Git
@@ -30,6 +33,7 @@ export type ErrorCode =
   | 'signature-malformed'
   | 'signers-malformed'
   | 'approval-invalid'
+  | 'forge-failed'
   // policy
   | 'rego-invalid'
   | 'policy-result'

@@ -3,10 +3,13 @@ import { mkdir, readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { DataSource } from 'typeorm';
+import { openForge } from './adapters/forge/forges.js';
 import { openMirror } from './adapters/git/mirror.js';
 import { openCluster } from './adapters/kubernetes/cluster.js';
 import { openKeys } from './adapters/keys/file.js';
 import { RegoCompiler } from './adapters/opa/compiler.js';
+import { SandboxRenderer } from './adapters/render/renderer.js';
+import { RenderedFolders } from './change/rendered-folders.js';
 import { RegoEvaluator } from './adapters/opa/evaluator.js';
 import { openDatabase } from './adapters/postgres/connect.js';
 import { openLedger, type PostgresLedger } from './adapters/postgres/ledger.js';
@@ -25,6 +28,7 @@ import { APPROVALS_REF } from './review/approval.js';
 import { repairIndexes } from './review/repair-indexes.js';
 import { serviceEntry } from './review/entries.js';
 import { RepositoryFollower } from './review/follower.js';
+import { RequestFollower } from './review/requests.js';
 import { GovernanceReader } from './review/governance.js';
 import type { Records, Trouble } from './review/records.js';
 import { describeTrouble } from './review/trouble.js';
@@ -114,8 +118,16 @@ export async function startService(config: Config, commentary: Commentary): Prom
     opened.push(() => deployments.close());
 
     // 5. Repositories.
-    const cache = new ManifestCache(64 * 1024 * 1024, { bytes: config.limits.manifestBytes });
+    const renderer = new SandboxRenderer();
+    opened.push(() => renderer.close());
+    const cache = new ManifestCache(
+      64 * 1024 * 1024,
+      { bytes: config.limits.manifestBytes },
+      undefined,
+      new RenderedFolders(renderer),
+    );
     const followers = new Map<string, RepositoryFollower>();
+    const requests = new Map<string, RequestFollower>();
     for (const repository of config.repositories) {
       const { url, refs, credentials, ssh } = repository;
       const mirror = await openMirror(join(config.data, 'mirrors', `${repository.name}.git`), {
@@ -147,9 +159,28 @@ export async function startService(config: Config, commentary: Commentary): Prom
       });
       followers.set(repository.name, follower);
       opened.push(() => follower.stop());
+      if (!repository.forge) continue;
+      const follow = new RequestFollower(repository, {
+        forge: openForge(repository.forge),
+        standing: () => follower.standing,
+        ledger,
+        records,
+        mirror,
+        governance: new GovernanceReader((sources) => compiler.compile(sources)),
+        evaluator,
+        redactor,
+        cache,
+        grants,
+        onFault: (trouble) => commentary.warn({ repository: repository.name, trouble }, trouble.message),
+      });
+      requests.set(repository.name, follow);
+      opened.push(() => follow.stop());
     }
-    for (const follower of followers.values()) follower.start();
-    const nudge = (repository: string): void => followers.get(repository)?.nudge();
+    for (const follower of [...followers.values(), ...requests.values()]) follower.start();
+    const nudge = (repository: string): void => {
+      followers.get(repository)?.nudge();
+      requests.get(repository)?.nudge();
+    };
     commentary.info({ version, data: config.data }, 'following');
     const ready = () => readiness(dataSource, records, deployments);
     return { config, ledger, records, dataSource, close, nudge, ready };

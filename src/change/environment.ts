@@ -11,6 +11,23 @@ export interface Environment {
   readonly labels: Readonly<Record<string, string>>;
   /** Globs, relative to `path`, of files that are no manifests. */
   readonly ignore: readonly string[];
+  /** For charts; what `helm template` has flags for. */
+  readonly helm?: HelmSettings;
+}
+
+export interface HelmSettings {
+  /** Folder of the chart in the repository, where it is not in `path` itself. */
+  readonly chart?: string;
+  /** Default: the name of the chart's folder. */
+  readonly release?: string;
+  /** Default: that of the environment, then `default`. */
+  readonly namespace?: string;
+  /** Files in the repository, later ones win. */
+  readonly values?: readonly string[];
+  /** Objects in the chart's crds/ folder, too; default true, as an installation has them. */
+  readonly includeCRDs?: boolean;
+  readonly kubeVersion?: string;
+  readonly apiVersions?: readonly string[];
 }
 
 /** The environment under which a repository's own governance (countersign.yaml, policies/, .countersign/) is judged. */

@@ -65,6 +65,21 @@ const environmentSchema = z.strictObject({
     .default(null),
   labels: z.record(text, text).default({}),
   ignore: z.array(text.min(1, { error: 'it must not be empty' }).max(500)).default([]),
+  helm: z
+    .strictObject({
+      chart: z.string().check(safePath).transform(normalizeFolder).optional(),
+      release: text
+        .regex(/^[a-z0-9]([-a-z0-9.]{0,51}[a-z0-9])?$/, { error: 'it must be the name of a Helm release' })
+        .optional(),
+      namespace: text
+        .regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/, { error: 'it must be the name of a Kubernetes namespace' })
+        .optional(),
+      values: z.array(z.string().check(safePath).transform(normalizeFolder)).default([]),
+      includeCRDs: z.boolean().default(true),
+      kubeVersion: text.regex(/^v?\d+\.\d+(\.\d+)?$/, { error: 'it must be a version, as 1.34.0' }).optional(),
+      apiVersions: z.array(text.min(1)).default([]),
+    })
+    .optional(),
 });
 
 const json: z.ZodType<JsonObject> = z.record(text, z.json());

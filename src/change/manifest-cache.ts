@@ -3,6 +3,7 @@ import type { ManifestObject } from '../cluster/object.js';
 import { inNamespace } from '../cluster/scope.js';
 import { CountersignError, toCountersignError } from '../errors.js';
 import type { TreeReader } from '../source/repository.js';
+import type { RenderedFolders } from './rendered-folders.js';
 
 /** One file as it was read: what could be, and what stood in the way. */
 export interface ReadFile {
@@ -31,6 +32,8 @@ export class ManifestCache {
     readonly limits: Partial<ManifestLimits> = {},
     /** Who parses, for those who want it done in another thread. */
     private readonly parse?: (path: string, bytes: Buffer) => Promise<ReadFile>,
+    /** Folders of Kustomize and Helm; without it they are only named. */
+    readonly folders?: RenderedFolders,
   ) {}
 
   /**

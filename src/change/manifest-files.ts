@@ -31,13 +31,14 @@ export interface Selection {
 /** Sorts an environment's tree into manifests, what is in the way of reading it, and what others must render. */
 export function selectManifests(entries: readonly TreeEntry[], environment: Environment): Selection {
   const ignored = ignores(environment);
+  const values = new Set(environment.helm?.values);
   const owned = ownedFolders(entries.filter((entry) => !ignored(entry.path)).map((entry) => entry.path));
   const manifests: TreeEntry[] = [];
   const problems: CountersignError[] = [];
   const spellings = new Map<string, string>();
   for (const entry of entries) {
     const { path, mode } = entry;
-    if (ignored(path) || isOwned(path, owned)) continue;
+    if (ignored(path) || isOwned(path, owned) || values.has(path)) continue;
     const unsafe = isUnsafePath(path);
     if (!unsafe && mode !== SUBMODULE && !isManifestPath(path)) continue;
     // On a disk that folds case or composes characters one of the two would hide the other.

@@ -47,7 +47,7 @@ export interface ProposedChange {
   readonly problems: readonly CountersignError[];
   /** YAML documents without apiVersion and kind, by path. */
   readonly otherDocuments: ReadonlyMap<string, number>;
-  /** Folders that Kustomize or Helm own, not rendered yet. */
+  /** Folders that Kustomize or Helm own, not rendered because there was no renderer. */
   readonly notRendered: readonly string[];
 }
 
@@ -103,6 +103,10 @@ async function objectsBefore(
 ): Promise<{ old: readonly ManifestObject[]; new: readonly ManifestObject[] }> {
   if (base === null) return { old: [], new: at.objects };
   if (base === head) return { old: [], new: [] };
+  // What a folder renders to depends on files anywhere in the repository; rendering base too is cheap for what did not change.
+  if (at.folders.length > 0) {
+    return { old: (await render(repository, environment, base, cache)).objects, new: at.objects };
+  }
   const files = await repository.changes(base, head, environment.path);
   // A kustomization or chart that comes or goes changes what its neighbours mean, and so do duplicates: which of two
   // objects counts depends on files that did not change.

@@ -4,16 +4,20 @@ import type { TreeEntry, TreeReader } from '../source/repository.js';
 import { type Environment, GOVERNANCE } from './environment.js';
 import type { ManifestCache, ReadFile } from './manifest-cache.js';
 import { selectManifests } from './manifest-files.js';
+import { treeIndex } from './tree-index.js';
 
 /** An environment at one commit, as it is written: what a reconciler would apply, and what stands in the way. */
 export interface Rendering {
   readonly objects: readonly ManifestObject[];
   readonly problems: readonly CountersignError[];
   readonly otherDocuments: ReadonlyMap<string, number>;
+  /** Folders of Kustomize or Helm that nobody rendered, because there is no renderer. */
   readonly notRendered: readonly string[];
+  /** Folders of Kustomize or Helm whose objects are in `objects`. */
+  readonly folders: readonly string[];
 }
 
-const NOTHING: Rendering = { objects: [], problems: [], otherDocuments: new Map(), notRendered: [] };
+const NOTHING: Rendering = { objects: [], problems: [], otherDocuments: new Map(), notRendered: [], folders: [] };
 
 /** Files parsed at the same time; bounds what is in memory before it is in the cache. */
 const CONCURRENCY = 16;
@@ -30,22 +34,48 @@ export async function render(
 ): Promise<Rendering> {
   // The environment of governance holds settings and policies, which are no objects of any target.
   if (commit === null || environment.name === GOVERNANCE) return NOTHING;
-  const { manifests, problems, notRendered } = selectManifests(
-    await repository.tree(commit, environment.path),
-    environment,
-  );
+  const entries = await repository.tree(commit, environment.path);
+  const { manifests, problems, notRendered: owned } = selectManifests(entries, environment);
+  const rendered = await renderFolders(repository, environment, commit, owned, cache);
   const files = await readAll(repository, manifests, environment.namespace, cache);
   const otherDocuments = new Map<string, number>();
   files.forEach((file, i) => {
     if (file.otherDocuments > 0) otherDocuments.set(manifests[i].path, file.otherDocuments);
   });
-  const { objects, duplicates } = unique(files.flatMap((file) => file.objects));
+  rendered?.forEach(({ read, folder }) => {
+    if (read.otherDocuments > 0) otherDocuments.set(folder, read.otherDocuments);
+  });
+  const all = [...files, ...(rendered ?? []).map(({ read }) => read)];
+  const { objects, duplicates } = unique(all.flatMap((file) => file.objects));
   return {
     objects,
-    problems: [...problems, ...files.flatMap((file) => file.problems), ...duplicates],
+    problems: [...problems, ...all.flatMap((file) => file.problems), ...duplicates],
     otherDocuments,
-    notRendered,
+    notRendered: rendered ? [] : owned,
+    folders: rendered?.map(({ folder }) => folder) ?? [],
   };
+}
+
+/** Each folder as a unit, as Kustomize or Helm would apply it; null where there is no renderer. */
+async function renderFolders(
+  repository: TreeReader,
+  environment: Environment,
+  commit: string,
+  owned: readonly string[],
+  cache: ManifestCache,
+): Promise<readonly { folder: string; read: ReadFile }[] | null> {
+  const { folders } = cache;
+  const dirs = owned.map((folder) => (folder === '.' ? '' : folder));
+  const { chart } = environment.helm ?? {};
+  if (chart !== undefined && !dirs.includes(chart)) dirs.push(chart);
+  if (!folders) return dirs.length > 0 ? null : [];
+  if (dirs.length === 0) return [];
+  const tree = await treeIndex(repository, commit);
+  const rendered: { folder: string; read: ReadFile }[] = [];
+  for (const dir of dirs) {
+    rendered.push({ folder: dir || '.', read: await folders.read(repository, tree, dir, environment, cache) });
+  }
+  return rendered;
 }
 
 export async function readAll(

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { RenderedFolders } from '../change/rendered-folders.js';
 import { Redactor } from '../cluster/secret.js';
 import type { PolicyBundle, PolicySources } from '../policy/bundle.js';
 import type { Evaluator } from '../policy/evaluator.js';
@@ -11,6 +12,8 @@ export interface Engine {
   readonly evaluator: Evaluator;
   /** Under a key of this run only: digests of what it hides mean nothing to anybody later. */
   readonly redactor: Redactor;
+  /** Of Kustomize and Helm. */
+  readonly folders: RenderedFolders;
   close(): Promise<void>;
 }
 
@@ -18,18 +21,21 @@ export interface Engine {
 const TIME_LIMIT = 10_000;
 
 export async function startEngine(threads = 2): Promise<Engine> {
-  const [{ RegoCompiler }, { RegoEvaluator }] = await Promise.all([
+  const [{ RegoCompiler }, { RegoEvaluator }, { SandboxRenderer }] = await Promise.all([
     import('../adapters/opa/compiler.js'),
     import('../adapters/opa/evaluator.js'),
+    import('../adapters/render/renderer.js'),
   ]);
   const compiler = new RegoCompiler({ cache: join(cacheFolder(), 'policy') });
   const evaluator = new RegoEvaluator({ threads, timeLimit: TIME_LIMIT });
+  const renderer = new SandboxRenderer();
   return {
     compile: (sources) => compiler.compile(sources),
     evaluator,
+    folders: new RenderedFolders(renderer),
     redactor: new Redactor(randomBytes(32), 'local'),
     close: async () => {
-      await Promise.all([compiler.close(), evaluator.close()]);
+      await Promise.all([compiler.close(), evaluator.close(), renderer.close()]);
     },
   };
 }

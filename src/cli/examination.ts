@@ -148,8 +148,9 @@ function lawOptions({ policies, profile }: ExamineOptions, engine: Engine): Para
   };
 }
 
-function checkParts(law: Law, { evaluator, redactor }: Engine, name: string): CheckParts {
-  return { law, evaluator, redactor, cache: new ManifestCache(), repository: { name, url: '' }, time: new Date() };
+function checkParts(law: Law, { evaluator, redactor, folders }: Engine, name: string): CheckParts {
+  const cache = new ManifestCache(undefined, undefined, undefined, folders);
+  return { law, evaluator, redactor, cache, repository: { name, url: '' }, time: new Date() };
 }
 
 /** Those asked for; else those of the folder pointed at; else those of the branch; else, without settings, the folder itself. */

@@ -92,7 +92,7 @@ export async function examinePush(
 class Push {
   readonly verdicts: Verdict[] = [];
   readonly refusals: string[] = [];
-  readonly #cache = new ManifestCache();
+  readonly #cache: ManifestCache;
 
   constructor(
     repository: Repository,
@@ -103,6 +103,7 @@ class Push {
     policies: string | undefined,
   ) {
     const from = `${short(governanceRef)} ${governedAt.slice(0, 7)}`;
+    this.#cache = new ManifestCache(undefined, undefined, undefined, engine.folders);
     this.#facts = { repository, law, governedAt, governanceRef, engine };
     this.#lawFrom = policies === undefined ? from : `${policies}, settings from ${from}`;
   }

@@ -192,11 +192,18 @@ describe('countersign check', () => {
     });
   });
 
-  it('names folders of Kustomize as not rendered', async () => {
-    await commit('kustomize', { 'environments/production/app/kustomization.yaml': 'resources: [a.yaml]\n' });
-    expect((await check('--base', 'main')).stdout).toContain(
-      'not rendered yet, so not judged: environments/production/app',
-    );
+  it('judges what a folder of Kustomize renders to, and says where it cannot be rendered', async () => {
+    const app = 'environments/production/app';
+    await commit('kustomize', { [`${app}/kustomization.yaml`]: 'resources: [a.yaml]\n' });
+    const refused = await check('--base', 'main');
+    expect(refused.code).toBe(1);
+    expect(refused.stdout).toContain(`${app}/kustomization.yaml:1`);
+    expect(refused.stdout).toContain(`there is no ${app}/a.yaml in this commit`);
+    await commit('a file', {
+      [`${app}/a.yaml`]: 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: rendered}\n',
+      [`${app}/kustomization.yaml`]: 'resources: [a.yaml]\nnamePrefix: was-\n',
+    });
+    expect((await check('--base', 'main', '--output', 'json')).stdout).toContain('was-rendered');
   });
 
   it.each([

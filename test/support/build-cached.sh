@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# build-cached.sh rego OUT | control-plane
-# Builds one of our two Go programs once per content of its sources and keeps the result in the cache folder.
+# build-cached.sh rego OUT | renderer OUT | control-plane
+# Builds one of our Go programs once per content of its sources and keeps the result in the cache folder.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 cache=${COUNTERSIGN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/countersign}
 case "$1" in
 rego) source=src/adapters/opa/compiler file=rego.wasm ;;
+renderer) source=src/adapters/render/renderer file=renderer.wasm ;;
 control-plane) source=test/control-plane file=control-plane ;;
 *) echo "build-cached.sh: unknown program $1" >&2; exit 2 ;;
 esac
@@ -22,13 +23,18 @@ if [ ! -x "$dir/$file" ]; then
     trap 'rm -rf "$staging"; kill "${ticker:-}" 2>/dev/null || true' EXIT
     case "$1" in
     rego) echo "building the Rego compiler (2 minutes the first time)" >&2 ;;
+    renderer) echo "building the renderer of Kustomize and Helm (2 minutes the first time)" >&2 ;;
     control-plane) echo "building etcd, kube-apiserver and kube-controller-manager (10 to 20 minutes the first time)" >&2 ;;
     esac
     started=$SECONDS
     (while sleep 30; do echo "  still building $1, $((SECONDS - started)) s" >&2; done) &
     ticker=$!
     case "$1" in
-    rego) (cd "$source" && GOOS=wasip1 GOARCH=wasm go build -trimpath -buildmode=c-shared -ldflags="-s -w" -o "$staging/$file" .) ;;
+    rego | renderer)
+      # Kustomize writes its version into objects that ask for it.
+      v=sigs.k8s.io/kustomize/api/provenance.version=v5.8.1
+      (cd "$source" && GOOS=wasip1 GOARCH=wasm go build -trimpath -buildmode=c-shared -ldflags="-s -w -X $v" -o "$staging/$file" .)
+      ;;
     control-plane)
       v=k8s.io/component-base/version
       (cd "$source" && CGO_ENABLED=0 go build -trimpath -o "$staging/$file" \
@@ -44,9 +50,12 @@ if [ ! -x "$dir/$file" ]; then
 fi
 if [ $# -gt 1 ]; then
   cp "$dir/$file" "$2"
-  # What a cached policy bundle was compiled by: OPA's version and the content of our sources.
-  opa=$(sed -n 's#.*open-policy-agent/opa v##p' "$source/go.mod" | head -1)
-  printf 'opa-%s+%s\n' "$opa" "$key" >"${2%.wasm}.version"
+  # What a cached policy bundle was compiled by, or a folder rendered by: versions and the content of our sources.
+  version() { sed -n "s#.*$1 v##p" "$source/go.mod" | head -1; }
+  case "$1" in
+  rego) printf 'opa-%s+%s\n' "$(version open-policy-agent/opa)" "$key" ;;
+  renderer) printf 'kustomize-api-%s+helm-%s+%s\n' "$(version sigs.k8s.io/kustomize/api)" "$(version helm.sh/helm/v3)" "$key" ;;
+  esac >"${2%.wasm}.version"
 else
   echo "$dir" >"$cache/$1.current"
 fi

@@ -8,12 +8,14 @@ export interface WasiOptions {
   /** Wall clock in nanoseconds; the machine's if not given. Builtins get the input's time (invariant 4). */
   readonly now?: () => bigint;
   readonly environment?: Readonly<Record<string, string>>;
+  /** The program's name, for those that look. */
+  readonly name?: string;
   /** What the program writes to its standard output and error: only when it crashes. */
   readonly onWrite?: (text: string) => void;
 }
 
 /**
- * WASI preview 1 with no files, no network, no arguments: a program in it can compute and tell the time. Random numbers are
+ * WASI preview 1 with no files, no network, no arguments but its name: a program in it can compute and tell the time. Random numbers are
  * a fixed sequence, for hash seeds only.
  */
 export function wasi(options: WasiOptions = {}): {
@@ -27,11 +29,18 @@ export function wasi(options: WasiOptions = {}): {
   const elapsed = () => process.hrtime.bigint() - started + 1n;
   const environment = Object.entries(options.environment ?? {}).map(([key, value]) => Buffer.from(`${key}=${value}\0`));
 
+  const name = Buffer.from(options.name === undefined ? '' : `${options.name}\0`);
+
   const known: Record<string, (...args: never[]) => number> = {
-    args_get: () => 0,
+    args_get: (pointers: number, text: number) => {
+      if (name.length === 0) return 0;
+      view().setUint32(pointers, text, true);
+      new Uint8Array(memory.buffer).set(name, text);
+      return 0;
+    },
     args_sizes_get: (count: number, size: number) => {
-      view().setUint32(count, 0, true);
-      view().setUint32(size, 0, true);
+      view().setUint32(count, name.length > 0 ? 1 : 0, true);
+      view().setUint32(size, name.length, true);
       return 0;
     },
     environ_sizes_get: (count: number, size: number) => {
@@ -86,7 +95,7 @@ export function wasi(options: WasiOptions = {}): {
     fd_prestat_dir_name: () => EBADF,
     sched_yield: () => 0,
     proc_exit: (code: number) => {
-      throw new CountersignError('internal', `the Rego compiler ended with code ${code}`);
+      throw new CountersignError('internal', `${options.name ?? 'the Rego compiler'} ended with code ${code}`);
     },
     poll_oneoff: (subscriptions: number, events: number, count: number, out: number) => {
       const clock = earliest(view(), subscriptions, count, elapsed());

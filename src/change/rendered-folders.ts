@@ -1,0 +1,188 @@
+import { posix } from 'node:path';
+import type { ManifestObject } from '../cluster/object.js';
+import { inNamespace } from '../cluster/scope.js';
+import { CountersignError, toCountersignError } from '../errors.js';
+import type { TreeEntry, TreeReader } from '../source/repository.js';
+import { chartClosure, type Closure, kustomizationClosure } from './closure.js';
+import type { Environment } from './environment.js';
+import { readFile, type ReadFile, type ManifestCache } from './manifest-cache.js';
+import type { RenderedDocument, Renderer, RenderRequest } from './renderer.js';
+import { refused } from './kustomization.js';
+import type { TreeIndex } from './tree-index.js';
+
+const CAPACITY = 64 * 1024 * 1024;
+const TEXTS = 2_000;
+/** Of what is wrong with an input file, what its renderer would not say or not survive. */
+const INPUT_FAULTS = ['manifest-malformed', 'manifest-aliases', 'manifest-too-deep', 'manifest-too-large'];
+
+/**
+ * Folders of Kustomize and Helm as they were rendered, by the ids of every file they read, the renderer's version and its settings:
+ * a commit that touches one of many renders one. The least recently used leave first.
+ */
+export class RenderedFolders {
+  private readonly folders = new Map<string, ReadFile>();
+  private readonly texts = new Map<string, string>();
+  private used = 0;
+  /** How often the renderer was really asked. */
+  rendered = 0;
+
+  constructor(private readonly renderer: Renderer) {}
+
+  /** What a folder renders to at a commit. Faults of its files are in the answer; only faults of the repository are thrown. */
+  async read(
+    repository: TreeReader,
+    tree: TreeIndex,
+    dir: string,
+    environment: Environment,
+    cache: ManifestCache,
+  ): Promise<ReadFile> {
+    try {
+      const { request, closure } = await this.request(repository, tree, dir, environment);
+      const ids = [...closure.files.values()].map(({ path, id, mode }) => `${mode} ${id} ${path}`).toSorted();
+      const key = JSON.stringify([this.renderer.version, request, environment.namespace, ids]);
+      const known = this.folders.get(key);
+      if (known) {
+        this.folders.delete(key);
+        this.folders.set(key, known);
+        return known;
+      }
+      const read = await this.render(repository, request, closure, environment, cache);
+      this.keep(key, read);
+      return read;
+    } catch (thrown) {
+      const error = toCountersignError(thrown);
+      if (!/^(render|manifest|object)-/.test(error.code)) throw error;
+      return { objects: [], otherDocuments: 0, problems: [placed(error, dir)], bytes: 0 };
+    }
+  }
+
+  private async request(
+    repository: TreeReader,
+    tree: TreeIndex,
+    dir: string,
+    environment: Environment,
+  ): Promise<{ request: Omit<RenderRequest, 'files'>; closure: Closure }> {
+    const names = new Set(tree.within(dir).map(({ path }) => path.slice(path.lastIndexOf('/') + 1)));
+    const isChart = names.has('Chart.yaml') || names.has('Chart.yml');
+    const isKustomization = ['kustomization.yaml', 'kustomization.yml', 'Kustomization'].some((name) =>
+      names.has(name),
+    );
+    const at = (name: string) => posix.join(dir, name);
+    if (isChart && isKustomization) {
+      throw refused(at('Chart.yaml'), 1, 'the folder is a chart and a kustomization', 'List one of the two under "ignore"'); // prettier-ignore
+    }
+    if (!isChart) {
+      const closure = await kustomizationClosure(tree, dir, (entry) => this.text(repository, entry));
+      return { request: { op: 'kustomize', dir }, closure };
+    }
+    if (!names.has('Chart.yaml')) throw refused(at('Chart.yml'), 1, 'Helm reads Chart.yaml only', 'Rename it');
+    const { helm } = environment;
+    const closure = chartClosure(tree, dir, helm?.values ?? [], 'countersign.yaml');
+    const release =
+      helm?.release ?? (posix.basename(dir) || environment.name.slice(environment.name.lastIndexOf('/') + 1));
+    const namespace = helm?.namespace ?? environment.namespace ?? 'default';
+    return { request: { op: 'helm', dir, helm: { ...helm, release, namespace } }, closure };
+  }
+
+  private async render(
+    repository: TreeReader,
+    request: Omit<RenderRequest, 'files'>,
+    closure: Closure,
+    environment: Environment,
+    cache: ManifestCache,
+  ): Promise<ReadFile> {
+    const files = new Map<string, Buffer>();
+    const inputs = new Map<string, ReadFile>();
+    for (const entry of closure.files.values()) {
+      const bytes = await repository.blob(entry.id, cache.limits.bytes ?? 10 * 1024 * 1024);
+      files.set(entry.path, bytes);
+      if (!closure.yaml.has(entry.path)) continue;
+      const read = readFile(entry.path, bytes, cache.limits);
+      inputs.set(entry.path, read);
+      const problems = read.problems.filter((problem) => INPUT_FAULTS.includes(problem.code));
+      if (problems.length > 0) return { objects: [], otherDocuments: 0, problems, bytes: 0 };
+    }
+    this.rendered++;
+    const documents = await this.renderer.render({ ...request, files });
+    return assemble(documents, { files, inputs, request, environment, cache });
+  }
+
+  private async text(repository: TreeReader, entry: TreeEntry): Promise<string> {
+    let text = this.texts.get(entry.id);
+    if (text === undefined) {
+      text = (await repository.blob(entry.id, 1024 * 1024)).toString();
+      this.texts.set(entry.id, text);
+      if (this.texts.size > TEXTS) this.texts.delete(this.texts.keys().next().value!);
+    }
+    return text;
+  }
+
+  private keep(key: string, read: ReadFile): void {
+    this.folders.set(key, read);
+    this.used += cost(key, read);
+    for (const [oldest, value] of this.folders) {
+      if (this.used <= CAPACITY) break;
+      this.folders.delete(oldest);
+      this.used -= cost(oldest, value);
+    }
+  }
+}
+
+interface Origin {
+  readonly files: ReadonlyMap<string, Buffer>;
+  readonly inputs: ReadonlyMap<string, ReadFile>;
+  readonly request: Omit<RenderRequest, 'files'>;
+  readonly environment: Environment;
+  readonly cache: ManifestCache;
+}
+
+/** Rendered text to objects, each with the file and, where it can be told, the line that it was made from. */
+function assemble(documents: readonly RenderedDocument[], origin: Origin): ReadFile {
+  const { request, environment, cache } = origin;
+  const namespace = request.helm ? (request.helm.namespace ?? null) : environment.namespace;
+  const objects: ManifestObject[] = [];
+  const problems: CountersignError[] = [];
+  let otherDocuments = 0;
+  let bytes = 0;
+  for (const { text, file } of documents) {
+    const read = readFile(file, Buffer.from(text), cache.limits);
+    bytes += read.bytes;
+    otherDocuments += read.otherDocuments;
+    // The line is one of what was rendered, which nobody can look up.
+    problems.push(...read.problems.map(({ code, message, remedy }) => new CountersignError(code, `rendered: ${message}`, { place: { file }, remedy }))); // prettier-ignore
+    for (const entry of read.objects) {
+      const source = { path: file, line: lineOf(entry, file, origin) };
+      try {
+        objects.push(inNamespace({ ...entry, source }, namespace));
+      } catch (thrown) {
+        problems.push(toCountersignError(thrown));
+      }
+    }
+  }
+  return { objects, otherDocuments, problems, bytes };
+}
+
+/** 1 where it cannot be told. Prefixes and suffixes of names are Kustomize's own, so a name within the name is a match. */
+function lineOf({ identity }: ManifestObject, file: string, { inputs, files, request }: Origin): number {
+  if (request.op === 'helm') {
+    const kinds = [...(files.get(file)?.toString() ?? '').matchAll(/^kind: *["']?(\w+)/gm)];
+    const ofKind = kinds.filter((match) => match[1] === identity.kind);
+    return ofKind.length === 1 ? files.get(file)!.toString().slice(0, ofKind[0].index).split('\n').length : 1;
+  }
+  const ofKind = (inputs.get(file)?.objects ?? []).filter((written) => written.identity.kind === identity.kind);
+  const named =
+    ofKind.find((written) => written.identity.name === identity.name) ??
+    ofKind.find((written) => identity.name.includes(written.identity.name)) ??
+    (ofKind.length === 1 ? ofKind[0] : undefined);
+  return named?.source.line ?? 1;
+}
+
+function placed(error: CountersignError, dir: string): CountersignError {
+  if (error.place) return error;
+  const { code, message, remedy, retry, cause } = error;
+  return new CountersignError(code, message, { place: { file: dir || '.' }, remedy, retry, cause });
+}
+
+function cost(key: string, read: ReadFile): number {
+  return key.length + read.bytes * 4 + 400;
+}
