@@ -45,6 +45,15 @@ export const fileSchema = z.strictObject({
         .optional(),
       ssh: z.strictObject({ keyFile: z.string(), knownHosts: z.string() }).optional(),
       webhook: z.strictObject({ secretEnv: envName.optional(), secretFile: z.string().optional() }).optional(),
+      forge: z
+        .strictObject({
+          kind: z.enum(['github', 'gitlab', 'gitea']),
+          api: z.string().optional(),
+          project: z.string().regex(/^[\w.-]+(\/[\w.-]+)+$/, { error: 'it must be like acme/shop' }),
+          tokenEnv: envName.optional(),
+          tokenFile: z.string().optional(),
+        })
+        .optional(),
     }),
   ),
   targets: z

@@ -26,6 +26,7 @@ export function resolveRepository(
   if (written.ssh && !isSsh(url)) fault(['ssh'], 'only ssh:// repositories take it');
   else if (!written.ssh && isSsh(url)) fault(['url'], 'a repository over SSH needs "ssh" with keyFile and knownHosts');
   const webhook = written.webhook && readWebhook(written.webhook, secrets);
+  const forge = written.forge && readForge(written.forge, secrets);
   return {
     name: written.name,
     url,
@@ -36,6 +37,7 @@ export function resolveRepository(
     ...(credentials && { credentials }),
     ...(ssh && { ssh }),
     ...(webhook && { webhook }),
+    ...(forge && { forge }),
   };
 }
 
@@ -134,6 +136,35 @@ function readWebhook(
   }
   return { secret };
 }
+
+function readForge(
+  written: NonNullable<Written['repositories'][number]['forge']>,
+  secrets: Secrets,
+): RepositoryConfig['forge'] {
+  const { kind, project, tokenEnv, tokenFile } = written;
+  const api = written.api ?? (kind === 'github' ? 'https://api.github.com' : undefined);
+  if (api === undefined) secrets.fault(['forge'], `it needs "api", such as ${API_OF[kind]}`);
+  const url = api === undefined ? null : URL.parse(api);
+  const loopback = url?.protocol === 'http:' && ['localhost', '127.0.0.1', '[::1]'].includes(url.hostname);
+  if (api !== undefined && (!url || url.username || url.password || (url.protocol !== 'https:' && !loopback))) {
+    secrets.fault(['forge', 'api'], 'it must be an https:// URL without credentials');
+  }
+  if ((tokenEnv === undefined) === (tokenFile === undefined)) {
+    secrets.fault(['forge'], 'it must hold either "tokenEnv" or "tokenFile"');
+    return undefined;
+  }
+  const token = readSecret(['forge'], { tokenEnv, tokenFile }, secrets);
+  if (token !== undefined && !/^[\x21-\x7e]*$/.test(token)) {
+    secrets.fault(['forge'], 'the token holds characters that no header may hold');
+  }
+  return api === undefined || token === undefined ? undefined : { kind, api, project, token };
+}
+
+const API_OF = {
+  github: 'https://api.github.com',
+  gitlab: 'https://gitlab.example.org/api/v4',
+  gitea: 'https://gitea.example.org/api/v1',
+};
 
 /** From the one setting of `…Env` and `…File` that is given. */
 function readSecret(

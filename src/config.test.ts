@@ -36,6 +36,9 @@ const https = (credentials: string): string =>
 
 const webhook = (text: string): string => `    webhook: ${text}\n`;
 
+const forge = (text: string): Promise<Config> =>
+  load(repository(`    forge: ${text}\n`), { TOKEN: 'ghp-hunter2' });
+
 describe('the configuration', () => {
   it('reads the file that the design shows', async () => {
     const config = await load(`
@@ -229,5 +232,27 @@ targets:
   - {name: b, url: "ssh://git@example.org/b.git", trust: {commit: ${COMMIT}}, ssh: {keyFile: gone, knownHosts: password}}
 `),
     ).toContain('ssh.keyFile: there is no file gone');
+  });
+
+  it('takes a forge with its token, which it never shows, and refuses one that could not be asked', async () => {
+    const config = await forge('{kind: github, project: acme/shop, tokenEnv: TOKEN}');
+    expect(config.repositories[0]?.forge).toEqual({
+      kind: 'github',
+      api: 'https://api.github.com',
+      project: 'acme/shop',
+      token: 'ghp-hunter2',
+    });
+    expect(JSON.stringify(withoutSecrets(config))).not.toContain('hunter2');
+    const wrong: [string, string][] = [
+      [
+        '{kind: gitlab, project: acme/shop, tokenEnv: TOKEN}',
+        'it needs "api", such as https://gitlab.example.org/api/v4',
+      ],
+      ['{kind: gitea, api: "http://gitea.example.org", project: a/b, tokenEnv: TOKEN}', 'must be an https:// URL'],
+      ['{kind: github, project: shop, tokenEnv: TOKEN}', 'it must be like acme/shop'],
+      ['{kind: github, project: acme/shop}', 'either "tokenEnv" or "tokenFile"'],
+      ['{kind: bitbucket, project: acme/shop, tokenEnv: TOKEN}', 'it must be one of github, gitlab, gitea'],
+    ];
+    for (const [text, message] of wrong) await expect(forge(text)).rejects.toThrow(message);
   });
 });

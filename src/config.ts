@@ -43,6 +43,16 @@ export interface RepositoryConfig {
   readonly ssh?: SshFiles;
   /** What a forge signs its webhooks with; without it there is no webhook for this repository. */
   readonly webhook?: { readonly secret: string };
+  /** Where its pull or merge requests are; without it none is judged. */
+  readonly forge?: ForgeConfig;
+}
+
+export interface ForgeConfig {
+  readonly kind: 'github' | 'gitlab' | 'gitea';
+  /** `https://api.github.com`, `https://gitlab.example.org/api/v4`, `https://gitea.example.org/api/v1`. */
+  readonly api: string;
+  readonly project: string;
+  readonly token: string;
 }
 
 /** A full commit id, or an SSH signer: its public key line (`ssh-ed25519 AAAA…`) or fingerprint (`SHA256:…`). */
@@ -101,10 +111,11 @@ export function withoutSecrets(config: Config): Record<string, unknown> {
   return {
     ...config,
     database: config.database === 'embedded' ? 'embedded' : withoutPassword(config.database),
-    repositories: config.repositories.map(({ credentials, webhook, ...rest }) => ({
+    repositories: config.repositories.map(({ credentials, webhook, forge, ...rest }) => ({
       ...rest,
       ...(credentials && { credentials: 'username' in credentials ? { username: credentials.username } : {} }),
       ...(webhook && { webhook: {} }),
+      ...(forge && { forge: { kind: forge.kind, api: forge.api, project: forge.project } }),
     })),
   };
 }

@@ -208,11 +208,12 @@ class Verifier {
 
   async #readDecision(entry: LoggedEntry): Promise<void> {
     this.#counts.decisions += 1;
-    const { id, repository, environment, head, outcome, pushEntry } = entry.predicate;
+    const { id, repository, environment, head, outcome, pushEntry, advice } = entry.predicate;
     if (typeof pushEntry === 'string' && !this.#pushes.has(pushEntry)) {
       throw invalid(`decision ${entry.index} names a push that was not logged before it`);
     }
-    if (outcome === 'allow') this.#allowed.set(entry.index, { id, repository, environment, head });
+    // A run under advice is a run under no decision.
+    if (outcome === 'allow' && !advice) this.#allowed.set(entry.index, { id, repository, environment, head });
     await this.#replay?.add(entry);
   }
 

@@ -50,6 +50,7 @@ describe('the gate (invariant 1)', () => {
     ['another outcome', { outcome: 'deny' }, /is "deny", not allow/],
     ['a pending one', { outcome: 'pending' }, /is "pending"/],
     ['an error', { outcome: 'error' }, /is "error"/],
+    ['advice on a request', { advice: true, request: 'refs/pull/7/head' }, /is advice on "refs\/pull\/7\/head"/],
     ['another repository', { repository: 'other' }, /another repository/],
     ['another environment', { environment: 'staging' }, /another environment/],
     ['another target', { target: 'staging' }, /is for target "staging", not "prod"/],

@@ -93,6 +93,11 @@ export function approve(claim: ApprovalClaim, facts: GateFacts): ApprovedChange 
     decision['outcome'] === 'allow',
     `decision ${entry.index} is ${JSON.stringify(decision['outcome'])}, not allow`,
   );
+  // A pull request's verdict tells what a merge would get; nobody deploys by it.
+  check(
+    !decision['advice'],
+    `decision ${entry.index} is advice on ${JSON.stringify(decision['request'])}, not a deployment decision`,
+  );
   check(decision['repository'] === repository, `decision ${entry.index} is about another repository than ${where}`);
   check(
     decision['environment'] === environment.name,

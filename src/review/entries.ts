@@ -52,7 +52,10 @@ export interface DecisionFacts {
   readonly target: string | null;
   readonly operation: string;
   readonly ref: string;
-  readonly push: string;
+  /** Null for advice. */
+  readonly push: string | null;
+  /** The ref of the request that it is advice on, not a deployment decision. */
+  readonly request?: string;
   readonly base: string | null;
   readonly head: string;
   readonly tree: string;
@@ -84,6 +87,7 @@ export function decisionEntry(facts: DecisionFacts): EntryDraft {
       operation: facts.operation,
       ref: facts.ref,
       pushEntry: facts.push,
+      ...(facts.request === undefined ? {} : { advice: true, request: facts.request }),
       base: facts.base,
       head: facts.head,
       tree: facts.tree,

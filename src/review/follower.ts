@@ -19,6 +19,7 @@ import {
   governanceEnvironment,
   initialTrust,
   isGoverned,
+  type Standing,
 } from './governance.js';
 import type {
   CommitRecord,
@@ -139,6 +140,12 @@ export class RepositoryFollower {
   nudge(): void {
     this.#nudged = true;
     this.#wake?.();
+  }
+
+  /** What governs now, and where the followed refs are; null until something governs. */
+  get standing(): Standing | null {
+    if (!this.#governance) return null;
+    return { governance: this.#governance, tips: new Map([...this.#tips].map(([ref, tip]) => [ref, tip.commit])) };
   }
 
   async stop(): Promise<void> {

@@ -14,6 +14,13 @@ export interface Governance extends Law {
   readonly commit: string;
 }
 
+/** What a repository is judged by right now. */
+export interface Standing {
+  readonly governance: Governance;
+  /** Tips of the followed refs, as the log has them. */
+  readonly tips: ReadonlyMap<string, string>;
+}
+
 /** Governance read from a commit that is only proposed: null with its problems, if it could not govern. */
 export interface ProposedGovernance {
   readonly governance: Governance | null;

@@ -225,6 +225,24 @@ export interface LiveObjectRecord {
   readonly updatedAt: string;
 }
 
+/** A verdict on the head of an open request. Advice to whoever merges; nothing is deployed by it. */
+export interface AdviceRecord {
+  readonly id: string;
+  readonly repository: string;
+  readonly environment: string;
+  /** `refs/pull/7/head`. */
+  readonly request: string;
+  /** The ref that it would be merged into. */
+  readonly target: string;
+  readonly base: string | null;
+  readonly head: string;
+  readonly outcome: Outcome;
+  /** In one line, as the forge was told. */
+  readonly description: string;
+  readonly bundleDigest: string;
+  readonly time: string;
+}
+
 export interface FaultRecord {
   readonly id: string;
   readonly repository: string | null;
@@ -292,6 +310,7 @@ export interface Tables {
   readonly drift: DriftRecord;
   readonly liveObject: LiveObjectRecord;
   readonly fault: FaultRecord;
+  readonly advice: AdviceRecord;
   readonly approval: ApprovalRecord;
   readonly reviewDuty: ReviewDutyRecord;
 }

@@ -120,5 +120,7 @@ export interface Mirror {
   /** The remote's tips of the followed refs. Throws `repository-missing` when it is away, with `retry` true. */
   poll(): Promise<ReadonlyMap<string, string>>;
   fetch(seen: ReadonlyMap<string, string>): Promise<readonly RefMove[]>;
+  /** Fetches commits by id, whether or not a followed ref names them, and pins them. */
+  bring(ids: ReadonlySet<string>): Promise<void>;
   close(): Promise<void>;
 }

@@ -120,7 +120,7 @@ class NativeMirror implements Mirror {
    * Fetches by id, and the refs that pin them are written by the same git: either a tip is here, whole and pinned, or nothing
    * changed. The remote may move on meanwhile; that is the next poll's news.
    */
-  private async bring(ids: ReadonlySet<string>): Promise<void> {
+  async bring(ids: ReadonlySet<string>): Promise<void> {
     const wanted: string[] = [];
     for (const id of ids) if (!(await this.repository.refersTo(`${KEEP}/${id}`, id))) wanted.push(id);
     if (wanted.length === 0) return;

@@ -1,0 +1,51 @@
+import { formatPlace } from '../errors.js';
+import type { Decision, Outcome } from '../policy/decision.js';
+
+/** A pull or merge request that is open. What the forge says of it is a claim: only its head commit is judged. */
+export interface OpenRequest {
+  readonly number: number;
+  /** Full commit id. */
+  readonly head: string;
+  /** Full name of the ref that it would be merged into. */
+  readonly target: string;
+  /** The ref under which the forge keeps the head: `refs/pull/7/head`. */
+  readonly ref: string;
+}
+
+export interface CommitStatus {
+  readonly commit: string;
+  /** One a environment: `countersign/shop/production`. */
+  readonly context: string;
+  readonly outcome: Outcome;
+  /** At most 140 characters, which is what GitHub takes. */
+  readonly description: string;
+}
+
+/** The port to where a repository's requests are. Both throw `forge-failed`, with `retry` where it may work later. */
+export interface Forge {
+  /** All that are open, up to a thousand. */
+  openRequests(): Promise<readonly OpenRequest[]>;
+  /** The newest for a commit and context counts; saying the same twice changes nothing. */
+  report(status: CommitStatus): Promise<void>;
+}
+
+const LONGEST = 140;
+
+/** A verdict in one line: what is wrong first, with its place, then how much more there is. */
+export function describeVerdict({ outcome, violations, required, warnings, error }: Decision): string {
+  if (error) return shortened(`could not be judged: ${error.message}`);
+  const said = outcome === 'allow' ? warnings : [...violations, ...required];
+  const [first] = said;
+  const verdict = { allow: 'allowed', deny: 'denied', pending: 'waiting', error: 'could not be judged' }[outcome];
+  if (!first) return verdict;
+  if (outcome === 'allow') return `${verdict}, ${said.length} warning${said.length === 1 ? '' : 's'}`;
+  const more = said.length > 1 ? ` (and ${said.length - 1} more)` : '';
+  const place =
+    first.source && !first.commit ? ` at ${formatPlace({ file: first.source.path, line: first.source.line })}` : '';
+  const start = `${verdict}: ${first.rule}${place}: ${first.message.split('\n', 1)[0]}`;
+  return `${shortened(start, LONGEST - more.length)}${more}`;
+}
+
+function shortened(text: string, length = LONGEST): string {
+  return text.length <= length ? text : `${text.slice(0, length - 1)}…`;
+}

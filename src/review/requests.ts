@@ -1,0 +1,259 @@
+import { randomUUID } from 'node:crypto';
+import type { Ledger } from '../audit/ledger.js';
+import type { Environment } from '../change/environment.js';
+import type { Grant } from '../change/grant.js';
+import type { ManifestCache } from '../change/manifest-cache.js';
+import type { Redactor } from '../cluster/secret.js';
+import { toCountersignError, type CountersignError } from '../errors.js';
+import type { Evaluator } from '../policy/evaluator.js';
+import type { Mirror } from '../source/repository.js';
+import { decisionEntry, faultEntry } from './entries.js';
+import type { FollowedRepository } from './follower.js';
+import { type CommitStatus, describeVerdict, type Forge, type OpenRequest } from './forge.js';
+import {
+  type Governance,
+  governanceEnvironment,
+  type GovernanceReader,
+  isGoverned,
+  type Standing,
+} from './governance.js';
+import { forkPoint } from './law.js';
+import { pauseAfter } from './pace.js';
+import type { AdviceRecord, FaultRecord, PushRecord, Records, Trouble } from './records.js';
+import { review, type Reviewed } from './review.js';
+import { describeTrouble } from './trouble.js';
+
+export interface RequestParts {
+  readonly forge: Forge;
+  /** Null until something governs. */
+  readonly standing: () => Standing | null;
+  readonly ledger: Ledger;
+  readonly records: Records;
+  readonly mirror: Mirror;
+  readonly governance: GovernanceReader;
+  readonly evaluator: Evaluator;
+  readonly redactor: Redactor;
+  readonly cache: ManifestCache;
+  readonly grants: ReadonlyMap<string, readonly Grant[]>;
+  readonly onFault: (trouble: Trouble) => void;
+  readonly now?: () => Date;
+}
+
+/** Requests are asked for no more often than this, in milliseconds; a webhook makes it sooner. */
+const PACE = 30_000;
+/** While nothing governs yet there is nothing to wait long for. */
+const IMPATIENCE = 500;
+
+/**
+ * Judges the heads of a repository's open requests against their targets and tells the forge. That is advice: it is logged as a
+ * decision with `advice`, names no push, and moves no environment. Judged again when head, target or policy changes.
+ */
+export class RequestFollower {
+  /** What was told of each commit and context, so that it is not told again at every look. */
+  readonly #told = new Map<string, string>();
+  #stopped = false;
+  #nudged = false;
+  #failures = 0;
+  #lastFault = '';
+  #wake: (() => void) | null = null;
+  #running: Promise<void> | null = null;
+
+  constructor(
+    private readonly repository: FollowedRepository,
+    private readonly parts: RequestParts,
+  ) {}
+
+  start(): void {
+    this.#running ??= this.#loop();
+  }
+
+  nudge(): void {
+    this.#nudged = true;
+    this.#wake?.();
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#wake?.();
+    await this.#running;
+  }
+
+  async #loop(): Promise<void> {
+    while (!this.#stopped) {
+      this.#nudged = false;
+      const standing = this.parts.standing();
+      if (standing) {
+        try {
+          await this.look(standing);
+          this.#failures = 0;
+          this.#lastFault = '';
+        } catch (thrown) {
+          this.#failures += 1;
+          await this.#failed(describeTrouble(toCountersignError(thrown)));
+        }
+      }
+      if (!this.#stopped && !this.#nudged) await this.#pause(standing ? pauseAfter(PACE, this.#failures) : IMPATIENCE);
+    }
+  }
+
+  #pause(milliseconds: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  /** One look at all open requests. One that fails does not keep the others from their verdicts; the first failure is thrown. */
+  async look(standing: Standing): Promise<void> {
+    let failure: CountersignError | undefined;
+    for (const request of await this.parts.forge.openRequests()) {
+      if (this.#stopped) return;
+      try {
+        await this.#advise(request, standing);
+      } catch (thrown) {
+        failure ??= toCountersignError(thrown);
+      }
+    }
+    if (failure) throw failure;
+  }
+
+  async #advise(request: OpenRequest, { governance, tips }: Standing): Promise<void> {
+    const target = tips.get(request.target);
+    const environments = governance.environments.filter(({ ref }) => ref === request.target);
+    const governs = request.target === this.repository.governance;
+    if (target === undefined || (environments.length === 0 && !governs)) return;
+    const { mirror } = this.parts;
+    await mirror.bring(new Set([request.head]));
+    const base = await forkPoint(mirror.repository, target, request.head);
+    for (const environment of environments) await this.#judge(request, environment, base, target, governance);
+    const touched = governs ? await mirror.repository.changes(base, request.head) : [];
+    if (!touched.some(({ path }) => isGoverned(path, governance.settings))) return;
+    const { problems } = await this.parts.governance.attempt(mirror.repository, request.head);
+    await this.#judge(request, governanceEnvironment(request.target), base, target, governance, problems);
+  }
+
+  async #judge(
+    request: OpenRequest,
+    environment: Environment,
+    base: string,
+    target: string,
+    governance: Governance,
+    problems: readonly CountersignError[] = [],
+  ): Promise<void> {
+    const known = { repository: this.repository.name, environment: environment.name, head: request.head, base };
+    const [before] = await this.parts.records.find('advice', {
+      ...known,
+      request: request.ref,
+      bundleDigest: governance.bundle.digest,
+    });
+    const advice =
+      before ??
+      (await this.#record(
+        request,
+        await this.#review(request, environment, base, target, governance, problems),
+        governance,
+      ));
+    await this.#tell({
+      commit: request.head,
+      context: `countersign/${environment.name}`,
+      outcome: advice.outcome,
+      description: advice.description,
+    });
+  }
+
+  #review(
+    request: OpenRequest,
+    environment: Environment,
+    base: string,
+    target: string,
+    governance: Governance,
+    problems: readonly CountersignError[],
+  ): Promise<Reviewed> {
+    const { mirror, records, grants, evaluator, redactor, cache, now = () => new Date() } = this.parts;
+    // What the policy is shown is the push that a merge would be. It is recorded nowhere as one.
+    const push: PushRecord = {
+      id: '',
+      repository: this.repository.name,
+      ref: request.target,
+      kind: 'advanced',
+      old: target,
+      new: request.head,
+      time: now().toISOString(),
+      index: null,
+    };
+    return review({
+      repository: { name: this.repository.name, url: this.repository.url },
+      reader: mirror.repository,
+      environment,
+      governance,
+      push,
+      base,
+      head: request.head,
+      problems,
+      grants: environment.target === null ? null : (grants.get(environment.target) ?? 'unknown target'),
+      firstSeen: async (id) => {
+        const seen = await records.find('commit', { repository: this.repository.name, id });
+        return new Map(seen.map((record) => [record.id, new Date(record.firstSeen)]));
+      },
+      cache,
+      evaluator,
+      redactor,
+      now,
+    });
+  }
+
+  async #record(request: OpenRequest, { facts }: Reviewed, governance: Governance): Promise<AdviceRecord> {
+    const { ledger, records } = this.parts;
+    const { decision } = facts;
+    const advice: AdviceRecord = {
+      id: facts.id,
+      repository: facts.repository,
+      environment: facts.environment,
+      request: request.ref,
+      target: request.target,
+      base: facts.base,
+      head: facts.head,
+      outcome: decision.outcome,
+      description: describeVerdict(decision),
+      bundleDigest: decision.bundleDigest,
+      time: facts.time,
+    };
+    await ledger.record(async (transaction) => {
+      await records.save(transaction, 'advice', [advice]);
+      transaction.append(decisionEntry({ ...facts, bundle: governance.bundle, push: null, request: request.ref }));
+    });
+    return advice;
+  }
+
+  /** Said once in the log for each new kind of trouble. */
+  async #failed(trouble: Trouble): Promise<void> {
+    this.parts.onFault(trouble);
+    if (this.#lastFault === trouble.message) return;
+    const { ledger, records, now = () => new Date() } = this.parts;
+    const common = { id: randomUUID(), repository: this.repository.name, environment: null };
+    const fault: FaultRecord = { ...common, trouble, time: now().toISOString(), index: null };
+    try {
+      const { entries } = await ledger.record(async (transaction) => {
+        await records.save(transaction, 'fault', [fault]);
+        transaction.append(faultEntry(fault));
+      });
+      await records.update('fault', { id: fault.id }, { index: entries[0].index });
+      this.#lastFault = trouble.message;
+    } catch (thrown) {
+      // The log itself is away: the next failure tries again.
+      this.parts.onFault(describeTrouble(toCountersignError(thrown)));
+    }
+  }
+
+  /** After it is in the log: what a forge shows can be found there. */
+  async #tell(status: CommitStatus): Promise<void> {
+    const key = `${status.commit} ${status.context}`;
+    const said = `${status.outcome} ${status.description}`;
+    if (this.#told.get(key) === said) return;
+    await this.parts.forge.report(status);
+    this.#told.set(key, said);
+  }
+}
