@@ -46,7 +46,12 @@ export class RenderedFolders {
         this.folders.set(key, known);
         return known;
       }
-      const read = await this.render(repository, request, closure, environment, cache);
+      const read = await this.render(repository, request, closure, environment, cache).catch((thrown: unknown) => {
+        const error = toCountersignError(thrown);
+        // What was too much today may fit on a machine that is less busy; anything else stays so.
+        if (error.code !== 'render-failed' && error.code !== 'render-refused') throw error;
+        return { objects: [], otherDocuments: 0, problems: [placed(error, dir)], bytes: 0 };
+      });
       this.keep(key, read);
       return read;
     } catch (thrown) {

@@ -1,6 +1,6 @@
 import { Worker } from 'node:worker_threads';
 import type { RenderedDocument, Renderer, RenderRequest } from '../../change/renderer.js';
-import { CountersignError, type ErrorCode } from '../../errors.js';
+import { CountersignError, type ErrorCode, type Place } from '../../errors.js';
 import { builtFile, programVersion } from './program.js';
 
 export interface RendererOptions {
@@ -117,16 +117,19 @@ export class SandboxRenderer implements Renderer {
 }
 
 function failed(dir: string, { code, message, file, line, remedy }: NonNullable<Answer['fault']>): CountersignError {
+  const at = file ? { file, ...(line ? { line } : {}) } : (templateOf(dir, message) ?? { file: dir || '.' });
   return new CountersignError(CODES[code] ?? 'render-failed', plain(message), {
-    place: { file: file || templateOf(dir, message) || dir || '.', ...(line ? { line } : {}) },
+    place: at,
     remedy: remedy || 'Correct the files; kustomize build and helm template say the same',
   });
 }
 
 /** Helm names the template first: `template: chart/templates/x.yaml:3:4: …`. The chart's folder may have another name. */
-function templateOf(dir: string, message: string): string | undefined {
-  const path = /(?:template|parse error at|on|in) \(?([\w.-]+\/(?:templates|charts)\/[\w./-]+)/.exec(message)?.[1];
-  return path === undefined ? undefined : `${dir === '' ? '' : `${dir}/`}${path.slice(path.indexOf('/') + 1)}`;
+function templateOf(dir: string, message: string): Place | undefined {
+  const found = /(?:template:?|error at|on|in) \(?([\w.-]+\/(?:templates|charts)\/[\w./-]+)(?::(\d+))?/.exec(message);
+  if (!found) return undefined;
+  const file = `${dir === '' ? '' : `${dir}/`}${found[1].slice(found[1].indexOf('/') + 1)}`;
+  return { file, ...(found[2] !== undefined && { line: Number(found[2]) }) };
 }
 
 /** One line without what a Secret may hold: Kustomize quotes the literal it could not split (invariant 10). */
@@ -135,7 +138,8 @@ function plain(message: string): string {
     .replace(/invalid literal source .*/s, 'invalid literal source')
     .replace(/\s+/g, ' ')
     .trim();
-  return line.length > 500 ? `${line.slice(0, 500)}…` : line;
+  // The cause stands at the end of a long chain.
+  return line.length > 600 ? `${line.slice(0, 200)} … ${line.slice(-350)}` : line;
 }
 
 function tooSlow(limit: number): CountersignError {
