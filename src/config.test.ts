@@ -36,8 +36,7 @@ const https = (credentials: string): string =>
 
 const webhook = (text: string): string => `    webhook: ${text}\n`;
 
-const forge = (text: string): Promise<Config> =>
-  load(repository(`    forge: ${text}\n`), { TOKEN: 'ghp-hunter2' });
+const forge = (text: string): Promise<Config> => load(repository(`    forge: ${text}\n`), { TOKEN: 'ghp-hunter2' });
 
 describe('the configuration', () => {
   it('reads the file that the design shows', async () => {

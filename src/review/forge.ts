@@ -33,7 +33,7 @@ const LONGEST = 140;
 
 /** A verdict in one line: what is wrong first, with its place, then how much more there is. */
 export function describeVerdict({ outcome, violations, required, warnings, error }: Decision): string {
-  if (error) return shortened(`could not be judged: ${error.message}`);
+  if (error) return shortened(plain(`could not be judged: ${error.message}`));
   const said = outcome === 'allow' ? warnings : [...violations, ...required];
   const [first] = said;
   const verdict = { allow: 'allowed', deny: 'denied', pending: 'waiting', error: 'could not be judged' }[outcome];
@@ -42,8 +42,16 @@ export function describeVerdict({ outcome, violations, required, warnings, error
   const more = said.length > 1 ? ` (and ${said.length - 1} more)` : '';
   const place =
     first.source && !first.commit ? ` at ${formatPlace({ file: first.source.path, line: first.source.line })}` : '';
-  const start = `${verdict}: ${first.rule}${place}: ${first.message.split('\n', 1)[0]}`;
+  const start = plain(`${verdict}: ${first.rule}${place}: ${first.message}`);
   return `${shortened(start, LONGEST - more.length)}${more}`;
+}
+
+/** Messages quote what authors wrote: nothing in them may break the line, or turn the rest of it round. */
+function plain(text: string): string {
+  return text
+    .split('\n', 1)[0]
+    .toWellFormed()
+    .replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '\u{fffd}');
 }
 
 function shortened(text: string, length = LONGEST): string {

@@ -120,7 +120,7 @@ async function resigned(rewrite: (leaves: Uint8Array[]) => void): Promise<Verifi
 
 const rewritten = (
   leaf: Uint8Array,
-  change: Record<string, string | number>,
+  change: Record<string, string | number | boolean>,
   signer = log.keys.entries,
 ): Uint8Array => {
   const { type, subjects, predicate, time } = parseStatement(leaf);
@@ -339,6 +339,14 @@ describe('a log that its own key signed is refused', () => {
     ['names another environment', { environment: 'shop/test' }],
   ])('when a run %s', async (_what, change) => {
     const { fault } = await resigned((leaves) => (leaves[8] = rewritten(leaves[8], change)));
+    expect(fault?.message).toMatch(/run run-1 \(entry 8\) started without an allow/);
+  });
+
+  it('when a run started under what was only advice on a request', async () => {
+    const { fault } = await resigned((leaves) => {
+      const decision = parseStatement(leaves[8]).predicate['decision'] as number;
+      leaves[decision] = rewritten(leaves[decision], { advice: true, request: 'refs/pull/7/head' });
+    });
     expect(fault?.message).toMatch(/run run-1 \(entry 8\) started without an allow/);
   });
 
