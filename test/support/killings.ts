@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ControlPlane } from '../../src/adapters/kubernetes/control-plane.js';
+import type { Run } from './world-queries.js';
 import { cart, configMap, eventually, World } from './world.js';
 
 export interface Survival {
@@ -83,8 +84,12 @@ async function survive(
   const last = await world.push({ message: 'the last', files: pushes.good(77) });
   await world.live(last);
   await seen.look();
-  await eventually('every run to be closed', async () =>
-    (await world.runs()).every((run) => run.outcome !== 'running' && run.finishedIndex !== null),
+  const open = async (): Promise<Run[]> =>
+    (await world.runs()).filter((run) => run.outcome === 'running' || run.finishedIndex === null);
+  await eventually(
+    'every run to have its end in the log',
+    async () => (await open()).length === 0,
+    async () => JSON.stringify(await open()),
   );
   if ((await world.replicas()) !== 77) throw new Error('the last allowed commit is not live');
   await world.check({ replay: true });
