@@ -2,6 +2,7 @@ import { CountersignError } from '../errors.js';
 import { IDENTITIES_PATH, NO_IDENTITIES, parseIdentities } from './identities.js';
 import { type OpenPgpKey, readOpenPgpKeys } from './openpgp-key.js';
 import type { TreeEntry, TreeReader } from './repository.js';
+import { readRoots } from './x509-certificate.js';
 import { ALLOWED_SIGNERS_PATH, parseSigners, REVOKED_SIGNERS_PATH, type Signers } from './signers.js';
 
 const LIMIT = 4 * 1024 * 1024;
@@ -10,6 +11,8 @@ const FOLDER_LIMIT = 4096;
 /** Where a repository keeps its people's OpenPGP keys, and those of its forge. */
 export const KEYS_PATH = '.countersign/keys';
 export const FORGE_KEYS_PATH = '.countersign/forge-keys';
+/** Certificates of authorities. */
+export const X509_PATH = '.countersign/x509';
 
 /**
  * The signers that a repository names in itself, as of one commit: the caller chooses the last approved one (invariant 2).
@@ -23,45 +26,55 @@ export async function readSigners(repository: TreeReader, commit: string): Promi
     if ([...files.keys()].some((path) => path.startsWith(`${file}/`))) throw notAFile(file);
     return undefined;
   };
-  const [allowed, revoked, identities, people, forge] = await Promise.all([
+  const [allowed, revoked, identities, people, forge, x509] = await Promise.all([
     text(ALLOWED_SIGNERS_PATH),
     text(REVOKED_SIGNERS_PATH),
     text(IDENTITIES_PATH),
     keysIn(repository, files, KEYS_PATH, false),
     keysIn(repository, files, FORGE_KEYS_PATH, true),
+    eachFile(repository, files, X509_PATH, /\.(?:pem|crt|cer)$/, readRoots),
   ]);
   // A forge's key that somebody also lists as a person's stays the forge's: it must not pass for anybody.
   const forges = new Set(forge.map(({ primary }) => primary));
   return {
     ...parseSigners(allowed ?? { text: '', file: ALLOWED_SIGNERS_PATH }, revoked),
     openpgp: [...forge, ...people.filter(({ primary }) => !forges.has(primary))],
+    x509,
     identities: identities ? parseIdentities(identities.text, identities.file) : NO_IDENTITIES,
   };
 }
 
-async function keysIn(
+function keysIn(
   repository: TreeReader,
   files: ReadonlyMap<string, TreeEntry>,
   folder: string,
   forge: boolean,
 ): Promise<readonly OpenPgpKey[]> {
-  const entries = [...files.values()].filter(
-    ({ path }) => path.startsWith(`${folder}/`) && /\.(?:asc|gpg|pgp)$/.test(path),
+  return eachFile(repository, files, folder, /\.(?:asc|gpg|pgp)$/, (bytes, file) =>
+    readOpenPgpKeys(bytes, file, forge),
   );
+}
+
+async function eachFile<T>(
+  repository: TreeReader,
+  files: ReadonlyMap<string, TreeEntry>,
+  folder: string,
+  name: RegExp,
+  read: (bytes: Buffer, file: string) => readonly T[] | Promise<readonly T[]>,
+): Promise<readonly T[]> {
+  const entries = [...files.values()].filter(({ path }) => path.startsWith(`${folder}/`) && name.test(path));
   if (entries.length > FOLDER_LIMIT) {
     throw new CountersignError(
       'signers-malformed',
-      `there are ${entries.length} keys, at most ${FOLDER_LIMIT} are read`,
+      `there are ${entries.length} files, at most ${FOLDER_LIMIT} are read`,
       {
         place: { file: folder },
       },
     );
   }
-  const read: OpenPgpKey[] = [];
-  for (const entry of entries) {
-    read.push(...(await readOpenPgpKeys(await content(repository, entry), entry.path, forge)));
-  }
-  return read;
+  const all: T[] = [];
+  for (const entry of entries) all.push(...(await read(await content(repository, entry), entry.path)));
+  return all;
 }
 
 async function content(repository: TreeReader, entry: TreeEntry): Promise<Buffer> {

@@ -2,6 +2,7 @@ import type { SignatureKind } from './signature.js';
 
 const LF = 0x0a;
 const SPACE = 0x20;
+const LETTER_G = 0x67;
 
 export interface SignedPayload {
   /** What the signature is over: the object without any `gpgsig…` header. */
@@ -29,13 +30,13 @@ export function splitSignedPayload(raw: Buffer, format: 'sha1' | 'sha256'): Sign
     const next = newline < 0 ? raw.length : newline + 1;
     const continued = raw[at] === SPACE;
     if (current && continued) current.push(raw.subarray(at + 1, next));
-    else if (raw.toString('latin1', at, at + ours.length) === ours) {
+    else if (raw[at] === LETTER_G && raw.toString('latin1', at, at + ours.length) === ours) {
       current = [raw.subarray(at + ours.length, next)];
       signatures.push(current);
       inOther = false;
     } else {
       current = undefined;
-      if (raw.toString('latin1', at, at + 6) === 'gpgsig') inOther = true;
+      if (raw[at] === LETTER_G && raw.toString('latin1', at, at + 6) === 'gpgsig') inOther = true;
       else if (!continued) inOther = false;
       if (!inOther) payload.push(raw.subarray(at, next));
     }

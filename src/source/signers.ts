@@ -10,6 +10,8 @@ import { refuse, type Signed, type Standing, time } from './standing.js';
 import { fingerprint, verifySshBlob, type SshKey } from './ssh-key.js';
 import { decodeBase64 } from './ssh-wire.js';
 import { parseSshSignature, signerWasPresent, verifySshSignature } from './sshsig.js';
+import type { Certificate } from './x509-certificate.js';
+import { checkX509 } from './x509.js';
 
 const NAMESPACE = 'git';
 
@@ -19,10 +21,18 @@ export interface Signers {
   /** Fingerprints. A revocation counts whenever the commit was made (invariant 6). */
   readonly revoked: ReadonlySet<string>;
   readonly openpgp: readonly OpenPgpKey[];
+  /** Authorities whose certificates count. */
+  readonly x509: readonly Certificate[];
   readonly identities: Identities;
 }
 
-export const NO_SIGNERS: Signers = { allowed: [], revoked: new Set(), openpgp: [], identities: NO_IDENTITIES };
+export const NO_SIGNERS: Signers = {
+  allowed: [],
+  revoked: new Set(),
+  openpgp: [],
+  x509: [],
+  identities: NO_IDENTITIES,
+};
 
 /** Where a repository keeps them. */
 export const ALLOWED_SIGNERS_PATH = '.countersign/allowed_signers';
@@ -123,7 +133,7 @@ function verdict(signed: Signed, signers: Signers, at: Date): Signature {
 function checkKind(kind: SignatureKind, signed: Signed, signers: Signers, at: Date): Standing {
   if (kind === 'ssh') return checkSsh(signed, signers, at);
   if (kind === 'openpgp') return checkOpenPgp(signed, signers, at);
-  if (kind === 'x509') return refuse('X.509 signatures are not verified by this version');
+  if (kind === 'x509') return checkX509(signed, signers, at);
   return refuse('the signature is of no known kind');
 }
 
