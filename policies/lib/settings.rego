@@ -23,6 +23,11 @@ default approvals := 0
 
 approvals := all.approvals if is_number(all.approvals)
 
+# Who may do without approvals in an emergency.
+default break_glass := {"people": [], "groups": []}
+
+break_glass := object.union({"people": [], "groups": []}, all.break_glass) if is_object(all.break_glass)
+
 # Paths that only some people may change. A pattern that ends in /** means the folder and everything in it.
 default protected := [{
 	"paths": ["countersign.yaml", ".countersign/**", "policies/**", "CODEOWNERS", ".github/**", ".gitlab-ci.yml"],

@@ -2,6 +2,7 @@ import { canonicalJson } from '../cluster/canonical.js';
 import { diffObjects, type JsonPatchOperation } from '../cluster/diff.js';
 import type { Json, JsonObject, KubernetesObject, Source } from '../cluster/object.js';
 import type { Redactor } from '../cluster/secret.js';
+import type { Groups, OwnersAsked } from '../change/owners.js';
 import type { ChangedCommit, ObjectChange, ProposedChange } from '../change/proposed-change.js';
 import type { PersonClaim } from '../source/repository.js';
 import type { Signature } from '../source/signature.js';
@@ -28,6 +29,10 @@ export interface PolicyInput {
   readonly approvals: readonly InputApproval[];
   readonly checks: readonly InputCheck[];
   readonly exceptions: readonly InputException[];
+  /** What the owners file asks for the files that changed; absent without one. */
+  readonly owners?: readonly OwnersAsked[];
+  /** Members by group; absent where none are defined. */
+  readonly groups?: Groups;
 }
 
 export interface InputRepository {
@@ -117,6 +122,8 @@ export interface Circumstances {
   readonly approvals?: readonly InputApproval[];
   readonly checks?: readonly InputCheck[];
   readonly exceptions?: readonly InputException[];
+  readonly owners?: readonly OwnersAsked[];
+  readonly groups?: Groups;
 }
 
 /** The input as canonical JSON: the bytes that are judged, digested and kept. Throws as `canonicalJson` does. */
@@ -144,6 +151,7 @@ export function policyInput(circumstances: Circumstances): string {
     approvals: (circumstances.approvals ?? []).map(defined),
     checks: (circumstances.checks ?? []).map(defined),
     exceptions: (circumstances.exceptions ?? []).map(defined),
+    ...defined({ owners: circumstances.owners, groups: circumstances.groups }),
   };
   return canonicalJson(input as unknown as Json);
 }

@@ -27,6 +27,11 @@ const EXAMPLES: readonly (readonly [rule: string, input: string])[] = [
   ['deletion.guard', 'e.many([e.delete({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})])'],
   ['deletion.many', 'e.many([e.delete(e.deployment(e.pod)) | some _ in numbers.range(1, 11)])'],
   ['approvals.required', 'e.many([])'],
+  [
+    'approvals.owners',
+    'object.union(e.many([]), {"owners": [{"pattern": "*", "line": 1, "section": "", "approvals": 1, "owners": ["b@x"], "people": ["b@x"], "files": 1, "paths": ["a"]}]})',
+  ],
+  ['break-glass.named', 'object.union(e.many([]), {"operation": "break_glass", "reason": "fire"})'],
   ['images.pinned', 'e.one(e.create(i.with_image("registry.example.org/cart:latest")))'],
   ['images.pinned', 'e.one(e.create(e.list([e.cron_job(e.pod_and("ephemeralContainers", {"image": "busybox"}))])))'],
   ['images.registries', 'e.one(e.create(i.with_image(i.pin("registry.example.org.evil.com/cart"))))'],
@@ -150,9 +155,14 @@ async function bySdk(bundle: PolicyBundle, text: string): Promise<Comparable> {
 }
 
 const OBJECT_RULES = ['access.rbac', 'supply_chain.images', 'workload.host', 'workload.privileged', 'workload.resources'].map((p) => `countersign.${p}.deny`); // prettier-ignore
-const CHANGE_RULES = ['signed.deny', 'protected.deny', 'deletion.deny', 'approvals.require'].map(
-  (p) => `countersign.change.${p}`,
-);
+const CHANGE_RULES = [
+  'signed.deny',
+  'protected.deny',
+  'deletion.deny',
+  'approvals.require',
+  'owners.require',
+  'break_glass.deny',
+].map((p) => `countersign.change.${p}`);
 
 function valuesOf(rules: readonly string[]): string {
   return `{${rules.map((rule) => `"${rule}": data.${rule}`).join(', ')}}`;

@@ -3,6 +3,7 @@ import { canonicalJson, parseStrictJson } from '../cluster/canonical.js';
 import { isJsonObject, type Json } from '../cluster/object.js';
 import { CountersignError, toCountersignError } from '../errors.js';
 import type { ChangedCommit } from '../change/proposed-change.js';
+import { peopleOf, personOf } from '../source/identities.js';
 import type { Signature } from '../source/signature.js';
 import { checkStatement, namesOfKey, type Signers } from '../source/signers.js';
 
@@ -78,6 +79,8 @@ function show(value: string | null): string {
 /** Whether somebody's signature under an approval counts as that person's. */
 export interface ApproverCheck {
   readonly signature: Signature;
+  /** Who counts as one: a person of the identity map, else the principal. */
+  readonly person?: string;
   /** Why it does not count; null when it does. */
   readonly reason: string | null;
 }
@@ -87,40 +90,49 @@ export function checkApprover(text: string, armoured: string, signers: Signers, 
   const signature = checkStatement(Buffer.from(text), Buffer.from(armoured), APPROVAL_NAMESPACE, signers, firstSeen);
   const { status, principal, reason } = signature;
   if (status !== 'verified' || principal === undefined) return { signature, reason: reason ?? `it is ${status}` };
+  if (signature.forge) return { signature, reason: 'a forge signed it, which vouches for nobody' };
   // A pattern names whoever holds the key, and a person must be told from another to be counted once.
   if (/[*?]/.test(principal))
     return { signature, reason: `its key belongs to ${principal}, which is nobody in particular` };
-  return { signature, reason: null };
+  const { identities } = signers;
+  const known = personOf(identities, { principal, ...(signature.key ? { key: signature.key } : {}) });
+  if (known === undefined && identities.people.length > 0)
+    return { signature, reason: `the identity map makes nobody, or more than one, of ${principal} with this key` };
+  return { signature, person: known ?? principal.toLowerCase(), reason: null };
 }
 
-/** Joins the names, keys and logins of one person: what stands for that person, or the principal itself. */
-export type PersonOf = (principal: string) => string;
-
 /**
- * Why these commits are the approver's own work, or null: nobody approves what they wrote, committed, signed or pushed, under whatever
- * key or address (invariant 5). Author and committer are claims, and a claim is enough to refuse.
+ * Why these commits are the approver's own work, or null: nobody approves what they wrote, committed or signed, under whatever key or
+ * address the signers' file or the identity map gives them (invariant 5). Author and committer are claims, and a claim is enough to
+ * refuse.
  */
 export function ownWork(
-  { key, principal = '' }: Signature,
+  approver: Pick<Signature, 'key' | 'principal'>,
   commits: readonly Pick<ChangedCommit, 'commit' | 'signature'>[],
   signers: Signers,
-  personOf: PersonOf,
 ): string | null {
-  const names = new Set([principal.toLowerCase(), ...(key ? namesOfKey(key, signers) : [])]);
-  const people = new Set([...names].map(personOf));
-  const same = (name: string): boolean => names.has(name.toLowerCase()) || people.has(personOf(name.toLowerCase()));
+  const who = handles(approver, signers);
+  const same = (other: ReadonlySet<string>): boolean => [...other].some((handle) => who.has(handle));
   for (const { commit, signature } of commits) {
-    const id = commit.id.slice(0, 7);
-    if (signature.key !== undefined && signature.key === key) return `its key signed commit ${id}`;
-    const signerNames = [
-      ...(signature.principal ? [signature.principal] : []),
-      ...(signature.key ? namesOfKey(signature.key, signers) : []),
-    ];
-    if (signerNames.some(same)) return `${principal} signed commit ${id}`;
-    if (same(commit.author.email)) return `${principal} is the author of commit ${id}`;
-    if (same(commit.committer.email)) return `${principal} committed ${id}`;
+    const { id, author, committer } = commit;
+    if (same(handles(signature, signers))) return `${approver.principal} signed commit ${id.slice(0, 7)}`;
+    if (same(handles({ principal: author.email }, signers)))
+      return `${approver.principal} wrote commit ${id.slice(0, 7)}`;
+    if (same(handles({ principal: committer.email }, signers)))
+      return `${approver.principal} committed ${id.slice(0, 7)}`;
   }
   return null;
+}
+
+/** Everything by which somebody may be known again: the key, every address beside it, and the people the identity map makes of them. */
+function handles({ key, principal }: Pick<Signature, 'key' | 'principal'>, signers: Signers): ReadonlySet<string> {
+  const names = [
+    ...(principal === undefined ? [] : [principal.toLowerCase()]),
+    ...(key ? namesOfKey(key, signers) : []),
+  ];
+  const claims = [...names.map((name) => ({ principal: name })), ...(key ? [{ key }] : [])];
+  const people = claims.flatMap((claim) => peopleOf(signers.identities, claim));
+  return new Set([...names, ...(key ? [key] : []), ...people.map((person) => `person ${person}`)]);
 }
 
 /** The same statement under the same signature is one approval, wherever in the tree it lies. */

@@ -13,7 +13,6 @@ import {
   otherBytes,
   ownWork,
   parseApproval,
-  type PersonOf,
 } from './approval.js';
 import { approvalEntry } from './entries.js';
 import type { ApprovalRecord, ChangeRecord, Records, ReviewDutyRecord } from './records.js';
@@ -22,12 +21,6 @@ import type { ApprovalRecord, ChangeRecord, Records, ReviewDutyRecord } from './
 const LONGEST = 16 * 1024;
 /** Approvals that one move of the ref may bring; whoever may push could fill the log otherwise. */
 const MOST_AT_ONCE = 1_000;
-
-/** Who says which keys count, and which principals are one person. */
-export interface ApprovalLaw {
-  readonly signers: Signers;
-  readonly personOf: PersonOf;
-}
 
 export interface CountedApproval {
   readonly id: string;
@@ -64,22 +57,23 @@ export class Approvals {
    * Gives the environments whose change got an approval. The first call of a process looks at all there are: what was recorded before
    * is known by its id.
    */
-  async see(tip: string | null, heads: ReadonlyMap<string, string | null>, law: ApprovalLaw): Promise<Set<string>> {
+  async see(tip: string | null, heads: ReadonlyMap<string, string | null>, signers: Signers): Promise<Set<string>> {
     const approved = new Set<string>();
     if (tip === null || tip === this.#read) return approved;
     for (const pushed of await this.#pushed(tip)) {
-      const record = await this.#record(pushed, heads, law);
+      const record = await this.#record(pushed, heads, signers);
       if (record?.status === 'accepted' && record.environment !== null) approved.add(record.environment);
     }
     this.#read = tip;
     return approved;
   }
 
-  /** The approvals that count for a change now. Those whose signer no longer does lapse. */
+  /** The approvals that count for a change now. Those whose signer no longer does lapse, if these signers are the ones in force. */
   async counting(
     bytes: ApprovedBytes,
     commits: readonly ChangedCommit[],
-    law: ApprovalLaw,
+    signers: Signers,
+    inForce: boolean,
   ): Promise<readonly CountedApproval[]> {
     const { environment, head } = bytes;
     const { records } = this.parts;
@@ -87,9 +81,9 @@ export class Approvals {
     const counted: CountedApproval[] = [];
     for (const approval of known) {
       if (otherBytes(bytesOf(approval), bytes) !== null) continue;
-      const reason = await this.#lapse(approval, commits, law);
-      if (reason === null) counted.push({ id: approval.id, input: inputOf(approval, law) });
-      else await records.update('approval', { id: approval.id }, { status: 'lapsed', reason });
+      const reason = await this.#lapse(approval, commits, signers);
+      if (reason === null) counted.push({ id: approval.id, input: inputOf(approval) });
+      else if (inForce) await records.update('approval', { id: approval.id }, { status: 'lapsed', reason });
     }
     return counted;
   }
@@ -135,10 +129,10 @@ export class Approvals {
     }
   }
 
-  async #record(pushed: Pushed, heads: ReadonlyMap<string, string | null>, law: ApprovalLaw): Promise<ApprovalRecord> {
+  async #record(pushed: Pushed, heads: ReadonlyMap<string, string | null>, signers: Signers): Promise<ApprovalRecord> {
     const { ledger, records, now } = this.parts;
     const firstSeen = now();
-    const { record, duty } = await this.#judge(pushed, heads, law, firstSeen);
+    const { record, duty } = await this.#judge(pushed, heads, signers, firstSeen);
     const { entries } = await ledger.record(async (transaction) => {
       await records.save(transaction, 'approval', [record]);
       if (duty) await records.save(transaction, 'reviewDuty', [duty]);
@@ -152,7 +146,7 @@ export class Approvals {
   async #judge(
     { id, statement: text, signature: armoured }: Pushed,
     heads: ReadonlyMap<string, string | null>,
-    law: ApprovalLaw,
+    signers: Signers,
     firstSeen: Date,
   ): Promise<{ readonly record: ApprovalRecord; readonly duty?: ReviewDutyRecord }> {
     const empty: ApprovalRecord = {
@@ -182,7 +176,7 @@ export class Approvals {
     } catch (thrown) {
       return { record: { ...empty, reason: toCountersignError(thrown).message } };
     }
-    const { signature, reason } = checkApprover(text, armoured, law.signers, firstSeen);
+    const { signature, person = null, reason } = checkApprover(text, armoured, signers, firstSeen);
     const { ref, environment, base, head, tree, renderedDigest, time: claimedTime, comment = null } = statement;
     const read: ApprovalRecord = {
       ...empty,
@@ -195,14 +189,14 @@ export class Approvals {
       claimedTime,
       comment,
       principal: signature.principal ?? null,
-      person: signature.principal === undefined ? null : law.personOf(signature.principal),
+      person,
       key: signature.key ?? null,
     };
     if (reason !== null) return { record: { ...read, reason } };
     const { change, otherwise } = await this.#changeOf(statement);
     if (!change) return { record: { ...read, reason: otherwise } };
     const about = { ...read, change: change.id };
-    const own = ownWork(signature, await this.#commits(change), law.signers, law.personOf);
+    const own = ownWork(signature, await this.#commits(change), signers);
     if (own !== null) return { record: { ...about, reason: `nobody approves their own change: ${own}` } };
     const duty = await this.#duty(change);
     if (!duty && heads.get(environment) !== head) {
@@ -245,7 +239,7 @@ export class Approvals {
   async #lapse(
     { id, index, firstSeen }: ApprovalRecord,
     commits: readonly ChangedCommit[],
-    { signers, personOf }: ApprovalLaw,
+    signers: Signers,
   ): Promise<string | null> {
     const { ledger } = this.parts;
     if (index === null) return `approval ${id.slice(0, 12)} has no place in the log yet`;
@@ -256,7 +250,7 @@ export class Approvals {
       ledger.content(contents.signature),
     ]);
     const { signature, reason } = checkApprover(text.toString(), armoured.toString(), signers, new Date(firstSeen));
-    return reason ?? ownWork(signature, commits, signers, personOf);
+    return reason ?? ownWork(signature, commits, signers);
   }
 }
 
@@ -277,6 +271,6 @@ function bytesOf({ repository, ref, environment, base, head, tree, renderedDiges
   };
 }
 
-function inputOf({ principal, firstSeen, via }: ApprovalRecord, { personOf }: ApprovalLaw): InputApproval {
-  return { principal: principal!, person: personOf(principal!), via, time: firstSeen, verified: true };
+function inputOf({ principal, person, firstSeen, via }: ApprovalRecord): InputApproval {
+  return { principal: principal!, person: person ?? principal!, via, time: firstSeen, verified: true };
 }

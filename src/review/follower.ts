@@ -11,14 +11,14 @@ import type { Redactor } from '../cluster/secret.js';
 import type { CommitWithFiles, Mirror, RefMove } from '../source/repository.js';
 import { checkSignature, NO_SIGNERS, type Signers } from '../source/signers.js';
 import { APPROVALS_REF } from './approval.js';
-import { type ApprovalLaw, Approvals } from './approvals.js';
+import { Approvals } from './approvals.js';
 import { decisionEntry, faultEntry, genesisEntry, pushEntry } from './entries.js';
+import { isGoverned } from './governed-files.js';
 import {
   type Governance,
   type GovernanceReader,
   governanceEnvironment,
   initialTrust,
-  isGoverned,
   type Standing,
 } from './governance.js';
 import type {
@@ -209,7 +209,7 @@ export class RepositoryFollower {
     if (!this.#governance) return false;
     const heads = new Map([...this.#environments].map(([name, { head }]) => [name, head]));
     const tip = this.#tips.get(APPROVALS_REF)?.commit ?? null;
-    for (const name of await this.#approvals.see(tip, heads, lawOf(this.#governance))) {
+    for (const name of await this.#approvals.see(tip, heads, this.#governance.signers)) {
       if (this.#environments.get(name)?.headOutcome === 'pending') this.#approvedAnew.add(name);
     }
     return this.#approvedAnew.size > 0;
@@ -491,7 +491,8 @@ export class RepositoryFollower {
       head,
       problems,
       grants: environment.target === null ? null : (grants.get(environment.target) ?? 'unknown target'),
-      approvals: (bytes, commits) => this.#approvals.counting(bytes, commits, lawOf(governance)),
+      approvals: (bytes, commits) =>
+        this.#approvals.counting(bytes, commits, governance.signers, governance === this.#governance),
       firstSeen: async (id) => {
         const seen = await records.find('commit', { repository: this.repository.name, id });
         return new Map(seen.map((record) => [record.id, new Date(record.firstSeen)]));
@@ -510,6 +511,12 @@ export class RepositoryFollower {
     const { change, decision } = reviewed.record;
     const before = this.#environments.get(environment.name) ?? newEnvironment(this.repository.name, environment);
     const allowed = decision.outcome === 'allow';
+    // One change owes one review, however often policy judges it again.
+    const { name: repository } = this.repository;
+    const owed =
+      reviewed.duty &&
+      (await records.find('reviewDuty', { repository, environment: environment.name, head: change.head }));
+    const duty = owed?.length === 0 ? reviewed.duty : null;
     const after: EnvironmentRecord = {
       ...before,
       ...definition(environment),
@@ -524,8 +531,9 @@ export class RepositoryFollower {
       await records.save(transaction, 'change', [change]);
       await records.save(transaction, 'objectChange', reviewed.record.objectChanges);
       await records.save(transaction, 'decision', [decision]);
+      if (duty) await records.save(transaction, 'reviewDuty', [duty]);
       await this.#writeEnvironment(transaction, after);
-      transaction.append(decisionEntry({ ...facts, bundle: governance.bundle }));
+      transaction.append(decisionEntry({ ...facts, reviewDue: duty?.dueAt ?? null, bundle: governance.bundle }));
     });
     const index = entries[0]!.index;
     await records.update('decision', { id: decision.id }, { index });
@@ -617,11 +625,6 @@ export class RepositoryFollower {
     if (!this.#environments.has(name)) await this.parts.records.save(transaction, 'environment', [record]);
     else await this.parts.records.update('environment', { repository, name }, values, transaction);
   }
-}
-
-/** Until one is governed, an identity map joins nothing: a principal is a person. */
-function lawOf({ signers }: Governance): ApprovalLaw {
-  return { signers, personOf: (principal) => principal.toLowerCase() };
 }
 
 type Definition = Pick<EnvironmentRecord, 'path' | 'ref' | 'target' | 'namespace' | 'labels' | 'ignore'>;

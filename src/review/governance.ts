@@ -1,12 +1,13 @@
 import { CountersignError, toCountersignError } from '../errors.js';
 import { GOVERNANCE, type Environment } from '../change/environment.js';
-import { type GovernanceSettings, parseSettings, SETTINGS_FILE } from '../change/environments.js';
+import { parseSettings, SETTINGS_FILE } from '../change/environments.js';
 import type { PolicyBundle, PolicySources } from '../policy/bundle.js';
 import { readSigners } from '../source/governed-signers.js';
 import type { Repository } from '../source/repository.js';
 import { fingerprint } from '../source/ssh-key.js';
 import { checkSignature } from '../source/signers.js';
-import { isPolicySource, readSources, readText } from './governed-files.js';
+import { readSources, readText } from './governed-files.js';
+import { readBelonging } from './governed-owners.js';
 import type { Law } from './law.js';
 
 /** What one governance commit of a repository says: who may sign, what deploys where, what policy judges it. */
@@ -57,22 +58,18 @@ export class GovernanceReader {
       });
     });
     const signers = await guarded(() => readSigners(repository, commit));
+    const belonging = await guarded(() => readBelonging(repository, commit));
     const bundle =
       settings && (await guarded(async () => this.compile(await readSources(repository, commit, settings))));
-    if (!settings || !signers || !bundle) return { governance: null, problems };
-    return { governance: { commit, settings, environments: settings.environments, signers, bundle }, problems };
+    if (!settings || !signers || !belonging || !bundle) return { governance: null, problems };
+    const { environments } = settings;
+    return { governance: { commit, settings, environments, signers, belonging, bundle }, problems };
   }
 }
 
 /** The environment that stands for a repository's own governance: judged like any other, deployed nowhere. */
 export function governanceEnvironment(ref: string): Environment {
   return { name: GOVERNANCE, path: '', ref, target: null, namespace: null, labels: {}, ignore: ['**'] };
-}
-
-/** Whether a change to this file is a change of governance. */
-export function isGoverned(path: string, { policies }: GovernanceSettings): boolean {
-  if (path === SETTINGS_FILE || path.startsWith('.countersign/')) return true;
-  return policies.path === '' ? isPolicySource(path) : path.startsWith(`${policies.path}/`);
 }
 
 /**

@@ -1,4 +1,4 @@
-import type { GovernanceSettings } from '../change/environments.js';
+import { type GovernanceSettings, SETTINGS_FILE } from '../change/environments.js';
 import type { PolicySources } from '../policy/bundle.js';
 import { policySources } from '../policy/sources.js';
 import type { TreeReader } from '../source/repository.js';
@@ -27,4 +27,10 @@ export async function readSources(
 export async function readText(repository: TreeReader, commit: string, path: string): Promise<string | null> {
   const entry = (await repository.tree(commit, path)).find((candidate) => candidate.path === path);
   return entry?.type === 'blob' ? (await repository.blob(entry.id)).toString('utf8') : null;
+}
+
+/** Whether a change to this file is a change of governance. */
+export function isGoverned(path: string, { policies }: GovernanceSettings): boolean {
+  if (path === SETTINGS_FILE || path.startsWith('.countersign/')) return true;
+  return policies.path === '' ? isPolicySource(path) : path.startsWith(`${policies.path}/`);
 }

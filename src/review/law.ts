@@ -5,6 +5,7 @@ import type { StarterSettings } from '../policy/sources.js';
 import { readSigners } from '../source/governed-signers.js';
 import type { Repository, TreeReader } from '../source/repository.js';
 import type { Signers } from '../source/signers.js';
+import { type Belonging, readBelonging } from './governed-owners.js';
 import { readSources, readText } from './governed-files.js';
 
 /** What a change is judged by when nobody's service holds the governance: the same files, read where the caller says. */
@@ -12,6 +13,7 @@ export interface Law {
   readonly settings: GovernanceSettings;
   readonly environments: readonly Environment[];
   readonly signers: Signers;
+  readonly belonging: Belonging;
   readonly bundle: PolicyBundle;
 }
 
@@ -33,8 +35,12 @@ export async function readLaw(tree: TreeReader, commit: string, options: LawOpti
   const starter = { ...written.policies.starter, ...(options.profile ? { profile: options.profile } : {}) };
   const settings = { ...written, policies: { ...written.policies, starter } };
   const sources = options.policies ? options.policies(starter) : await readSources(tree, commit, settings);
-  const [signers, bundle] = await Promise.all([readSigners(tree, commit), options.compile(sources)]);
-  return { settings, environments: settings.environments, signers, bundle };
+  const [signers, belonging, bundle] = await Promise.all([
+    readSigners(tree, commit),
+    readBelonging(tree, commit),
+    options.compile(sources),
+  ]);
+  return { settings, environments: settings.environments, signers, belonging, bundle };
 }
 
 /**

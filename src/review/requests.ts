@@ -10,13 +10,8 @@ import type { Mirror } from '../source/repository.js';
 import { decisionEntry, faultEntry } from './entries.js';
 import type { FollowedRepository } from './follower.js';
 import { type CommitStatus, describeVerdict, type Forge, type OpenRequest } from './forge.js';
-import {
-  type Governance,
-  governanceEnvironment,
-  type GovernanceReader,
-  isGoverned,
-  type Standing,
-} from './governance.js';
+import { isGoverned } from './governed-files.js';
+import { type Governance, governanceEnvironment, type GovernanceReader, type Standing } from './governance.js';
 import { forkPoint } from './law.js';
 import { pauseAfter } from './pace.js';
 import type { AdviceRecord, FaultRecord, PushRecord, Records, Trouble } from './records.js';
@@ -223,7 +218,9 @@ export class RequestFollower {
     };
     await ledger.record(async (transaction) => {
       await records.save(transaction, 'advice', [advice]);
-      transaction.append(decisionEntry({ ...facts, bundle: governance.bundle, push: null, request: request.ref }));
+      transaction.append(
+        decisionEntry({ ...facts, bundle: governance.bundle, push: null, request: request.ref, reviewDue: null }),
+      );
     });
     return advice;
   }

@@ -23,7 +23,9 @@ import type { ApprovedBytes } from './approval.js';
 import type { CountedApproval } from './approvals.js';
 import type { DecisionFacts } from './entries.js';
 import type { Governance } from './governance.js';
-import type { ChangeRecord, DecisionRecord, ObjectChangeRecord, PushRecord } from './records.js';
+import { emergencyOf, reviewDuty } from './emergency.js';
+import { belongingInput } from './governed-owners.js';
+import type { ChangeRecord, DecisionRecord, ObjectChangeRecord, PushRecord, ReviewDutyRecord } from './records.js';
 
 export interface ReviewRequest {
   readonly repository: { readonly name: string; readonly url: string };
@@ -51,6 +53,8 @@ export interface ReviewRequest {
 
 export interface Reviewed {
   readonly change: ProposedChange;
+  /** What an emergency change that is allowed still owes. */
+  readonly duty: ReviewDutyRecord | null;
   readonly facts: Omit<DecisionFacts, 'bundle'>;
   readonly record: {
     readonly change: ChangeRecord;
@@ -95,13 +99,16 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
   const approvals =
     (await request.approvals?.({ ...approved, base, head, tree, renderedDigest: digest }, commits)) ?? [];
   const counted = approvals.map(({ id }) => id);
+  const emergency = emergencyOf(change);
+  const { operation } = emergency;
   const input = policyInput({
     change,
     approvals: approvals.map((approval) => approval.input),
     repository,
     time: started,
     redactor,
-    operation: 'push',
+    ...belongingInput(change, governance),
+    ...emergency,
     push: { ref: push.ref, old: push.old, new: push.new ?? head, forced },
   });
   const results = await evaluate(request.evaluator, governance.bundle, input);
@@ -110,13 +117,15 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
   const changeId = randomUUID();
   const time = request.now();
   const common = { repository: repository.name, environment: environment.name, time: time.toISOString() };
+  const duty = decision.outcome === 'allow' ? reviewDuty(emergency, change, time) : null;
   return {
     change,
+    duty: duty && { ...duty, id, change: changeId, repository: repository.name, environment: environment.name, head },
     facts: {
       ...common,
       id,
       target: environment.target,
-      operation: 'push',
+      operation,
       ref: environment.ref,
       push: push.id,
       base,
@@ -124,7 +133,7 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
       tree,
       renderedDigest: digest,
       approvals: counted,
-      reviewDue: null,
+      reviewDue: duty?.dueAt ?? null,
       decision,
       input,
       results: results instanceof CountersignError ? [] : results,
@@ -134,7 +143,7 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
       change: {
         ...common,
         id: changeId,
-        operation: 'push',
+        operation,
         ref: environment.ref,
         push: push.id,
         base,

@@ -1,6 +1,7 @@
 import { forgetPeople, person } from '../../src/adapters/git/scratch-repository.js';
 import { ApprovingOffice, mayApprove, PRODUCTION, STAGING } from '../support/approving.js';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
+import { eventually } from '../support/world.js';
 
 describe('an approval (invariant 5)', () => {
   let postgres: TestPostgres;
@@ -10,8 +11,6 @@ describe('an approval (invariant 5)', () => {
     postgres = await startPostgres();
     office = await ApprovingOffice.open(await postgres.database(), {
       data: '{approvals: 1}',
-      // Ann has a second key that names her other address, too.
-      signers: ({ ann, bo, cy }) => mayApprove(ann) + mayApprove(bo) + mayApprove(cy),
     });
   }, 120_000);
 
@@ -149,5 +148,84 @@ describe('two approvals', () => {
       'bo@example.org',
       'cy@example.org',
     ]);
+  });
+});
+
+describe('who approves is a person, not a name (invariant 6)', () => {
+  let postgres: TestPostgres;
+  let office: ApprovingOffice;
+
+  beforeAll(async () => {
+    postgres = await startPostgres();
+    const [home, any] = await Promise.all([
+      person('Ann at home', 'ann@home.example.org'),
+      person('Somebody', 'any@example.org'),
+    ]);
+    office = await ApprovingOffice.open(await postgres.database(), {
+      data: '{approvals: 2}',
+      signers: ({ ann, bo, cy }) =>
+        [ann, bo, cy, home].map((one) => mayApprove(one)).join('') +
+        mayApprove(any, '*@example.org') +
+        `bo@home.example.org namespaces="git" ${home.publicKey}\n`,
+      files: {
+        '.countersign/identities.yaml': `apiVersion: countersign.dev/v1
+people:
+  - {person: ann, principals: [ann@example.org, ann@home.example.org]}
+  - {person: bo, principals: [bo@example.org]}
+  - {person: cy, principals: [cy@example.org]}
+`,
+      },
+    });
+  }, 120_000);
+
+  afterAll(async () => {
+    await office?.close();
+    await Promise.all([postgres?.stop(), forgetPeople()]);
+  }, 60_000);
+
+  it('refuses who made the change under another key and address', async () => {
+    const { change } = await office.decided('pending', office.genesis);
+    const home = await person('Ann at home', 'ann@home.example.org');
+    const own = await office.recorded(() => office.approve(home, change));
+    expect(own).toMatchObject({ status: 'rejected', reason: expect.stringContaining('their own change') as string });
+  });
+
+  it('refuses a key that belongs to nobody in particular', async () => {
+    const { change } = await office.decided('pending', office.genesis);
+    const any = await person('Somebody', 'any@example.org');
+    const approval = await office.recorded(() => office.approve(any, change));
+    expect(approval).toMatchObject({ status: 'rejected', reason: expect.stringContaining('nobody') as string });
+  });
+
+  it('counts no approval whose key was revoked while the change waited', async () => {
+    // Governance is on the same branch, so revoking is itself a new push; it is approved by the two who are left.
+    const { change } = await office.decided('pending', office.genesis);
+    expect(await office.recorded(() => office.approve(office.bo, change))).toMatchObject({ status: 'accepted' });
+    const head = await office.repository.commit({
+      author: office.ann,
+      message: 'revoke Bo',
+      files: { '.countersign/revoked_signers': `${office.bo.publicKey}\n` },
+    });
+    const governance = await office.decided('pending', head, 'governance');
+    // Not in force yet: Bo approves the loss of his own key.
+    expect(await office.recorded(() => office.approve(office.bo, governance.change))).toMatchObject({
+      status: 'accepted',
+    });
+    const waiting = await office.decided('pending', head);
+    const bos = await office.recorded(() => office.approve(office.bo, waiting.change));
+    expect(bos).toMatchObject({ status: 'accepted' });
+    await office.recorded(() => office.approve(office.cy, governance.change));
+    await office.decided('allow', head, 'governance');
+    await office.recorded(() => office.approve(office.cy, waiting.change));
+    const lapsed = await eventually('the lapse', async () =>
+      (await office.approvals()).find(({ id, status }) => id === bos.id && status === 'lapsed'),
+    );
+    expect(lapsed.reason).toBe('the key is revoked');
+    const still = await eventually('the judgement after it', async () =>
+      (await office.decisions(PRODUCTION, head)).find(({ approvals }) =>
+        approvals.some(({ principal }) => principal === 'cy@example.org'),
+      ),
+    );
+    expect(still).toMatchObject({ outcome: 'pending', required: [{ message: '1 of 2 approvals are there' }] });
   });
 });

@@ -1,0 +1,171 @@
+import { forgetPeople } from '../../src/adapters/git/scratch-repository.js';
+import { ApprovingOffice, config, PRODUCTION } from '../support/approving.js';
+import { startPostgres, type TestPostgres } from '../support/postgres.js';
+import { runCli } from '../support/cli.js';
+import { eventually } from '../support/world.js';
+
+describe('an emergency change', () => {
+  let postgres: TestPostgres;
+  let office: ApprovingOffice;
+
+  beforeAll(async () => {
+    postgres = await startPostgres();
+    office = await ApprovingOffice.open(await postgres.database(), {
+      data: '{approvals: 1, break_glass: {groups: [oncall]}}',
+      files: { '.countersign/groups.yaml': 'apiVersion: countersign.dev/v1\ngroups: {oncall: [cy@example.org]}\n' },
+    });
+    await office.approve(office.bo, (await office.decided('pending', office.genesis)).change);
+    await office.decided('allow', office.genesis);
+  }, 120_000);
+
+  afterAll(async () => {
+    await office?.close();
+    await Promise.all([postgres?.stop(), forgetPeople()]);
+  }, 60_000);
+
+  const broken = 'the shop is down\n\nBreak-Glass: cart answers 500\nTicket: INC-7\n';
+
+  it('is denied to who is not named for it, whatever the trailer says', async () => {
+    const head = await office.change(2, { message: broken });
+    const denied = await office.decided('deny', head);
+    expect(denied.violations).toMatchObject([{ rule: 'break-glass.named' }]);
+    await office.repository.rewind(office.genesis);
+    await office.decided('allow', office.genesis);
+  });
+
+  it('goes through without approvals, is marked, and owes a review within 72 hours', async () => {
+    const head = await office.change(3, { author: office.cy, message: broken });
+    const allowed = await office.decided('allow', head);
+    expect(allowed).toMatchObject({ approvals: [], change: { operation: 'break_glass' } });
+    expect(allowed.reviewDuty).toMatchObject({
+      principal: 'cy@example.org',
+      reason: 'cart answers 500',
+      ticket: 'INC-7',
+      closedAt: null,
+      expired: false,
+    });
+    const hours = (Date.parse(allowed.reviewDuty!.dueAt) - Date.now()) / 3_600_000;
+    expect(hours).toBeGreaterThan(71);
+    expect(hours).toBeLessThanOrEqual(72);
+    const { entries } = await office.query<{ entries: { nodes: { predicate: Record<string, unknown> }[] } }>(
+      '{ entries(first: 500, filter: {type: [decision]}) { nodes { predicate } } }',
+    );
+    const logged = entries.nodes.find(({ predicate }) => predicate['id'] === allowed.id);
+    expect(logged?.predicate).toMatchObject({ operation: 'break_glass', reviewDue: allowed.reviewDuty!.dueAt });
+  });
+
+  it('is not reviewed by who made it, and is by somebody else, also when more was pushed since', async () => {
+    const head = await office.repository.head();
+    const { id, change } = await office.decided('allow', head);
+    const next = await office.change(4);
+    await office.decided('pending', next);
+    const own = await office.recorded(() => office.approve(office.cy, change));
+    expect(own.status).toBe('rejected');
+    const { code, stdout, stderr } = await runCli(
+      [
+        'approve',
+        PRODUCTION,
+        '--review',
+        '--url',
+        office.url,
+        '--repository',
+        office.repository.path,
+        '--key',
+        office.bo.keyFile,
+        '--yes',
+      ],
+      {
+        env: { HOME: office.root, GIT_CONFIG_COUNT: '1', GIT_CONFIG_KEY_0: 'safe.directory', GIT_CONFIG_VALUE_0: '*' },
+      },
+    );
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toContain('the shop is down');
+    const closed = await eventually('the review', async () => {
+      const duty = (await office.decisions(PRODUCTION, head)).find((one) => one.id === id)?.reviewDuty;
+      return duty?.closedAt ? duty : null;
+    });
+    expect(closed.expired).toBe(false);
+    // It closes the duty of that change, and lets no other through.
+    expect((await office.decisions(PRODUCTION, next))[0].outcome).toBe('pending');
+  });
+});
+
+describe('an owners file', () => {
+  let postgres: TestPostgres;
+  let office: ApprovingOffice;
+
+  beforeAll(async () => {
+    postgres = await startPostgres();
+    office = await ApprovingOffice.open(await postgres.database(), {
+      data: '{}',
+      files: {
+        '.countersign/groups.yaml':
+          'apiVersion: countersign.dev/v1\ngroups: {shop: [ann@example.org, cy@example.org]}\n',
+        '.countersign/owners': '[environment shop/production] @shop\n/environments/\n',
+      },
+    });
+  }, 120_000);
+
+  afterAll(async () => {
+    await office?.close();
+    await Promise.all([postgres?.stop(), forgetPeople()]);
+  }, 60_000);
+
+  it('asks the owners of what changed, other than who made it, and says who is missing', async () => {
+    const waiting = await office.decided('pending', office.genesis);
+    expect(waiting.required).toMatchObject([
+      { rule: 'approvals.owners', message: expect.stringContaining('0 of 1 approvals by owners') as string },
+    ]);
+    // Staging is nobody's.
+    await office.decided('allow', office.genesis, 'shop/staging');
+    await office.recorded(() => office.approve(office.bo, waiting.change));
+    expect((await office.decisions(PRODUCTION, office.genesis))[0].outcome).toBe('pending');
+    await office.recorded(() => office.approve(office.cy, waiting.change));
+    await office.decided('allow', office.genesis);
+  });
+
+  it('asks about no file of another environment', async () => {
+    const head = await office.repository.commit({
+      author: office.ann,
+      message: 'staging only',
+      files: { 'environments/staging/config.yaml': config(9) },
+    });
+    expect((await office.decided('allow', head)).required).toEqual([]);
+  });
+
+  it('that cannot be read is denied with its line, and the one before stays in force', async () => {
+    const head = await office.repository.commit({
+      author: office.ann,
+      message: 'own nothing',
+      files: { '.countersign/owners': '* @nobody\n' },
+    });
+    const denied = await office.decided('deny', head, 'governance');
+    expect(denied.violations[0].message).toContain('there is no group @nobody');
+  });
+
+  it('lets `countersign approve` show what waits and approve it', async () => {
+    const head = await office.change(7);
+    await office.decided('pending', head);
+    const env = {
+      HOME: office.root,
+      GIT_CONFIG_COUNT: '1',
+      GIT_CONFIG_KEY_0: 'safe.directory',
+      GIT_CONFIG_VALUE_0: '*',
+    };
+    const options = ['--url', office.url, '--repository', office.repository.path, '--key', office.cy.keyFile];
+    const unasked = await runCli(['approve', PRODUCTION, ...options], { env });
+    expect(unasked).toMatchObject({ code: 2, stderr: expect.stringContaining('--yes') as string });
+    expect(unasked.stdout).toContain('approvals by owners');
+    expect(unasked.stdout).toContain('replace /data/value');
+    const stranger = await runCli(['approve', PRODUCTION, ...options, '--key', '/nowhere/key', '--yes'], { env });
+    expect(stranger).toMatchObject({ code: 2, stderr: expect.stringContaining('ssh-add') as string });
+    const done = await runCli(['approve', PRODUCTION, ...options, '--yes', '--output', 'json', '--comment', 'fine'], {
+      env,
+    });
+    expect(done).toMatchObject({ code: 0, stderr: '' });
+    expect(JSON.parse(done.stdout)).toMatchObject({ environment: PRODUCTION, head });
+    await office.decided('allow', head);
+    const nothing = await runCli(['approve', ...options, '--yes'], { env });
+    expect(nothing).toMatchObject({ code: 2, stderr: expect.stringContaining('waits for an approval') as string });
+  });
+});
