@@ -15,4 +15,13 @@ export interface Signature {
   readonly forge?: true;
   /** Why the status is not `verified`, for people. */
   readonly reason?: string;
+  /** Signed tags that a merge commit says it merged. They vouch for the merged commit, not for the merge. */
+  readonly mergetags?: readonly TagSignature[];
+}
+
+/** A tag, what it is of, and what checking its own signature gave. */
+export interface TagSignature {
+  readonly tag: string;
+  readonly object: string;
+  readonly signature: Signature;
 }

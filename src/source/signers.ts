@@ -6,6 +6,7 @@ import type { OpenPgpKey } from './openpgp-key.js';
 import type { Commit } from './repository.js';
 import type { Signature, SignatureKind } from './signature.js';
 import { signatureKind, splitSignedPayload, type SignedPayload } from './signed-payload.js';
+import { mergedTags, splitSignedTag, tagClaim } from './signed-tag.js';
 import { refuse, type Signed, type Standing, time } from './standing.js';
 import { fingerprint, verifySshBlob, type SshKey } from './ssh-key.js';
 import { decodeBase64 } from './ssh-wire.js';
@@ -76,7 +77,15 @@ function parseRevoked(text: string, file: string): ReadonlySet<string> {
  * reading of all.
  */
 export function checkSignature(commit: Commit, signers: Signers, at: Date): Signature {
-  return checkSigned(splitSignedPayload(commit.raw, objectFormat(commit.id)), 'commit', signers, at);
+  const signature = checkSigned(splitSignedPayload(commit.raw, objectFormat(commit.id)), 'commit', signers, at);
+  const tags = commit.parents.length > 1 ? mergedTags(commit.raw) : [];
+  if (tags.length === 0) return signature;
+  return { ...signature, mergetags: tags.map((tag) => ({ ...tagClaim(tag), signature: checkTag(tag, signers, at) })) };
+}
+
+/** Checks an annotated tag's signature over the tag object's exact bytes, as `checkSignature` does a commit's. */
+export function checkTag(raw: Buffer, signers: Signers, at: Date): Signature {
+  return checkSigned(splitSignedTag(raw), 'tag', signers, at);
 }
 
 function objectFormat(id: string): 'sha1' | 'sha256' {
