@@ -9,6 +9,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
   hook: 'judge a push inside a Git server, as its pre-receive or update hook',
   history: 'judge every commit of a repository',
   commits: 'list the commits of a repository with their signers and files',
+  environments: 'list the environments of a repository, or find them in Argo CD and Flux objects',
   approve: 'approve a change that waits, with your SSH key',
   serve: 'follow repositories, judge, record and apply',
   keys: 'show or make the keys of a data folder',

@@ -202,8 +202,7 @@ it('renders one of many folders for a commit that touches one, and judges it whe
   const repository = await NativeRepository.open(scratch.path);
   const folders = new RenderedFolders(renderer);
   const cache = new ManifestCache(undefined, undefined, undefined, folders);
-  const checkSignature = () => ({ kind: 'none', status: 'none' }) as const;
-  const propose = (from: string | null, to: string) => proposeChange(repository, environment, from, to, { checkSignature, cache }); // prettier-ignore
+  const propose = (from: string | null, to: string) => proposeChange(repository, environment, from, to, { checkSignature: () => ({ kind: 'none', status: 'none' }), cache }); // prettier-ignore
   expect((await propose(null, base)).rendered).toHaveLength(31);
   expect(folders.rendered).toBe(30);
 

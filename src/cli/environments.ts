@@ -1,0 +1,64 @@
+import { Option, type Command } from 'commander';
+import { print, jsonLine, printable } from './output.js';
+
+interface Options {
+  readonly head: string;
+  readonly discover?: boolean;
+  readonly output: 'text' | 'json';
+}
+
+export function register(program: Command): void {
+  program
+    .command('environments')
+    .description('list the environments of a repository; with --discover those that Argo CD and Flux know')
+    .argument('[path]', 'a work tree or a bare repository', '.')
+    .option('--head <revision>', 'the commit to look at', 'HEAD')
+    .option('--discover', 'print a countersign.yaml made of the Applications and Kustomizations in the repository')
+    .addOption(new Option('--output <format>', 'how to print them').choices(['text', 'json']).default('text'))
+    .action(listEnvironments);
+}
+
+async function listEnvironments(path: string, options: Options): Promise<void> {
+  const [{ openRepository }, { ManifestCache }, { discover }, { isManifestPath }, { dump }] = await Promise.all([
+    import('../adapters/git/open.js'),
+    import('../change/manifest-cache.js'),
+    import('../change/discovered.js'),
+    import('../change/manifest-files.js'),
+    import('js-yaml'),
+  ]);
+  const repository = await openRepository(path);
+  try {
+    const head = await repository.resolve(options.head);
+    const entries = await repository.tree(head, '');
+    if (!options.discover) {
+      const { parseSettings, SETTINGS_FILE } = await import('../change/environments.js');
+      const file = entries.find((entry) => entry.path === SETTINGS_FILE);
+      const environments = file ? parseSettings((await repository.blob(file.id)).toString()).environments : [];
+      for (const environment of environments) {
+        await print(options.output === 'json' ? jsonLine(environment) : printable(`${environment.name}  ${environment.path || '.'}  ${environment.ref}`)); // prettier-ignore
+      }
+      return;
+    }
+    const cache = new ManifestCache();
+    const objects = [];
+    for (const entry of entries) {
+      if (entry.type !== 'blob' || entry.mode === '120000' || !isManifestPath(entry.path)) continue;
+      objects.push(...(await cache.read(repository, entry)).objects);
+    }
+    const folders = new Set(['']);
+    for (const entry of entries) {
+      for (let end = entry.path.lastIndexOf('/'); end > 0; end = entry.path.lastIndexOf('/', end - 1)) folders.add(entry.path.slice(0, end)); // prettier-ignore
+    }
+    const { environments, problems } = discover(objects, folders);
+    if (options.output === 'json') {
+      await print(jsonLine({ environments, problems: problems.map(({ message, place }) => ({ message, place })) }));
+    } else {
+      const named = environments.map((environment) => ({ ...environment, path: environment.path || '.' }));
+      await print(dump({ apiVersion: 'countersign.dev/v1', environments: named }, { lineWidth: 120 }).trimEnd());
+      for (const problem of problems) console.error(printable(problem.sentence));
+    }
+    if (problems.length > 0) process.exitCode = 1;
+  } finally {
+    await repository.close();
+  }
+}
