@@ -39,7 +39,7 @@ describe('discover', () => {
     ['a path outside', application('path: ../x'), 'spec.source.path is no path in this repository'],
     ['substitution', flux('postBuild: {substitute: {a: b}}'), 'spec: postBuild is not understood'],
     ['decryption', flux('decryption: {provider: sops}'), 'spec: decryption is not understood'],
-    ['a bucket', flux('path: apps').replace('GitRepository', 'Bucket'), 'a source of kind Bucket'],
+    ['a bucket', flux('path: apps').replace('GitRepository', 'Bucket'), 'a source of kind "Bucket"'],
     [
       'an ApplicationSet',
       application('path: apps').replace('kind: Application\n', 'kind: ApplicationSet\n'),
