@@ -36,6 +36,8 @@ counted contains approval if {
 
 makers contains lower(commit.signature.principal) if some commit in input.commits
 
+makers contains lower(commit.signature.person) if some commit in input.commits
+
 makers contains lower(commit.author.email) if some commit in input.commits
 
 makers contains lower(commit.committer.email) if some commit in input.commits

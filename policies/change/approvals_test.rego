@@ -50,3 +50,15 @@ test_one_person_under_two_names_counts_once if {
 	]})
 	count(approvals.require) == 1 with input as joined with data.countersign.settings as two
 }
+
+test_who_made_it_does_not_count_under_another_name if {
+	signature := {"kind": "ssh", "status": "verified", "principal": "ann@example.org", "person": "ann"}
+	joined := object.union(examples.many([]), {
+		"commits": [examples.commit_with({"signature": signature})],
+		"approvals": [
+			{"principal": "ann@home.example.org", "person": "ann", "via": "git", "time": "", "verified": true},
+			{"principal": "bo@example.org", "via": "git", "time": "", "verified": true},
+		],
+	})
+	count(approvals.require) == 1 with input as joined with data.countersign.settings as two
+}
