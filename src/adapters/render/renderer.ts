@@ -77,7 +77,7 @@ export class SandboxRenderer implements Renderer {
   }
 
   private exchange(worker: Worker, request: string): Promise<string> {
-    const limit = this.options.timeLimit ?? 20_000;
+    const limit = this.options.timeLimit ?? 60_000;
     return new Promise<string>((resolve, reject) => {
       const finish = (settle: () => void) => {
         clearTimeout(timer);
