@@ -46,7 +46,7 @@ control-plane: node_modules/.installed
 
 .PHONY: test
 test: build control-plane
-	@test/support/install-tools.sh ssh sshd postgres
+	@test/support/install-tools.sh ssh sshd gpg postgres
 	@NODE_OPTIONS="--experimental-vm-modules --disable-warning=ExperimentalWarning" $(BIN)/jest $(ARGS)
 
 # A fresh clone builds the Rego compiler while the story has begun; one that is there is only kept up to date.

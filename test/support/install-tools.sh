@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # install-tools.sh TOOL…: what demo and tests run besides Node and Go. Installs Debian's where it may, else says what is missing.
 #   ssh       ssh-keygen, with which people sign their commits
+#   gpg       gpg and openssl, with which tests make signatures of the other kinds
 #   sshd      a server of which repositories are fetched over SSH
 #   postgres  an installed PostgreSQL, which tests use beside the embedded one
 set -euo pipefail
@@ -8,6 +9,10 @@ missing=()
 for tool in "$@"; do
   case "$tool" in
   ssh) command -v ssh-keygen >/dev/null || missing+=(openssh-client) ;;
+  gpg)
+    command -v gpg >/dev/null || missing+=(gnupg)
+    command -v openssl >/dev/null || missing+=(openssl)
+    ;;
   sshd) [ -x /usr/sbin/sshd ] || missing+=(openssh-server) ;;
   postgres)
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||
