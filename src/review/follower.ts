@@ -33,6 +33,7 @@ import type {
   Trouble,
 } from './records.js';
 import { pauseAfter } from './pace.js';
+import { repairIndexes } from './repair-indexes.js';
 import { type Reviewed, review } from './review.js';
 import { describeTrouble } from './trouble.js';
 
@@ -89,6 +90,8 @@ const MISSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'object-missing',
   'repository-corrupt',
 ]);
+/** After these it is not known whether what was under way is recorded: the records are asked again. */
+const UNCERTAIN: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['database-unavailable', 'disk-full', 'internal']);
 /** Commit rows written by one statement while a first ingest streams. */
 const INGEST_BATCH = 500;
 
@@ -109,6 +112,8 @@ export class RepositoryFollower {
   readonly #approvals: Approvals;
   /** Environments whose waiting change got an approval since it was judged. */
   #approvedAnew = new Set<string>();
+  /** Environments judged last before what governs now did: policy may be the same, and signers or the definition others. */
+  #outdated = new Set<string>();
   #state: RepositoryRecord | null = null;
   #stopped = false;
   #wake: (() => void) | null = null;
@@ -161,6 +166,7 @@ export class RepositoryFollower {
       try {
         this.#nudged = false;
         if (!loaded) {
+          if (this.#failures > 0) await repairIndexes(this.parts.ledger, this.parts.records);
           await this.#load();
           loaded = true;
         }
@@ -170,7 +176,9 @@ export class RepositoryFollower {
         if (this.#failures > 0 || this.#state?.state === 'new') await this.#settled();
         this.#failures = 0;
       } catch (thrown) {
-        await this.#failed(toCountersignError(thrown));
+        const error = toCountersignError(thrown);
+        if (UNCERTAIN.has(error.code)) loaded = false;
+        await this.#failed(error);
       }
       if (!this.#stopped && !this.#nudged) {
         await this.#pause(pauseAfter(this.repository.pollMilliseconds, this.#failures));
@@ -231,9 +239,9 @@ export class RepositoryFollower {
       updatedAt: this.#now().toISOString(),
     };
     if (!state) await this.#saveState({});
-    for (const tip of await records.find('tip', own)) this.#tips.set(tip.ref, tip);
-    for (const environment of await records.find('environment', own))
-      this.#environments.set(environment.name, environment);
+    this.#tips = new Map((await records.find('tip', own)).map((tip) => [tip.ref, tip]));
+    this.#environments = new Map((await records.find('environment', own)).map((record) => [record.name, record]));
+    this.#outdated = await this.#judgedBefore(this.#environments.get(GOVERNANCE)?.approvedDecision);
     this.#governanceJudged = this.#environments.get(GOVERNANCE)?.head ?? null;
     for (const { name, head, headDecision, headOutcome } of this.#environments.values()) {
       if (headOutcome !== 'pending' || head === null || headDecision === null) continue;
@@ -250,8 +258,23 @@ export class RepositoryFollower {
     }
   }
 
+  /** Environments whose last decision is older than this one. */
+  async #judgedBefore(id: string | null | undefined): Promise<Set<string>> {
+    const { records } = this.parts;
+    const [adoption] = id ? await records.find('decision', { id }) : [];
+    const outdated = new Set<string>();
+    for (const { name, headDecision } of adoption ? this.#environments.values() : []) {
+      const [last] = headDecision === null ? [] : await records.find('decision', { id: headDecision });
+      if (name !== GOVERNANCE && last && (last.index ?? -1) < (adoption.index ?? Infinity)) outdated.add(name);
+    }
+    return outdated;
+  }
+
   async #resumeAll(governanceCommit: string): Promise<void> {
     this.#governance = await this.parts.governance.read(this.parts.mirror.repository, governanceCommit);
+    // Another release of ours may bring other starter rules: what is in force is what everything is judged by from here on.
+    const { digest } = this.#governance.bundle;
+    if (digest !== this.#state!.bundleDigest) await this.#saveState({ bundleDigest: digest });
     for (const environment of this.#governance.environments) await this.#resume(environment, this.#governance);
   }
 
@@ -359,6 +382,7 @@ export class RepositoryFollower {
     const touched = await repository.changes(governance.commit, tip.commit);
     if (!touched.some((file) => isGoverned(file.path, governance.settings))) {
       this.#governanceJudged = tip.commit;
+      this.#approvedAnew.delete(GOVERNANCE);
       return;
     }
     const environment = governanceEnvironment(this.repository.governance);
@@ -370,10 +394,9 @@ export class RepositoryFollower {
     const trial = proposed.governance && (await judge(proposed.governance, [])).record.decision.error;
     const problems = trial ? [...proposed.problems, unfit(trial)] : proposed.problems;
     const reviewed = await judge(governance, problems);
-    const decision = await this.#record(environment, reviewed, governance);
+    const decision = await this.#record(environment, reviewed, governance, proposed.governance);
     this.#governanceJudged = tip.commit;
-    if (decision.outcome !== 'allow' || !proposed.governance) return;
-    await this.#adopt(proposed.governance);
+    if (decision.outcome === 'allow' && proposed.governance) this.#adopt(proposed.governance);
   }
 
   /** The first governance commit comes from the service's own configuration, never from the repository (invariant 2). */
@@ -422,9 +445,9 @@ export class RepositoryFollower {
     }
   }
 
-  async #adopt(governance: Governance): Promise<void> {
+  #adopt(governance: Governance): void {
     this.#governance = governance;
-    await this.#saveState({ governanceCommit: governance.commit, bundleDigest: governance.bundle.digest });
+    for (const { name } of governance.environments) this.#outdated.add(name);
     const names = new Set([GOVERNANCE, ...governance.environments.map((environment) => environment.name)]);
     for (const name of this.#environments.keys()) {
       if (!names.has(name)) this.parts.events.removed(this.repository.name, name);
@@ -450,6 +473,7 @@ export class RepositoryFollower {
       : undefined;
     const judged =
       !this.#approvedAnew.has(environment.name) &&
+      !this.#outdated.has(environment.name) &&
       before !== undefined &&
       before.head === tip.commit &&
       last?.bundleDigest === governance.bundle.digest &&
@@ -504,8 +528,16 @@ export class RepositoryFollower {
     });
   }
 
-  /** The decision, its change and the environment's new state: one transaction, one entry. */
-  async #record(environment: Environment, reviewed: Reviewed, governance: Governance): Promise<DecisionRecord> {
+  /**
+   * The decision, its change, the environment's new state, and what governs from here on if that is what was allowed: one
+   * transaction, one entry. Governance that was allowed but not taken up would never be looked at again.
+   */
+  async #record(
+    environment: Environment,
+    reviewed: Reviewed,
+    governance: Governance,
+    proposed: Governance | null = null,
+  ): Promise<DecisionRecord> {
     const { ledger, records } = this.parts;
     const { facts } = reviewed;
     const { change, decision } = reviewed.record;
@@ -527,7 +559,17 @@ export class RepositoryFollower {
       ...(!allowed && before.approved === change.head ? { noLongerCompliant: true } : {}),
       updatedAt: decision.time,
     };
+    const state =
+      allowed && proposed
+        ? {
+            ...this.#state!,
+            governanceCommit: proposed.commit,
+            bundleDigest: proposed.bundle.digest,
+            updatedAt: decision.time,
+          }
+        : null;
     const { entries } = await ledger.record(async (transaction) => {
+      if (state) await records.save(transaction, 'repository', [state]);
       await records.save(transaction, 'change', [change]);
       await records.save(transaction, 'objectChange', reviewed.record.objectChanges);
       await records.save(transaction, 'decision', [decision]);
@@ -537,8 +579,10 @@ export class RepositoryFollower {
     });
     const index = entries[0]!.index;
     await records.update('decision', { id: decision.id }, { index });
+    if (state) this.#state = state;
     this.#environments.set(environment.name, after);
     this.#approvedAnew.delete(environment.name);
+    this.#outdated.delete(environment.name);
     const recorded = { ...decision, index };
     this.parts.events.decided(recorded);
     return recorded;
@@ -550,7 +594,13 @@ export class RepositoryFollower {
     decision: DecisionRecord,
     noLongerCompliant: boolean,
   ): Promise<void> {
-    if (environment.target === null || decision.index === null) return;
+    if (environment.target === null) return;
+    if (decision.index === null) {
+      throw new CountersignError('database-unavailable', `decision ${decision.id} has no place in the log yet`, {
+        remedy: 'Look at the database; this is tried again by itself',
+        retry: true,
+      });
+    }
     const inclusion = await this.parts.ledger.inclusion(decision.index);
     this.parts.events.approved({
       repository: this.repository.name,
@@ -614,9 +664,9 @@ export class RepositoryFollower {
   }
 
   async #saveState(values: Partial<RepositoryRecord>): Promise<void> {
-    this.#state = { ...this.#state!, ...values, updatedAt: this.#now().toISOString() };
-    const state = this.#state;
+    const state = { ...this.#state!, ...values, updatedAt: this.#now().toISOString() };
     await this.parts.ledger.record((transaction) => this.parts.records.save(transaction, 'repository', [state]));
+    this.#state = state;
   }
 
   /** Leaves `status` and `trouble` of a row that exists to whoever reconciles it. */

@@ -8,6 +8,8 @@ import { startPostgres } from './postgres.js';
 
 export interface TestService {
   readonly url: string;
+  /** For faults that only the database can make. */
+  readonly database: string;
   /** What it said on its standard output. */
   readonly said: readonly string[];
   query<T>(query: string, variables?: Record<string, unknown>): Promise<T>;
@@ -22,6 +24,7 @@ export async function startTestService(
   const postgres = await startPostgres();
   const root = await mkdtemp(join(tmpdir(), 'countersign-service-'));
   const said: string[] = [];
+  let database: string;
   let running: RunningService | undefined;
   const close = async (): Promise<void> => {
     await running?.close();
@@ -32,7 +35,8 @@ export async function startTestService(
     const data = join(root, 'data');
     await mkdir(data);
     const file = join(root, 'service.yaml');
-    await writeFile(file, `listen: 127.0.0.1:0\ndatabase: ${await postgres.database()}\nrepositories:\n${lines}\n`);
+    database = await postgres.database();
+    await writeFile(file, `listen: 127.0.0.1:0\ndatabase: ${database}\nrepositories:\n${lines}\n`);
     const config = await loadConfig(file, { data, env });
     running = await run(config, createLogger('info', { write: (line) => void said.push(line) }));
   } catch (error) {
@@ -42,6 +46,7 @@ export async function startTestService(
   const { url } = running;
   return {
     url,
+    database,
     said,
     close,
     async query<T>(query: string, variables: Record<string, unknown> = {}): Promise<T> {
