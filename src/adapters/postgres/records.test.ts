@@ -46,6 +46,22 @@ describe('the records', () => {
     expect(await records.find('push', { id: [] })).toEqual([]);
   });
 
+  it.each([
+    ...['push', 'decision', 'drift', 'fault', 'approval'].map((table) => `${table} WHERE log_index IS NULL`),
+    ...['started_index', 'finished_index'].map((column) => `run WHERE ${column} IS NULL`),
+    `run WHERE outcome = 'running'`,
+    `run WHERE decision = 'd' AND outcome = 'succeeded'`,
+    `drift WHERE run = 'r'`,
+  ])('are found by an index, however long the history is: %s', async (query) => {
+    const plan = await database.transaction(async (manager) => {
+      // An empty table is read whole wherever that may be.
+      await manager.query('SET LOCAL enable_seqscan = off');
+      return manager.query<object[]>(`EXPLAIN SELECT * FROM ${query}`);
+    });
+    expect(JSON.stringify(plan)).toMatch(/Index Scan|Bitmap Index/);
+    expect(JSON.stringify(plan)).not.toMatch(/Filter: |using \w+_pkey/);
+  });
+
   it('keep nothing of a transaction that fails: neither rows, nor changes, nor removals', async () => {
     const failing = within(async (transaction) => {
       await records.save(transaction, 'push', [push('9')]);
