@@ -23,8 +23,8 @@ describe('grants', () => {
 
   it('refuse another namespace, with place and remedy', () => {
     const [error] = outsideGrants('shop', 'prod', [grant(['other'])], [cart]);
-    expect(error!.code).toBe('environment-not-granted');
-    expect(error!.sentence).toBe(
+    expect(error.code).toBe('environment-not-granted');
+    expect(error.sentence).toBe(
       "a.yaml:3  Deployment shop/cart is outside what shop may write on prod. Grant namespace shop and kind Deployment under targets: in the service's configuration, or remove the object",
     );
   });

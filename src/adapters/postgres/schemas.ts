@@ -40,7 +40,7 @@ function schema<K extends keyof Tables>(
   tableName: string,
   columns: Columns<Tables[K]>,
 ): EntitySchema<Tables[K]> {
-  return new EntitySchema<Tables[K]>({ name, tableName, columns: columns as never });
+  return new EntitySchema<Tables[K]>({ name, tableName, columns: columns });
 }
 
 /** Domain records to tables, one EntitySchema each. The tables themselves are made by migrations/. */
