@@ -46,6 +46,8 @@ interface Pushed {
  */
 export class Approvals {
   #read: string | null = null;
+  /** Environments that got one in a look that failed later: each is recorded once, so the next look does not find them again. */
+  #fresh = new Set<string>();
 
   constructor(
     private readonly name: string,
@@ -58,14 +60,15 @@ export class Approvals {
    * is known by its id.
    */
   async see(tip: string | null, heads: ReadonlyMap<string, string | null>, signers: Signers): Promise<Set<string>> {
-    const approved = new Set<string>();
-    if (tip === null || tip === this.#read) return approved;
+    if (tip === null || tip === this.#read) return new Set();
     for (const pushed of await this.#pushed(tip)) {
       const record = await this.#record(pushed, heads, signers);
-      if (record?.status === 'accepted' && record.environment !== null) approved.add(record.environment);
+      if (record?.status === 'accepted' && record.environment !== null) this.#fresh.add(record.environment);
     }
     this.#read = tip;
-    return approved;
+    const fresh = this.#fresh;
+    this.#fresh = new Set();
+    return fresh;
   }
 
   /** The approvals that count for a change now. Those whose signer no longer does lapse, if these signers are the ones in force. */
@@ -81,7 +84,9 @@ export class Approvals {
     const counted: CountedApproval[] = [];
     for (const approval of known) {
       if (otherBytes(bytesOf(approval), bytes) !== null) continue;
-      const reason = await this.#lapse(approval, commits, signers);
+      const { index } = approval;
+      if (index === null) continue; // it gets its place in the log, and counts from then on
+      const reason = await this.#lapse({ ...approval, index }, commits, signers);
       if (reason === null) counted.push({ id: approval.id, input: inputOf(approval) });
       else if (inForce) await records.update('approval', { id: approval.id }, { status: 'lapsed', reason });
     }
@@ -237,12 +242,11 @@ export class Approvals {
 
   /** Why an approval that was accepted does not count any more; null if it does. The log has what was signed. */
   async #lapse(
-    { id, index, firstSeen }: ApprovalRecord,
+    { index, firstSeen }: ApprovalRecord & { readonly index: number },
     commits: readonly ChangedCommit[],
     signers: Signers,
   ): Promise<string | null> {
     const { ledger } = this.parts;
-    if (index === null) return `approval ${id.slice(0, 12)} has no place in the log yet`;
     const { predicate } = await ledger.entry(index);
     const contents = predicate['contents'] as unknown as Record<'statement' | 'signature', ContentReference>;
     const [text, armoured] = await Promise.all([
