@@ -2,6 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type { Ledger } from '../audit/ledger.js';
 import type { Trust } from '../audit/policy-file.js';
 import type { Grant } from '../change/grant.js';
+import { identityKey, type ManifestObject } from '../cluster/object.js';
+import { objectDigest } from '../cluster/rendered.js';
 import type { Redactor } from '../cluster/secret.js';
 import { CountersignError, toCountersignError } from '../errors.js';
 import { faultEntry } from '../review/entries.js';
@@ -9,7 +11,7 @@ import type { Approved } from '../review/follower.js';
 import type { EnvironmentRecord, FaultRecord, Records, Trouble } from '../review/records.js';
 import { describeTrouble } from '../review/trouble.js';
 import type { Cluster } from './cluster.js';
-import { approve } from './gate.js';
+import { approve, type ApprovedChange } from './gate.js';
 import { Informers } from './informer.js';
 import { EnvironmentReconciler, type ReconcilerState } from './loop.js';
 import type { RecordedRuns } from './recorded-runs.js';
@@ -82,6 +84,8 @@ export class Deployments {
 
   async close(): Promise<void> {
     const all = [...this.#deployments.values()];
+    // What was handed over last may still make a reconciler, and a reconciler that stops may still have something to show.
+    await Promise.all(all.map(({ work }) => work));
     await Promise.all(all.map(async ({ reconciler }) => reconciler?.stop()));
     await Promise.all(all.map(({ work }) => work));
     await Promise.all([...this.#informers.values()].map((informers) => informers.close()));
@@ -110,7 +114,10 @@ export class Deployments {
     });
   }
 
-  async #hand(deployment: Deployment, { environment, change, inclusion, repository }: Approved): Promise<void> {
+  async #hand(
+    deployment: Deployment,
+    { environment, change, inclusion, repository, decision }: Approved,
+  ): Promise<void> {
     const { parts } = this;
     const { target } = deployment;
     const informers = target === null ? undefined : this.#informers.get(target);
@@ -122,7 +129,9 @@ export class Deployments {
     const facts = await this.#gateFacts(repository, environment.name);
     const sameBundle = inclusion.entry.predicate['bundleDigest'] === facts.bundleInForce;
     // Under another bundle than it was judged by, what was never applied is not applied now; what was, is kept.
-    const live = sameBundle || (await this.#wasApplied(inclusion.entry.predicate['id']));
+    const live =
+      sameBundle ||
+      (await this.#isLive({ repository, environment, objects: change.rendered, decisionId: decision.id }));
     if (!live) return;
     const approved = approve(
       {
@@ -146,6 +155,7 @@ export class Deployments {
         grants: parts.grants.get(target) ?? [],
         // One process: whoever holds the data folder's or database's lease is the only one there is.
         epoch: () => 1,
+        stillApproved: (waiting) => this.#requireInForce(waiting),
         onState: (state) => this.#then(deployment, () => this.#learn(deployment, state)),
       },
     );
@@ -163,9 +173,30 @@ export class Deployments {
     return { bundleInForce: governed?.bundleDigest ?? '', newestAllow: decision?.index ?? -1 };
   }
 
-  async #wasApplied(decision: unknown): Promise<boolean> {
-    if (typeof decision !== 'string') return false;
-    return (await this.parts.records.find('run', { decision, outcome: 'succeeded' })).length > 0;
+  /**
+   * What waited for its cluster was judged under the bundle that was in force then. It is applied under the one in force now, or
+   * not before that one has allowed it (invariant 1).
+   */
+  async #requireInForce(waiting: ApprovedChange): Promise<void> {
+    const { bundleInForce } = await this.#gateFacts(waiting.repository, waiting.environment.name);
+    if (waiting.bundleDigest === bundleInForce || (await this.#isLive(waiting))) return;
+    const { decision } = waiting;
+    throw new CountersignError('not-approved', `decision ${decision} was made under another policy than is in force`, {
+      remedy: 'Nothing was written; push a commit that the policy in force allows',
+    });
+  }
+
+  /** Whether the target has exactly this as our runs left it; an approved commit that changed no object had no run of its own. */
+  async #isLive(
+    change: Pick<ApprovedChange, 'repository' | 'environment' | 'objects' | 'decisionId'>,
+  ): Promise<boolean> {
+    const { repository, environment, objects, decisionId } = change;
+    const { records, runs, redactor } = this.parts;
+    const inventory = await runs.inventory(repository, environment.name, environment.target ?? '');
+    const same = ({ identity, object }: ManifestObject): boolean =>
+      inventory.get(identityKey(identity))?.digest === objectDigest(object, redactor);
+    if (objects.length > 0 && objects.length === inventory.size && objects.every(same)) return true;
+    return (await records.find('run', { decision: decisionId, outcome: 'succeeded' })).length > 0;
   }
 
   async #learn(deployment: Deployment, state: ReconcilerState): Promise<void> {

@@ -35,6 +35,8 @@ export interface ReconcilerParts {
   readonly grants: readonly Grant[];
   /** The lease's epoch; throws when it is lost. A run ends when it is another than at its start. */
   readonly epoch: () => number;
+  /** Asked before a change is applied as a whole, which may be long after it was approved; throws when it may not be any more. */
+  readonly stillApproved?: (change: ApprovedChange) => Promise<void>;
   /** After every change of state. */
   readonly onState?: (state: ReconcilerState) => void;
   readonly now?: () => Date;
@@ -210,8 +212,9 @@ export class EnvironmentReconciler {
     await this.#recordEnd?.();
     this.#recordEnd = null;
 
-    // 2. Outside its grants nothing is written, and nothing looked at.
+    // 2. Outside its grants nothing is written, and nothing looked at; nor under another policy than it was judged by.
     this.#checkGrants(approved);
+    if (this.#applied !== approved) await this.parts.stillApproved?.(approved);
 
     // 3. What should be, what is there.
     const { parts } = this;

@@ -10,6 +10,18 @@ import { configMap, eventually, settings, type World } from '../support/world.js
 const SLOW = 'shop/slow';
 const WEAK = 'shop/weak';
 
+const nothingWaits = `package countersign.team.waiting
+
+# METADATA
+# custom:
+#   id: team.waiting
+#   scope: object
+deny contains "no" if {
+	some change in input.changes
+	change.after.data.value == "waiting"
+}
+`;
+
 /** Between the service and the API server: while it is stopped, bytes are taken and nothing is answered. */
 class SlowRoad {
   readonly #sockets = new Set<Socket>();
@@ -184,6 +196,29 @@ describe('when the cluster does not do as it is asked', () => {
     made.road!.go();
     await world.live(head, SLOW);
     expect(await world.dana.get(world.path('configmaps', 'slow'))).toMatchObject({ data: { value: 'late' } });
+  }, 120_000);
+
+  it('what waited for a cluster is not applied any more when the policy in force denies it by then (invariant 1)', async () => {
+    const { world } = here;
+    const started = new Date().toISOString();
+    made.road!.stop();
+    const path = 'environments/slow/settings.yaml';
+    const waiting = await world.push({ files: { [path]: configMap('slow', 'waiting') } });
+    expect(await world.decision(waiting, SLOW)).toMatchObject({ outcome: 'allow' });
+    const more = 'environments/slow/more.yaml';
+    const rules = await world.push({
+      files: { 'policies/waiting.rego': nothingWaits, [more]: configMap('more', 'waiting') },
+      author: world.bo,
+    });
+    expect(await world.decision(rules, 'governance')).toMatchObject({ outcome: 'allow' });
+    expect(await world.decision(rules, SLOW)).toMatchObject({ outcome: 'deny' });
+    made.road!.go();
+    await world.fault('not-approved', started);
+    expect(await world.environment(SLOW)).toMatchObject({ status: 'failed', trouble: { code: 'not-approved' } });
+    expect(await world.dana.get(world.path('configmaps', 'slow'))).toMatchObject({ data: { value: 'late' } });
+    const mended = await world.push({ files: { [path]: configMap('slow', 'mended') }, delete: [more] });
+    await world.live(mended, SLOW);
+    expect(await world.dana.get(world.path('configmaps', 'slow'))).toMatchObject({ data: { value: 'mended' } });
   }, 120_000);
 
   it('a cluster that is away is waited for: decisions go on, and the newest approved commit goes live', async () => {
