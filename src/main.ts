@@ -1,4 +1,4 @@
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -11,7 +11,7 @@ import { AppModule } from './app.module.js';
 import { serveTile } from './audit/serve.js';
 import { type Config, withoutSecrets } from './config.js';
 import { CountersignError } from './errors.js';
-import { startService } from './service.js';
+import { packageVersion, startService } from './service.js';
 
 export interface RunningService {
   /** `http://127.0.0.1:4100`, with the port that was really taken. */
@@ -113,8 +113,3 @@ function listenFault(thrown: unknown, { listen, file }: Config): CountersignErro
 }
 
 const hostInUrl = (host: string): string => (host.includes(':') ? `[${host}]` : host);
-
-async function packageVersion(): Promise<string> {
-  const text = await readFile(new URL('../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
-}

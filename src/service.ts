@@ -202,7 +202,6 @@ async function readiness(
   } catch (thrown) {
     return { ok: false, reasons: [`database: ${toCountersignError(thrown).message}`] };
   }
-  const about = (name: string, trouble: Trouble): string => `${name}: ${trouble.message}`;
   const reasons = [
     ...(await records.find('repository')).flatMap(({ name, trouble }) =>
       trouble ? [about(`repository ${name}`, trouble)] : [],
@@ -212,6 +211,10 @@ async function readiness(
   return { ok: reasons.length === 0, reasons };
 }
 
+function about(name: string, trouble: Trouble): string {
+  return `${name}: ${trouble.message}`;
+}
+
 /** Compiled policy is the same for all who compile the same sources: outside the data folder, shared and disposable. */
 export function policyCache(): string {
   const cache =
@@ -219,7 +222,7 @@ export function policyCache(): string {
   return join(cache, 'policy');
 }
 
-async function packageVersion(): Promise<string> {
+export async function packageVersion(): Promise<string> {
   const text = await readFile(new URL('../package.json', import.meta.url), 'utf8');
   return (JSON.parse(text) as { version: string }).version;
 }

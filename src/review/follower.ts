@@ -341,7 +341,7 @@ export class RepositoryFollower {
       }
       transaction.append(pushEntry(push, count));
     });
-    await records.update('push', { id: push.id }, { index: entries[0]!.index });
+    await records.update('push', { id: push.id }, { index: entries[0].index });
     if (move.new) {
       this.#tips.set(move.ref, { repository: this.repository.name, ref: move.ref, commit: move.new, push: push.id });
     } else {
@@ -577,7 +577,7 @@ export class RepositoryFollower {
       await this.#writeEnvironment(transaction, after);
       transaction.append(decisionEntry({ ...facts, reviewDue: duty?.dueAt ?? null, bundle: governance.bundle }));
     });
-    const index = entries[0]!.index;
+    const index = entries[0].index;
     await records.update('decision', { id: decision.id }, { index });
     if (state) this.#state = state;
     this.#environments.set(environment.name, after);
@@ -660,7 +660,7 @@ export class RepositoryFollower {
       await records.save(transaction, 'fault', [fault]);
       transaction.append(faultEntry(fault));
     });
-    await records.update('fault', { id: fault.id }, { index: entries[0]!.index });
+    await records.update('fault', { id: fault.id }, { index: entries[0].index });
   }
 
   async #saveState(values: Partial<RepositoryRecord>): Promise<void> {
@@ -684,13 +684,20 @@ function definition({ path, ref, target, namespace, labels, ignore }: Environmen
 }
 
 function sameDefinition(record: EnvironmentRecord, environment: Environment): boolean {
-  const written = JSON.stringify(sorted(definition(record as Environment)));
+  const written = JSON.stringify(sorted(definition(record)));
   return written === JSON.stringify(sorted(definition(environment)));
 }
 
 /** jsonb keeps no key order. */
 function sorted({ labels, ...rest }: Definition): unknown {
-  return [rest.path, rest.ref, rest.target, rest.namespace, rest.ignore, Object.entries(labels).toSorted()];
+  return [
+    rest.path,
+    rest.ref,
+    rest.target,
+    rest.namespace,
+    rest.ignore,
+    Object.entries(labels).toSorted(([a], [b]) => (a < b ? -1 : 1)),
+  ];
 }
 
 function newEnvironment(repository: string, environment: Environment): EnvironmentRecord {

@@ -24,7 +24,7 @@ export async function repairIndexes(ledger: Ledger, records: Records): Promise<v
     for await (const { index, type, predicate } of ledger.entries(Math.max(0, to - STEP), to)) {
       const id = predicate['id'];
       if (typeof id !== 'string') continue;
-      const key = type === 'run' ? `${String(predicate['phase'] as string)} ${id}` : `${type} ${id}`;
+      const key = type === 'run' ? `${predicate['phase'] as string} ${id}` : `${type} ${id}`;
       await missing.get(key)?.(index);
       missing.delete(key);
     }

@@ -36,6 +36,7 @@ describe('a change that needs approvals', () => {
     );
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     await eventually('it to be live', async () => (await world.replicas()) === 3);
+    expect(await world.replicas()).toBe(3);
     await world.live(head);
     const entries = await world.entries();
     const of = (type: string): number[] =>
@@ -49,5 +50,6 @@ describe('a change that needs approvals', () => {
     await world.push({ message: 'more', files: { 'environments/production/cart.yaml': cart(9) } });
     await world.dana.edit(world.path('deployments', 'cart'), { spec: { replicas: 7 } });
     await eventually('the edit to be corrected', async () => (await world.replicas()) === 3);
+    expect(await world.replicas()).toBe(3);
   });
 });
