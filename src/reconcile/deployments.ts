@@ -6,7 +6,7 @@ import { identityKey, type ManifestObject } from '../cluster/object.js';
 import { objectDigest } from '../cluster/rendered.js';
 import type { Redactor } from '../cluster/secret.js';
 import { CountersignError, toCountersignError } from '../errors.js';
-import { faultEntry } from '../review/entries.js';
+import { recordFault } from '../review/record-fault.js';
 import type { Approved } from '../review/follower.js';
 import type { EnvironmentRecord, FaultRecord, Records, Trouble } from '../review/records.js';
 import { describeTrouble } from '../review/trouble.js';
@@ -220,10 +220,6 @@ export class Deployments {
     if (!trouble || (before?.code === trouble.code && before.message === trouble.message)) return;
     this.parts.onFault(trouble, repository, environment);
     const fault: FaultRecord = { id: randomUUID(), repository, environment, trouble, time, index: null };
-    const { entries } = await ledger.record(async (transaction) => {
-      await records.save(transaction, 'fault', [fault]);
-      transaction.append(faultEntry(fault));
-    });
-    await records.update('fault', { id: fault.id }, { index: entries[0].index });
+    await recordFault(ledger, records, fault);
   }
 }

@@ -12,7 +12,7 @@ import type { CommitWithFiles, Mirror, RefMove } from '../source/repository.js';
 import { checkSignature, NO_SIGNERS, type Signers } from '../source/signers.js';
 import { APPROVALS_REF } from './approval.js';
 import { Approvals } from './approvals.js';
-import { decisionEntry, faultEntry, genesisEntry, pushEntry } from './entries.js';
+import { decisionEntry, genesisEntry, pushEntry } from './entries.js';
 import { isGoverned } from './governed-files.js';
 import {
   type Governance,
@@ -34,6 +34,7 @@ import type {
 } from './records.js';
 import { pauseAfter } from './pace.js';
 import { repairIndexes } from './repair-indexes.js';
+import { recordFault } from './record-fault.js';
 import { type Reviewed, review } from './review.js';
 import { describeTrouble } from './trouble.js';
 
@@ -170,7 +171,7 @@ export class RepositoryFollower {
           await this.#load();
           loaded = true;
         }
-        if (this.#unrecorded) await this.#recordFault(this.#unrecorded);
+        if (this.#unrecorded) await recordFault(this.parts.ledger, this.parts.records, this.#unrecorded);
         this.#unrecorded = null;
         await this.look();
         if (this.#failures > 0 || this.#state?.state === 'new') await this.#settled();
@@ -643,24 +644,13 @@ export class RepositoryFollower {
       index: null,
     };
     try {
-      await this.#recordFault(fault);
+      await recordFault(this.parts.ledger, this.parts.records, fault);
       await this.#saveState({ state: this.#governance ? 'unavailable' : 'ungoverned', trouble });
     } catch (again) {
       // The log itself is away: it was said on standard error by the event above, and is recorded when the log is back.
       this.#unrecorded ??= fault;
       this.parts.events.fault(describeTrouble(toCountersignError(again)), this.repository.name);
     }
-  }
-
-  async #recordFault(fault: FaultRecord): Promise<void> {
-    const { ledger, records } = this.parts;
-    // Committed, but not confirmed in time: it gets its place in the log without us.
-    if ((await records.find('fault', { id: fault.id })).length > 0) return;
-    const { entries } = await ledger.record(async (transaction) => {
-      await records.save(transaction, 'fault', [fault]);
-      transaction.append(faultEntry(fault));
-    });
-    await records.update('fault', { id: fault.id }, { index: entries[0].index });
   }
 
   async #saveState(values: Partial<RepositoryRecord>): Promise<void> {

@@ -7,13 +7,14 @@ import type { Redactor } from '../cluster/secret.js';
 import { toCountersignError, type CountersignError } from '../errors.js';
 import type { Evaluator } from '../policy/evaluator.js';
 import type { Mirror } from '../source/repository.js';
-import { decisionEntry, faultEntry } from './entries.js';
+import { decisionEntry } from './entries.js';
 import type { FollowedRepository } from './follower.js';
 import { type CommitStatus, describeVerdict, type Forge, type OpenRequest } from './forge.js';
 import { isGoverned } from './governed-files.js';
 import { type Governance, governanceEnvironment, type GovernanceReader, type Standing } from './governance.js';
 import { forkPoint } from './law.js';
 import { pauseAfter } from './pace.js';
+import { recordFault } from './record-fault.js';
 import type { AdviceRecord, FaultRecord, PushRecord, Records, Trouble } from './records.js';
 import { review, type Reviewed } from './review.js';
 import { describeTrouble } from './trouble.js';
@@ -233,11 +234,7 @@ export class RequestFollower {
     const common = { id: randomUUID(), repository: this.repository.name, environment: null };
     const fault: FaultRecord = { ...common, trouble, time: now().toISOString(), index: null };
     try {
-      const { entries } = await ledger.record(async (transaction) => {
-        await records.save(transaction, 'fault', [fault]);
-        transaction.append(faultEntry(fault));
-      });
-      await records.update('fault', { id: fault.id }, { index: entries[0].index });
+      await recordFault(ledger, records, fault);
       this.#lastFault = trouble.message;
     } catch (thrown) {
       // The log itself is away: the next failure tries again.
