@@ -27,7 +27,7 @@ export class Person {
     };
     const authority = Buffer.from(config.clusters[0].cluster['certificate-authority-data'], 'base64').toString();
     this.#token = config.users[0].user.token;
-    this.#agent = new Agent({ connect: { ca: authority } });
+    this.#agent = new Agent({ connect: { ca: authority }, allowH2: false });
   }
 
   get(path: string): Promise<LiveObject | null> {

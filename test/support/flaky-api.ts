@@ -28,7 +28,12 @@ export class FlakyApi {
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const kubeconfig = join(plane.directory, 'flaky.kubeconfig');
     await writeFile(kubeconfig, text.replace(plane.url, `http://127.0.0.1:${(server.address() as AddressInfo).port}`));
-    const api = new FlakyApi(server, plane.url, new Agent({ connect: { ca: authority }, bodyTimeout: 0 }), kubeconfig);
+    const api = new FlakyApi(
+      server,
+      plane.url,
+      new Agent({ connect: { ca: authority }, bodyTimeout: 0, allowH2: false }),
+      kubeconfig,
+    );
     server.on('request', (incoming: IncomingMessage, answer: ServerResponse) => {
       api.#serve(incoming, answer).catch(() => answer.destroy());
     });

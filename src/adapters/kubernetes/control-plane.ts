@@ -258,7 +258,7 @@ class LocalControlPlane implements ControlPlane {
   async #get(path: string, body?: object): Promise<number> {
     const certificate = join(this.directory, 'certificates', 'apiserver.crt');
     if (!existsSync(certificate)) return 0;
-    const dispatcher = new Agent({ connect: { ca: await readFile(certificate) } });
+    const dispatcher = new Agent({ connect: { ca: await readFile(certificate) }, allowH2: false });
     try {
       const answer = await request(this.url + path, {
         method: body ? 'POST' : 'GET',

@@ -57,13 +57,15 @@ export class ApiTransport {
       timeout: Math.min(5_000, deadlines.request),
       keepAlive: true,
     };
+    // HTTP/1.1 only: on HTTP/2, undici may emit a session's error on a stream that it has let go of already (its issue
+    // 5936), and an error event that nobody hears ends the process.
+    const common = { connect, allowH2: false, headersTimeout: deadlines.request };
     this.#requests = new Agent({
-      connect,
+      ...common,
       connections: 16,
-      headersTimeout: deadlines.request,
       bodyTimeout: deadlines.request,
     });
-    this.#watches = new Agent({ connect, headersTimeout: deadlines.request, bodyTimeout: deadlines.silence });
+    this.#watches = new Agent({ ...common, bodyTimeout: deadlines.silence });
   }
 
   /** The answer's JSON, or null for 404 of a GET or DELETE. */
