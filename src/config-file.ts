@@ -25,7 +25,14 @@ const envName = z
 export const fileSchema = z.strictObject({
   listen: z.string().default('127.0.0.1:4100'),
   database: z.string().default('embedded'),
-  log: z.strictObject({ origin: z.string().optional(), level: z.enum(logLevels).optional() }).optional(),
+  log: z
+    .strictObject({
+      origin: z.string().optional(),
+      level: z.enum(logLevels).optional(),
+      witnesses: z.string().optional(),
+      cosignEvery: milliseconds({ atLeast: 100, atMost: 86_400_000 }).optional(),
+    })
+    .optional(),
   repositories: z.array(
     z.strictObject({
       name,

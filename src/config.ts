@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { dirname, resolve } from 'node:path';
@@ -19,11 +19,24 @@ export interface Config {
   /** `embedded`, or a `postgres://` URL (which may hold a password: never print it). */
   readonly database: string;
   /** Undefined: the data folder's own, made with its keys. */
-  readonly log: { readonly origin: string | undefined };
+  readonly log: {
+    readonly origin: string | undefined;
+    /** Who else signs checkpoints: a C2SP tlog-policy with their addresses. */
+    readonly witnesses?: WitnessConfig;
+  };
   readonly logLevel: (typeof logLevels)[number];
   readonly repositories: readonly RepositoryConfig[];
   readonly targets: readonly TargetConfig[];
   readonly limits: Limits;
+}
+
+export interface WitnessConfig {
+  /** Absolute path. */
+  readonly file: string;
+  /** Its text. */
+  readonly policy: string;
+  /** How often a log that has grown asks them, in milliseconds. */
+  readonly everyMilliseconds: number;
 }
 
 export interface RepositoryConfig {
@@ -88,6 +101,9 @@ export interface ConfigOptions {
   readonly data: string;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
+
+/** Milliseconds. */
+const COSIGN_EVERY = 1_000;
 
 const REMEDY = 'See "countersign serve --help" for an example of a service.yaml';
 
@@ -179,7 +195,7 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
     data: resolve(data),
     listen,
     database,
-    log: { origin },
+    log: { origin, ...readWitnesses(written.log, base, (m) => fault(['log', 'witnesses'], m)) },
     logLevel: level,
     repositories: written.repositories.map((r, i) =>
       resolveRepository(r, base, env, (p, m) => fault(['repositories', i, ...p], m)),
@@ -210,6 +226,21 @@ function unique(named: readonly { readonly name: string }[], list: string, fault
     const first = named.findIndex((other) => other.name === name);
     if (first < i) fault([list, i, 'name'], `"${name}" is already the name of ${list}[${first}]`);
   });
+}
+
+function readWitnesses(
+  log: Written['log'],
+  base: string,
+  fault: (message: string) => void,
+): { readonly witnesses?: WitnessConfig } {
+  if (log?.witnesses === undefined) return {};
+  const file = resolve(base, log.witnesses);
+  if (!existsSync(file)) {
+    fault(`there is no file ${file}`);
+    return {};
+  }
+  const everyMilliseconds = log.cosignEvery ?? COSIGN_EVERY;
+  return { witnesses: { file, policy: readFileSync(file, 'utf8'), everyMilliseconds } };
 }
 
 function parseListen(text: string, fault: (message: string) => void): Config['listen'] {

@@ -50,6 +50,7 @@ export type ErrorCode =
   | 'content-missing'
   | 'content-corrupt'
   | 'keys-invalid'
+  | 'witness-unavailable'
   // places
   | 'database-unavailable'
   | 'data-folder'

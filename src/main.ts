@@ -51,7 +51,7 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       ready: () => service.ready(),
     };
     const metrics = createMetrics(state, queries);
-    const logFiles = { checkpoint: () => ledger.checkpoint(), tile: (path: string) => serveTile(ledger, path) };
+    const logFiles = { checkpoint: () => service.checkpoint(), tile: (path: string) => serveTile(ledger, path) };
     const module = AppModule.of({ state, queries, logFiles, metrics, logger });
     const webhooks = {
       secrets: new Map(config.repositories.flatMap(({ name, webhook }) => (webhook ? [[name, webhook.secret]] : []))),

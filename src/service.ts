@@ -14,12 +14,18 @@ import { RegoEvaluator } from './adapters/opa/evaluator.js';
 import { openDatabase } from './adapters/postgres/connect.js';
 import { openLedger, type PostgresLedger } from './adapters/postgres/ledger.js';
 import { PostgresRecords } from './adapters/postgres/records.js';
+import { PostgresCosigned } from './adapters/postgres/cosigned.js';
+import { HttpWitness } from './adapters/witness/client.js';
+import { Cosigning } from './audit/cosigning.js';
+import { CosigningLoop } from './audit/cosigning-loop.js';
+import type { KeyRing } from './audit/keys.js';
+import { parseVkey } from './audit/note.js';
 import { parseTrust } from './audit/policy-file.js';
 import type { Grant } from './change/grant.js';
 import { ManifestCache } from './change/manifest-cache.js';
 import { Redactor } from './cluster/secret.js';
-import { type Config, withoutSecrets } from './config.js';
-import { toCountersignError } from './errors.js';
+import { type Config, type WitnessConfig, withoutSecrets } from './config.js';
+import { CountersignError, toCountersignError } from './errors.js';
 import type { JsonObject } from './cluster/object.js';
 import { Deployments } from './reconcile/deployments.js';
 import type { Cluster } from './reconcile/cluster.js';
@@ -48,6 +54,8 @@ export interface Service {
   readonly dataSource: DataSource;
   /** Whether it can do all of its work right now, and why not. */
   ready(): Promise<{ readonly ok: boolean; readonly reasons: readonly string[] }>;
+  /** What strangers are shown: where there are witnesses, the newest checkpoint that enough of them signed. */
+  checkpoint(): Promise<string>;
   /** Looks at a repository now rather than at its next poll. */
   nudge(repository: string): void;
   /** Finishes what is under way, in order, and stops what it started. */
@@ -74,6 +82,12 @@ export async function startService(config: Config, commentary: Commentary): Prom
     const ledger = await openLedger({ dataSource, keys, origin: config.log.origin, dataDir: config.data });
     opened.push(() => ledger.close());
     const records = new PostgresRecords(dataSource);
+    const cosigned = new PostgresCosigned(dataSource);
+    if (config.log.witnesses) {
+      const witnessing = openWitnessing(config.log.witnesses, keys, ledger, cosigned, commentary);
+      witnessing.start();
+      opened.push(() => witnessing.stop());
+    }
 
     // 2. What a process that died left open.
     await repairIndexes(ledger, records);
@@ -183,13 +197,36 @@ export async function startService(config: Config, commentary: Commentary): Prom
     };
     commentary.info({ version, data: config.data }, 'following');
     const ready = () => readiness(dataSource, records, deployments);
-    return { config, ledger, records, dataSource, close, nudge, ready };
+    const checkpoint = async (): Promise<string> =>
+      (config.log.witnesses && (await cosigned.newest())) ?? (await ledger.checkpoint());
+    return { config, ledger, records, dataSource, close, nudge, ready, checkpoint };
   } catch (thrown) {
     await close().catch((again: unknown) =>
       commentary.error({ trouble: describeTrouble(toCountersignError(again)) }, 'while stopping'),
     );
     throw toCountersignError(thrown);
   }
+}
+
+function openWitnessing(
+  config: WitnessConfig,
+  keys: KeyRing,
+  ledger: PostgresLedger,
+  cosigned: PostgresCosigned,
+  commentary: Commentary,
+): CosigningLoop {
+  const trust = parseTrust(config.policy, config.file, parseVkey(keys.log.vkey));
+  const witnesses = [...trust.addresses].map(([key, address]) => new HttpWitness(key, address));
+  if (witnesses.length === 0) {
+    throw new CountersignError('config-invalid', 'no witness has an address', {
+      place: { file: config.file },
+      remedy: 'Add it at the end of its line: witness NAME VKEY https://witness.example.org',
+    });
+  }
+  const cosigning = new Cosigning(ledger, trust, witnesses, cosigned);
+  return new CosigningLoop(cosigning, ledger, config.everyMilliseconds, (fault) =>
+    commentary.warn({ trouble: describeTrouble(fault) }, fault.message),
+  );
 }
 
 async function readiness(

@@ -16,6 +16,8 @@ export interface SignedCheckpoint extends Checkpoint {
   /** The signed note that said so. */
   readonly note: string;
   readonly signedBy: readonly NoteVerifier[];
+  /** When each witness says it saw it, in seconds since 1970. */
+  readonly cosignedAt: ReadonlyMap<NoteVerifier, number>;
 }
 
 function formatCheckpoint(checkpoint: Checkpoint): string {
@@ -57,5 +59,5 @@ export function openCheckpoint(
   if (!opened.signedBy.includes(log)) {
     throw new CountersignError('note-invalid', `the checkpoint is not signed by the log ${log.name}`);
   }
-  return { ...checkpoint, note, signedBy: opened.signedBy };
+  return { ...checkpoint, note, signedBy: opened.signedBy, cosignedAt: opened.cosignedAt };
 }

@@ -14,6 +14,8 @@ export interface NoteVerifier {
   /** First four bytes of SHA-256(name ‖ 0A ‖ type ‖ key), hex. */
   readonly keyId: string;
   readonly vkey: string;
+  /** Raw, 32 bytes. */
+  readonly publicKey: Uint8Array;
   /** True for keys of witnesses, which sign a time along with the note (C2SP tlog-cosignature). */
   readonly cosigns: boolean;
   verify(text: string, signature: Uint8Array): boolean;
@@ -30,6 +32,15 @@ export interface OpenedNote {
   readonly text: string;
   /** Those of the verifiers given whose signature is there and good; never empty. */
   readonly signedBy: readonly NoteVerifier[];
+  /** When each of the witnesses among them says it signed, in seconds since 1970. */
+  readonly cosignedAt: ReadonlyMap<NoteVerifier, number>;
+}
+
+/** A witness's key: its signature also states a time (C2SP tlog-cosignature, cosignature/v1). */
+export interface NoteCosigner {
+  readonly vkey: string;
+  /** A signature line over a checkpoint's text, with its newline. @param seconds since 1970. */
+  cosign(text: string, seconds: number): string;
 }
 
 interface SignatureLine {
@@ -44,6 +55,25 @@ export function noteSigner(name: string, key: Ed25519Signer): NoteSigner {
     vkey,
     sign: (text) => `— ${name} ${toBase64(concatBytes(fromHex(keyId, 4)!, key.sign(utf8(signable(text)))))}\n`,
   };
+}
+
+export function noteCosigner(name: string, key: Ed25519Signer): NoteCosigner {
+  const { keyId, vkey } = describeKey(name, cosignature, key.publicKey);
+  return {
+    vkey,
+    cosign: (text, seconds) => {
+      const signature = key.sign(utf8(cosignable(signable(text), seconds)));
+      return `— ${name} ${toBase64(concatBytes(fromHex(keyId, 4)!, bigEndian(seconds), signature))}\n`;
+    },
+  };
+}
+
+const cosignable = (text: string, seconds: number): string => `cosignature/v1\ntime ${seconds}\n${text}`;
+
+function bigEndian(seconds: number): Uint8Array {
+  const bytes = new Uint8Array(8);
+  new DataView(bytes.buffer).setBigUint64(0, BigInt(seconds));
+  return bytes;
 }
 
 /** Reads a vkey: `name+hex(key id)+base64(type ‖ key)`. Throws `keys-invalid`. */
@@ -67,11 +97,12 @@ export function parseVkey(vkey: string): NoteVerifier {
     name,
     keyId,
     vkey,
+    publicKey: key,
     cosigns: type === cosignature,
     verify: (text, signature) => {
       if (type === ed25519) return check(utf8(text), signature);
       const time = cosignatureTime(signature);
-      return time !== undefined && check(utf8(`cosignature/v1\ntime ${time}\n${text}`), signature.subarray(8));
+      return time !== undefined && check(utf8(cosignable(text, time)), signature.subarray(8));
     },
   };
 }
@@ -90,14 +121,16 @@ function cosignatureTime(signature: Uint8Array): number | undefined {
 export function openNote(note: string, verifiers: readonly NoteVerifier[]): OpenedNote {
   const { text, lines } = parseNote(note);
   const signedBy = new Set<NoteVerifier>();
+  const cosignedAt = new Map<NoteVerifier, number>();
   for (const line of lines) {
     const known = verifiers.find((verifier) => verifier.name === line.name && verifier.keyId === line.keyId);
     if (!known || signedBy.has(known)) continue;
     if (!known.verify(text, line.signature)) refuse(`the signature by ${known.name} (key ${known.keyId}) is wrong`);
     signedBy.add(known);
+    if (known.cosigns) cosignedAt.set(known, cosignatureTime(line.signature)!);
   }
   if (signedBy.size === 0) refuse('no signature by a trusted key');
-  return { text, signedBy: [...signedBy] };
+  return { text, signedBy: [...signedBy], cosignedAt };
 }
 
 /** Splits a note without judging its signatures. Throws `note-invalid`. */

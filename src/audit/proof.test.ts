@@ -4,7 +4,7 @@ import { envelopeKey, envelopeSigners } from './dsse.js';
 import type { Inclusion } from './ledger.js';
 import { leafHash, proveInclusion, rootOf } from './merkle.js';
 import type { NodeReader } from './merkle.js';
-import { noteSigner, parseVkey } from './note.js';
+import { noteCosigner, noteSigner, parseVkey } from './note.js';
 import { parseTrust, trustIn } from './policy-file.js';
 import { isProvenEntry, ProvenEntry, verifyInclusion } from './proof.js';
 import { contentsOf, entryOf, parseStatement, sealStatement } from './statement.js';
@@ -112,7 +112,7 @@ describe('entries', () => {
   });
 });
 
-const witness = (name: string): string => noteSigner(name, ed25519Signer(sha256(utf8(name)))).vkey;
+const witness = (name: string): string => noteCosigner(name, ed25519Signer(sha256(utf8(name)))).vkey;
 
 describe('trust file', () => {
   it('may be a vkey and nothing else, or a tlog-policy', () => {
@@ -126,7 +126,10 @@ describe('trust file', () => {
 
   it.each([
     ['', '0 logs'],
-    [`log ${log.vkey}\nlog ${log.vkey}\n`, '2 logs'],
+    [`log ${log.vkey}\nlog ${noteSigner('b', entryKey).vkey}\n`, '2 logs'],
+    [`log ${log.vkey}\nlog ${log.vkey}\n`, 'named twice'],
+    [`log ${log.vkey}\nwitness a ${noteSigner('a', entryKey).vkey}\nquorum a\n`, 'signs no time'],
+    [`log ${log.vkey}\nwitness a ${witness('a')}\ngroup g 1 a\ngroup h 1 a\nquorum g\n`, 'in a group already'],
     [`log ${log.vkey}\nwitness a ${witness('a')}\n`, 'no quorum'],
     [`log ${log.vkey}\nquorum x\n`, 'not defined'],
     [`log ${log.vkey}\nwitness a ${witness('a')}\ngroup g 2 a\nquorum g\n`, 'cannot ask'],

@@ -172,9 +172,20 @@ class Verifier {
       claim: `${range} complete and unaltered`,
       detail: `root ${toBase64(checkpoint.root).slice(0, 8)}…, signed by ${signers}`,
     });
+    this.#sayWhoWitnessed(checkpoint);
     this.proven.push({
       claim: 'every entry signed by a key that the log names',
       detail: count(this.#keys.size, 'key'),
+    });
+  }
+
+  #sayWhoWitnessed({ cosignedAt }: SignedCheckpoint): void {
+    if (cosignedAt.size === 0) return;
+    const last = new Date(Math.max(...cosignedAt.values()) * 1000).toISOString().replace('.000', '');
+    const { witnesses, quorum } = this.options.trust;
+    this.proven.push({
+      claim: `${cosignedAt.size} of ${witnesses.length} ${witnesses.length === 1 ? 'witness agrees' : 'witnesses agree'}`,
+      detail: `asked for: ${quorum}; last at ${last}`,
     });
   }
 

@@ -7,6 +7,7 @@ interface Options {
   readonly format: 'bundle' | 'tiles';
   readonly to: string;
   readonly database?: string;
+  readonly newest?: boolean;
   readonly output: 'text' | 'json';
 }
 
@@ -21,6 +22,7 @@ export function register(program: Command): void {
         .default('bundle'),
     )
     .requiredOption('--to <path>', 'a new file, or for tiles a new folder')
+    .option('--newest', 'up to the last entry, even if the witnesses have not signed that far yet')
     .option('--database <url>', 'where the database is, if the data folder does not tell')
     .addOption(new Option('--output <format>', 'how to print it').choices(['text', 'json']).default('text'))
     .action(exportLog);
@@ -35,7 +37,8 @@ async function exportLog(options: Options): Promise<void> {
   const progress = follow('entries');
   try {
     const write = options.format === 'bundle' ? exportBundle : exportTiles;
-    const { size, contents, withheld } = await write(log, keys, options.to, progress.at);
+    const exported = await write(log, keys, options.to, progress.at, { newest: options.newest ?? false });
+    const { size, contents, withheld, later } = exported;
     progress.end();
     if (options.output === 'json') {
       await print(
@@ -46,6 +49,7 @@ async function exportLog(options: Options): Promise<void> {
           size,
           contents,
           withheld,
+          later,
           vkey: keys.log.vkey,
         }),
       );
@@ -56,6 +60,8 @@ async function exportLog(options: Options): Promise<void> {
         ? `, ${contents} contents${withheld > 0 ? `, ${withheld} withheld or erased` : ''}`
         : '';
     await print(`exported ${size} entries of ${keys.origin}${also}`);
+    if (later > 0)
+      await print(`${later} newer entries are left out: no quorum of witnesses has signed them yet (--newest)`);
     await print(`check it  countersign verify ${options.to} --trust trust.txt`);
     await print(`          trust.txt holds the line  ${keys.log.vkey}`);
   } finally {

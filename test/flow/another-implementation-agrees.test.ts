@@ -13,12 +13,24 @@ import {
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { exportTiles } from '../../src/adapters/evidence/export.js';
+import { openWitnessKey } from '../../src/adapters/keys/file.js';
+import { PostgresCosigned } from '../../src/adapters/postgres/cosigned.js';
+import { openLogForReading } from '../../src/adapters/postgres/open-log.js';
+import { HttpWitness } from '../../src/adapters/witness/client.js';
+import { WitnessFiles } from '../../src/adapters/witness/memory-file.js';
+import { serveWitness } from '../../src/adapters/witness/server.js';
+import { parseCheckpoint } from '../../src/audit/checkpoint.js';
+import { Cosigning } from '../../src/audit/cosigning.js';
+import { parseVkey } from '../../src/audit/note.js';
+import { parseTrust } from '../../src/audit/policy-file.js';
+import { Witness } from '../../src/audit/witness.js';
 import type { TestLog } from '../support/log.js';
 import { openTestLog, pushDraft } from '../support/log.js';
 import { startPostgres } from '../support/postgres.js';
 import type { TestPostgres } from '../support/postgres.js';
 
-// Our log, read by golang.org/x/mod/sumdb/{tlog,note}: code that we did not write and that Go's checksum database runs on.
+// Our log, read by golang.org/x/mod/sumdb/{tlog,note}, code that we did not write and that Go's checksum database runs on, by
+// Tessera's fsck, and our witness by the cosignatures of Tessera's project.
 
 let server: TestPostgres;
 let log: TestLog;
@@ -85,6 +97,55 @@ describe("Go's tlog agrees with tiles, proofs and checkpoint", () => {
     for (let i = 0; i < 5; i += 1) await log.ledger.append(...Array.from({ length: 101 }, (_, n) => pushDraft(n)));
     await agrees('762');
     expect(await log.ledger.size()).toBe(762);
+  }, 300_000);
+
+  it('with the signatures of two witnesses', async () => {
+    const folders = ['w1', 'w2'].map((name) => join(folder, name));
+    const cosigners = await Promise.all(folders.map((data, i) => openWitnessKey(data, `witness.example.org/w${i}`)));
+    const servers = await Promise.all(
+      cosigners.map((cosigner, i) =>
+        serveWitness(
+          new Witness([parseVkey(log.keys.log.vkey)], cosigner, new WitnessFiles(folders[i])),
+          { host: '127.0.0.1', port: 0 },
+          (error) => {
+            throw error;
+          },
+        ),
+      ),
+    );
+    try {
+      const policy = cosigners.map(({ vkey }, i) => `witness w${i} ${vkey} ${servers[i].url}\n`).join('');
+      const trust = parseTrust(`${policy}group both all w0 w1\nquorum both\n`, 'policy', parseVkey(log.keys.log.vkey));
+      const cosigned = new PostgresCosigned(log.dataSource);
+      const witnesses = [...trust.addresses].map(([key, address]) => new HttpWitness(key, address));
+      const cosigning = new Cosigning(log.ledger, trust, witnesses, cosigned);
+      expect(await cosigning.round()).toMatchObject({ quorumReached: true, faults: [] });
+      await log.ledger.append(pushDraft(0));
+      // One that starts anew learns from the witnesses what they saw last.
+      expect(await new Cosigning(log.ledger, trust, witnesses, cosigned).round()).toMatchObject({
+        quorumReached: true,
+      });
+      await log.ledger.append(pushDraft(0));
+      expect(await cosigning.round()).toMatchObject({ quorumReached: true, faults: [] });
+      const exportable = await openLogForReading(log.data, log.url);
+      const path = join(folder, 'cosigned');
+      await log.ledger.append(pushDraft(0));
+      expect(await exportTiles(exportable, log.keys, path, () => {})).toMatchObject({ later: 1 });
+      await exportable.close();
+      const vkeys = cosigners.map(({ vkey }) => vkey);
+      const args = [path, log.keys.log.vkey, ...vkeys];
+      expect(execFileSync(tlogCheck(), args, { input: '', encoding: 'utf8' })).toContain('agree');
+
+      // With one of the two away there is no quorum, and what was kept stays.
+      await servers[1].close();
+      const { quorumReached, faults } = await cosigning.round();
+      expect([quorumReached, faults.map(({ code }) => code)]).toEqual([false, ['witness-unavailable']]);
+      expect(parseCheckpoint((await cosigned.newest())!.split('\n\n')[0] + '\n').size).toBe(
+        (await log.ledger.size()) - 1,
+      );
+    } finally {
+      await Promise.all(servers.map((server) => server.close()));
+    }
   }, 300_000);
 
   it('and refuses what we would refuse', async () => {

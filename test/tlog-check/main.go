@@ -1,5 +1,6 @@
 // Checks a folder of tiles that Countersign exported with the Go team's own transparency log packages: the checkpoint's
-// signature, every leaf against the tree, and consistency of the tree with each of its beginnings (all of them, or a sample).
+// signature, every leaf against the tree, and consistency of the tree with each of its beginnings (all of them, or a sample);
+// then with Tessera's checker and its project's cosignatures.
 package main
 
 import (
@@ -17,8 +18,8 @@ import (
 const tileHeight = 8
 
 func main() {
-	if len(os.Args) != 3 {
-		fail("usage: tlog-check FOLDER VKEY")
+	if len(os.Args) < 3 {
+		fail("usage: tlog-check FOLDER VKEY [WITNESS VKEY]...")
 	}
 	folder, vkey := os.Args[1], os.Args[2]
 	tree := openCheckpoint(folder, vkey)
@@ -45,6 +46,8 @@ func main() {
 		check(tlog.CheckTree(proof, tree.N, tree.Hash, n, old), "consistency with %d entries", n)
 	}
 	checkGiven(tree, stored, reader)
+	checkAsTessera(folder, vkey)
+	checkCosignatures(folder, os.Args[3:])
 	fmt.Printf("%d entries, inclusion and consistency agree, root %s\n", tree.N, tree.Hash)
 }
 

@@ -1,5 +1,5 @@
 import { openCheckpoint } from '../../audit/checkpoint.js';
-import type { Checkpoint } from '../../audit/checkpoint.js';
+import type { Checkpoint, SignedCheckpoint } from '../../audit/checkpoint.js';
 import { equalBytes, utf8 } from '../../audit/crypto.js';
 import { contentName, evidenceFiles, readmeDigest, readmeText, sealManifest } from '../../audit/evidence.js';
 import type { KeyRing } from '../../audit/keys.js';
@@ -15,7 +15,10 @@ import { writeZip } from './zip.js';
 
 /** A log to be exported, as src/adapters/postgres opens it. */
 export interface ExportableLog {
+  /** The newest. */
   checkpoint(): Promise<string>;
+  /** The newest that enough witnesses signed; undefined where nobody witnesses. */
+  cosigned?(): Promise<string | undefined>;
   readonly readTile: TileReader;
   /** Which of these contents are in the store. */
   storedDigests(digests: readonly string[]): Promise<ReadonlySet<string>>;
@@ -27,6 +30,13 @@ export interface Exported {
   readonly size: number;
   readonly contents: number;
   readonly withheld: number;
+  /** Entries that came after the checkpoint that witnesses signed, and are therefore not in it. */
+  readonly later: number;
+}
+
+export interface ExportOptions {
+  /** The newest checkpoint, even if no witness has signed it yet. */
+  readonly newest?: boolean;
 }
 
 const fixed = (name: string, bytes: Uint8Array): ZipPart => ({ name, bytes: () => Promise.resolve(bytes) });
@@ -39,9 +49,10 @@ export async function exportBundle(
   keys: KeyRing,
   path: string,
   advance: Advance,
+  options: ExportOptions = {},
 ): Promise<Exported> {
-  const note = await log.checkpoint();
-  const checkpoint = openCheckpoint(note, parseVkey(keys.log.vkey));
+  const { checkpoint, later } = await chooseCheckpoint(log, keys, options);
+  const { note } = checkpoint;
   const named = await contentsNamed(log, checkpoint, advance);
   const stored = await log.storedDigests([...named]);
   const readme = readmeText(keys.log.vkey, checkpoint.origin, checkpoint.size, checkpoint.root);
@@ -62,7 +73,7 @@ export async function exportBundle(
     ...entries.map((tile) => ({ name: tilePath(tile), bytes: () => log.readTile(tile) })),
     ...[...stored].toSorted().map((digest) => ({ name: contentName(digest), bytes: () => log.storedContent(digest) })),
   ]);
-  return { size: checkpoint.size, contents: stored.size, withheld: manifest.withheld.length };
+  return { size: checkpoint.size, contents: stored.size, withheld: manifest.withheld.length, later };
 }
 
 /** The log as static files that any C2SP tlog-tiles client reads. */
@@ -71,15 +82,29 @@ export async function exportTiles(
   keys: KeyRing,
   path: string,
   advance: Advance,
+  options: ExportOptions = {},
 ): Promise<Exported> {
-  const note = await log.checkpoint();
-  const checkpoint = openCheckpoint(note, parseVkey(keys.log.vkey));
+  const { checkpoint, later } = await chooseCheckpoint(log, keys, options);
+  const { note } = checkpoint;
   await contentsNamed(log, checkpoint, advance);
   const write = await newFolder(path);
   for (const tile of tilesOf(checkpoint.size)) await write(tilePath(tile), await log.readTile(tile));
   // Last: a checkpoint promises that everything below it is there.
   await write(evidenceFiles.checkpoint, utf8(note));
-  return { size: checkpoint.size, contents: 0, withheld: 0 };
+  return { size: checkpoint.size, contents: 0, withheld: 0, later };
+}
+
+async function chooseCheckpoint(
+  log: ExportableLog,
+  keys: KeyRing,
+  { newest = false }: ExportOptions,
+): Promise<{ readonly checkpoint: SignedCheckpoint; readonly later: number }> {
+  const key = parseVkey(keys.log.vkey);
+  const last = openCheckpoint(await log.checkpoint(), key);
+  const cosigned = newest ? undefined : await log.cosigned?.();
+  if (cosigned === undefined) return { checkpoint: last, later: 0 };
+  const checkpoint = openCheckpoint(cosigned, key);
+  return { checkpoint, later: last.size - checkpoint.size };
 }
 
 /** Reads every entry once, refusing to export what does not give the signed root. */

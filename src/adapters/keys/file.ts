@@ -3,7 +3,7 @@ import { link, mkdir, open, readFile, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ed25519Signer, hmacSha256, sha256, toHex } from '../../audit/crypto.js';
 import type { KeyRing } from '../../audit/keys.js';
-import { isName, noteSigner } from '../../audit/note.js';
+import { isName, noteCosigner, noteSigner, type NoteCosigner } from '../../audit/note.js';
 import { CountersignError } from '../../errors.js';
 
 const files = { origin: 'origin', log: 'log.key', entries: 'entries.key', redaction: 'redaction.key' } as const;
@@ -46,6 +46,28 @@ export async function readKeys(data: string): Promise<KeyRing> {
   return openKeys({ data });
 }
 
+/**
+ * The key of a witness in its own folder, made on the first start under `name`, which is later only compared. Throws
+ * `keys-invalid`, `data-folder`.
+ */
+export async function openWitnessKey(data: string, name?: string): Promise<NoteCosigner> {
+  await mkdir(data, { recursive: true, mode: 0o700 });
+  const file = join(data, 'name');
+  const given = await readOrMake(file, () => {
+    if (name !== undefined && isName(name)) return name;
+    throw new CountersignError('keys-invalid', 'a new witness needs a name: no spaces, no "+"', {
+      remedy: 'Give it with --name, such as witness.example.org/w1',
+    });
+  });
+  if (name !== undefined && name !== given) {
+    throw new CountersignError('keys-invalid', `this witness is ${given}, not ${name}`, {
+      place: { file },
+      remedy: 'Use a new folder for a new witness',
+    });
+  }
+  return noteCosigner(given, ed25519Signer(await secret(join(data, 'witness.key'))));
+}
+
 function keyRing(origin: string, log: Uint8Array, entries: Uint8Array, redaction: Uint8Array): KeyRing {
   return {
     origin,
@@ -86,10 +108,11 @@ async function readOrMake(path: string, make: () => string): Promise<string> {
         });
       }
     }
+    const text = make();
     const staging = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
     const file = await open(staging, 'wx', 0o600);
     try {
-      await file.writeFile(`${make()}\n`);
+      await file.writeFile(`${text}\n`);
       await file.sync();
     } finally {
       await file.close();

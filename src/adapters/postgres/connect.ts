@@ -8,7 +8,7 @@ import { CountersignError } from '../../errors.js';
 import { noteDatabase, startEmbedded } from './embedded.js';
 import type { EmbeddedDatabase } from './embedded.js';
 import { databaseFault } from './faults.js';
-import { lockFolder } from './folder-lock.js';
+import { lockFolder } from '../folder/folder-lock.js';
 import { schemas } from './schemas.js';
 
 /** `data` beside a URL: the folder where the address is noted, for commands that come along while the service runs. */

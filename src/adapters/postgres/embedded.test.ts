@@ -6,7 +6,7 @@ import { Client } from 'pg';
 import { openDatabase } from './connect.js';
 import type { EmbeddedDatabase } from './embedded.js';
 import { notedDatabase, startEmbedded } from './embedded.js';
-import { startOf } from './folder-lock.js';
+import { startOf } from '../folder/folder-lock.js';
 import { barrier } from './system-user.js';
 
 async function ask<T>(url: string, text: string): Promise<T[]> {

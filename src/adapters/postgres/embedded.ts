@@ -10,7 +10,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { CountersignError } from '../../errors.js';
-import { lockFolder, startOf } from './folder-lock.js';
+import { lockFolder, startOf } from '../folder/folder-lock.js';
 import type { SystemUser } from './system-user.js';
 import { barrier, databaseUser } from './system-user.js';
 

@@ -3,6 +3,7 @@ import { CountersignError } from '../../errors.js';
 import type { ExportableLog } from '../evidence/export.js';
 import { openDatabase } from './connect.js';
 import { loadContent, storedDigests } from './content-store.js';
+import { PostgresCosigned } from './cosigned.js';
 import { notedDatabase } from './embedded.js';
 import { LogReader } from './log-storage.js';
 
@@ -31,6 +32,7 @@ export async function openLogForReading(data: string, url?: string): Promise<Rea
       if (note === undefined) throw empty();
       return note;
     },
+    cosigned: () => new PostgresCosigned(dataSource).newest(),
     readTile: reader.readTile,
     storedDigests: (digests) => storedDigests(dataSource.manager, digests),
     storedContent: (digest) => loadContent(dataSource.manager, digest),
