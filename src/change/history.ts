@@ -96,8 +96,9 @@ function fileChanges(pairs: readonly FilePair[]): ObjectChange[] {
     // What cannot be read tells nothing about its objects, so none is taken for deleted; once it can be read again all of them
     // are new, or a broken commit would be a way around being judged.
     if (after?.problems.length) continue;
-    const old = byIdentity(before);
-    for (const [key, entry] of byIdentity(after)) {
+    const [left, right] = withoutCommonEnds(before?.objects ?? [], after?.objects ?? []);
+    const old = byIdentity(left);
+    for (const [key, entry] of byIdentity(right)) {
       const was = old.get(key);
       old.delete(key);
       if (!was) created.push(entry);
@@ -122,10 +123,23 @@ function push(changes: ObjectChange[], change: ObjectChange | null): void {
   if (change) changes.push(change);
 }
 
+/** Versions of a file share the objects that stayed as they were: most commits leave one or two in the middle. */
+function withoutCommonEnds(
+  before: readonly ManifestObject[],
+  after: readonly ManifestObject[],
+): readonly [readonly ManifestObject[], readonly ManifestObject[]] {
+  const shorter = Math.min(before.length, after.length);
+  let head = 0;
+  while (head < shorter && before[head].object === after[head].object) head++;
+  let tail = 0;
+  while (tail < shorter - head && before.at(-1 - tail)!.object === after.at(-1 - tail)!.object) tail++;
+  return [before.slice(head, before.length - tail), after.slice(head, after.length - tail)];
+}
+
 /** Of several with one identity in one file, each is another object: the second is told apart by its place in the file. */
-function byIdentity(file: ReadFile | null): Map<string, ManifestObject> {
+function byIdentity(entries: readonly ManifestObject[]): Map<string, ManifestObject> {
   const objects = new Map<string, ManifestObject>();
-  for (const entry of file?.objects ?? []) {
+  for (const entry of entries) {
     const key = identityKey(entry.identity);
     let name = key;
     for (let n = 2; objects.has(name); n++) name = `${key}#${n}`;

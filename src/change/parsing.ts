@@ -1,46 +1,56 @@
 import { Worker } from 'node:worker_threads';
+import { type ManifestDocument, readDocument } from '../cluster/documents.js';
 import type { ManifestLimits } from '../cluster/manifest.js';
-import type { ManifestObject } from '../cluster/object.js';
 import { CountersignError, type ErrorCode, type Place } from '../errors.js';
-import { type ReadFile, readFile } from './manifest-cache.js';
+import { type Parser, type ReadFile, readFile, readNamespaced } from './manifest-cache.js';
 
-/** Reads a file's bytes as `readFile` does, somewhere else. */
-export interface Parser {
-  parse(path: string, bytes: Buffer): Promise<ReadFile>;
-  close(): Promise<void>;
+/** What is asked of a worker at once: the bytes of all requests lie one after the other in one buffer, which is handed over. */
+export interface ParseRequests {
+  readonly bytes: Uint8Array;
+  readonly requests: readonly ParseRequest[];
 }
 
 export interface ParseRequest {
   readonly id: number;
+  /** Of a part of a file, or of a whole one. */
+  readonly kind: 'document' | 'file';
   readonly path: string;
-  readonly bytes: Uint8Array;
+  readonly length: number;
 }
 
-export interface ParseAnswer {
-  readonly id: number;
-  /** JSON text of the objects: several times faster to read again than what it was made from. */
-  readonly objects: string;
-  readonly otherDocuments: number;
-  readonly problems: readonly {
-    code: ErrorCode;
-    message: string;
-    place: Place | undefined;
-    remedy: string | undefined;
-  }[];
-  readonly bytes: number;
-}
+/** JSON text: several times faster to read again than YAML, and than a structured clone. */
+export type ParseAnswer =
+  | { readonly id: number; readonly kind: 'document'; readonly document: string | undefined }
+  | {
+      readonly id: number;
+      readonly kind: 'file';
+      readonly file: string;
+      readonly problems: readonly {
+        code: ErrorCode;
+        message: string;
+        place: Place | undefined;
+        remedy: string | undefined;
+      }[];
+    };
 
-/** What a worker makes of one file. */
-export function answer({ id, path, bytes }: ParseRequest, limits: Partial<ManifestLimits>): ParseAnswer {
-  const read = readFile(path, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), limits);
-  const problems = read.problems.map(({ code, message, place, remedy }) => ({ code, message, place, remedy }));
-  return {
-    id,
-    objects: JSON.stringify(read.objects),
-    otherDocuments: read.otherDocuments,
-    problems,
-    bytes: read.bytes,
-  };
+/** What a worker makes of them. */
+export function answer({ bytes, requests }: ParseRequests, limits: Partial<ManifestLimits>): ParseAnswer[] {
+  let at = 0;
+  return requests.map(({ id, kind, path, length }) => {
+    const own = Buffer.from(bytes.buffer, bytes.byteOffset + at, length);
+    at += length;
+    if (kind === 'document') {
+      const document = readDocument(path, own, limits);
+      return { id, kind, document: document && JSON.stringify(document) };
+    }
+    const { problems, ...read } = readFile(path, own, limits);
+    return {
+      id,
+      kind,
+      file: JSON.stringify(read),
+      problems: problems.map(({ code, message, place, remedy }) => ({ code, message, place, remedy })),
+    };
+  });
 }
 
 /** Built files lie in dist/. Tests run the sources, which a worker could not load. */
@@ -51,12 +61,15 @@ function workerFile(): URL {
 /** One thread that parses, so that another can go on reading Git and comparing objects. For whole histories. */
 export class ParserThread implements Parser {
   private readonly worker: Worker;
-  private readonly waiting = new Map<number, { resolve: (read: ReadFile) => void; reject: (error: Error) => void }>();
-  private outgoing: ParseRequest[] = [];
+  private readonly waiting = new Map<
+    number,
+    { readonly resolve: (answer: ParseAnswer) => void; readonly reject: (error: Error) => void }
+  >();
+  private outgoing: { readonly request: ParseRequest; readonly bytes: Buffer }[] = [];
   private next = 0;
   private broken: CountersignError | undefined;
 
-  constructor(limits: Partial<ManifestLimits>) {
+  constructor(private readonly limits: Partial<ManifestLimits>) {
     this.worker = new Worker(workerFile(), {
       workerData: limits,
       execArgv: [],
@@ -67,37 +80,58 @@ export class ParserThread implements Parser {
     this.worker.unref();
   }
 
-  parse(path: string, bytes: Buffer): Promise<ReadFile> {
-    if (this.broken) return Promise.reject(this.broken);
-    return new Promise((resolve, reject) => {
-      const id = this.next++;
-      if (this.waiting.size === 0) this.worker.ref();
-      this.waiting.set(id, { resolve, reject });
-      if (this.outgoing.length === 0) queueMicrotask(() => this.send());
-      this.outgoing.push({ id, path, bytes });
-    });
+  async parse(path: string, bytes: Buffer, namespace?: string | null): Promise<ReadFile> {
+    if (namespace !== undefined) return readFile(path, bytes, this.limits, namespace);
+    const answered = await this.ask('file', path, bytes);
+    if (answered.kind !== 'file') throw unexpected();
+    const read = JSON.parse(answered.file) as Omit<ReadFile, 'problems'>;
+    const problems = answered.problems.map(
+      ({ code, message, ...detail }) => new CountersignError(code, message, detail),
+    );
+    return { ...read, problems };
+  }
+
+  async document(path: string, part: Buffer, namespace?: string | null): Promise<ManifestDocument | undefined> {
+    if (namespace !== undefined) return readNamespaced(path, part, this.limits, namespace);
+    const answered = await this.ask('document', path, part);
+    if (answered.kind !== 'document') throw unexpected();
+    return answered.document === undefined ? undefined : (JSON.parse(answered.document) as ManifestDocument);
   }
 
   async close(): Promise<void> {
     await this.worker.terminate();
   }
 
-  /** Files asked for at one time share a message. */
+  private ask(kind: ParseRequest['kind'], path: string, bytes: Buffer): Promise<ParseAnswer> {
+    if (this.broken) return Promise.reject(this.broken);
+    return new Promise((resolve, reject) => {
+      const request = { id: this.next++, kind, path, length: bytes.length };
+      if (this.waiting.size === 0) this.worker.ref();
+      this.waiting.set(request.id, { resolve, reject });
+      if (this.outgoing.length === 0) setImmediate(() => this.send());
+      this.outgoing.push({ request, bytes });
+    });
+  }
+
+  /** What was asked for in one turn of the loop shares a message. */
   private send(): void {
-    this.worker.postMessage(this.outgoing);
+    const size = this.outgoing.reduce((sum, { request }) => sum + request.length, 0);
+    const bytes = new Uint8Array(size);
+    let at = 0;
+    for (const { request, bytes: own } of this.outgoing) {
+      bytes.set(own, at);
+      at += request.length;
+    }
+    const message: ParseRequests = { bytes, requests: this.outgoing.map(({ request }) => request) };
     this.outgoing = [];
+    this.worker.postMessage(message, [bytes.buffer]);
   }
 
   private receive(answers: readonly ParseAnswer[]): void {
-    for (const { id, objects, otherDocuments, problems, bytes } of answers) {
-      const { resolve } = this.waiting.get(id)!;
-      this.waiting.delete(id);
-      resolve({
-        objects: JSON.parse(objects) as ManifestObject[],
-        otherDocuments,
-        problems: problems.map(({ code, message, ...detail }) => new CountersignError(code, message, detail)),
-        bytes,
-      });
+    for (const one of answers) {
+      const { resolve } = this.waiting.get(one.id)!;
+      this.waiting.delete(one.id);
+      resolve(one);
     }
     if (this.waiting.size === 0) this.worker.unref();
   }
@@ -114,4 +148,8 @@ export class ParserThread implements Parser {
     for (const { reject } of this.waiting.values()) reject(error);
     this.waiting.clear();
   }
+}
+
+function unexpected(): CountersignError {
+  return new CountersignError('internal', 'the thread that parses answered something else than was asked');
 }

@@ -83,7 +83,7 @@ async function judge(path: string, options: Options): Promise<void> {
       repository: { name: basename(repository.path), url: '' },
       ref: options.head,
       bundle: law.bundle,
-      cache: new ManifestCache(CACHE_BYTES, limits, (file, bytes) => parser.parse(file, bytes)),
+      cache: new ManifestCache(CACHE_BYTES, limits, parser),
       checkSignature: (commit) => checkSignature(commit, law.signers, time),
       time,
     });

@@ -30,6 +30,8 @@ export interface Manifest {
   readonly objects: ManifestObject[];
   /** Documents that are no Kubernetes objects: they have no apiVersion or no kind. */
   readonly otherDocuments: number;
+  /** Whether each document is a mapping or empty, as those of manifests are. */
+  readonly mappings: boolean;
 }
 
 interface Located {
@@ -52,14 +54,16 @@ export function readManifest(path: string, bytes: Buffer, limits: Partial<Manife
   const documents = path.endsWith('.json') ? readJson(path, text) : readYaml(path, text, bound);
   const objects: ManifestObject[] = [];
   let otherDocuments = 0;
+  let mappings = true;
   for (const { value, line, itemLines } of documents) {
     if (value === undefined || value === null) continue;
+    mappings &&= isJsonObject(value);
     if (!isJsonObject(value) || typeof value.apiVersion !== 'string' || typeof value.kind !== 'string')
       otherDocuments++;
     else if (isList(value)) flatten(path, value, line, itemLines(), objects);
     else objects.push(asObject(path, line, value));
   }
-  return { objects, otherDocuments };
+  return { objects, otherDocuments, mappings };
 }
 
 export function tooLarge(path: string, bytes: number, limit: number): CountersignError {
