@@ -5,8 +5,8 @@ import type { RuleResult } from '../../policy/evaluator.js';
 import { readResult } from '../../policy/rules.js';
 import { BuiltinError, PolicyAbort, type Builtin } from './builtins/builtin.js';
 import { parseTime } from './builtins/time.js';
-import { isMemory, PolicyHost } from './host.js';
-import { elementsOf, membersOf } from './split.js';
+import { isMemory, PolicyHost, type View } from './host.js';
+import { splitInput } from './split.js';
 import { RegoSet, toJson, type RegoValue } from './values.js';
 
 /** One bundle as an evaluating thread holds it. */
@@ -20,12 +20,27 @@ export interface LoadedBundle {
 export interface EvaluationOptions {
   readonly maxPages: number;
   readonly builtin: (name: string) => Builtin | undefined;
+  /** Bytes up to which an input is parsed as a whole. */
+  readonly openBelow?: number;
   /** Called before each entry into the guest, so that a watcher sees progress. */
   readonly onStep: () => void;
 }
 
 /** A big input makes an instance big for good; a new one is cheap. */
 const RECYCLE_ABOVE = 32 * 1024 * 1024;
+
+/** An input, and how to show it to rules of each scope. */
+export interface OpenInput {
+  readonly time: RegoValue;
+  readonly changes: number;
+  readonly all: View;
+  change(index: number): View;
+  /** Undefined where nothing is after the change. */
+  after(index: number): View | undefined;
+}
+
+/** Parsed, an input takes ten times its size of the guest's memory; a bigger one is shown to it change by change. */
+const OPEN_BELOW = 256 * 1024;
 
 /** Runs one bundle's rules over inputs, in the thread it is made in. */
 export class Evaluation {
@@ -39,36 +54,47 @@ export class Evaluation {
   }
 
   /** Throws `policy-failed`, `policy-memory`, `policy-result`. */
-  run(input: string): RuleResult[] {
+  run(text: string): RuleResult[] {
     const results: RuleResult[] = [];
     const { outputs } = this.bundle;
-    const members = membersOf(input);
-    const context = { now: timeOf(members) };
-    const changes = outputs.object.length || outputs.conftest.length ? elementsOf(members.get('changes') ?? '[]') : [];
-    if (outputs.change.length) this.gather('change', input, context.now, undefined, results);
+    const input = this.open(Buffer.from(text));
+    const now = timeOf(input.time);
+    if (outputs.change.length) this.gather('change', input.all, now, undefined, results);
     if (outputs.object.length) {
-      const around = envelope(members);
-      for (let i = 0; i < changes.length; i++)
-        this.gather('object', `${around}${changes[i]}]}`, context.now, i, results);
+      for (let i = 0; i < input.changes; i++) this.gather('object', input.change(i), now, i, results);
     }
     if (outputs.conftest.length) {
-      for (let i = 0; i < changes.length; i++) {
-        const after = membersOf(changes[i]).get('after') ?? 'null';
-        if (after !== 'null') this.gather('conftest', after, context.now, i, results);
+      for (let i = 0; i < input.changes; i++) {
+        const after = input.after(i);
+        if (after) this.gather('conftest', after, now, i, results);
       }
     }
+    if (this.host && this.host.size > RECYCLE_ABOVE) this.host = undefined;
     return inOrder(results);
+  }
+
+  /** Both ways show rules the same, member for member in the same order. */
+  private open(input: Buffer): OpenInput {
+    if (input.length > (this.options.openBelow ?? OPEN_BELOW)) return splitInput(input);
+    const opened = this.enter((host) => host.open(input));
+    if (!opened) return splitInput(input);
+    return {
+      ...opened,
+      all: { of: 'all' },
+      change: (index) => ({ of: 'change', index }),
+      after: (index) => (opened.after[index] ? { of: 'after', index } : undefined),
+    };
   }
 
   private gather(
     scope: keyof BundleOutputs,
-    input: string,
+    view: View,
     now: bigint,
     change: number | undefined,
     into: RuleResult[],
   ): void {
     const outputs = this.bundle.outputs[scope];
-    const sets = this.evaluate(`countersign__run/${scope}`, input, now);
+    const sets = this.enter((host) => host.evaluate(host.entrypoints[`countersign__run/${scope}`], view, { now }));
     if (!Array.isArray(sets) || sets.length !== outputs.length) {
       throw new CountersignError('policy-failed', `the compiled policy gave no results for scope ${scope}`);
     }
@@ -93,13 +119,11 @@ export class Evaluation {
     }
   }
 
-  private evaluate(entrypoint: string, input: string, now: bigint): RegoValue | undefined {
+  private enter<T>(work: (host: PolicyHost) => T): T {
     this.options.onStep();
     const host = (this.host ??= this.instance());
     try {
-      const value = host.evaluate(host.entrypoints[entrypoint], input, { now });
-      if (host.size > RECYCLE_ABOVE) this.host = undefined;
-      return value;
+      return work(host);
     } catch (error) {
       this.host = undefined;
       throw toPolicyError(error, this.options.maxPages);
@@ -137,21 +161,12 @@ export function toPolicyError(error: unknown, maxPages: number): CountersignErro
   return toCountersignError(error);
 }
 
-function timeOf(members: ReadonlyMap<string, string>): bigint {
+function timeOf(time: RegoValue): bigint {
   try {
-    return parseTime(JSON.parse(members.get('time') ?? 'null') as string);
+    return parseTime(time as string);
   } catch (cause) {
     throw new CountersignError('policy-failed', 'the policy input has no time', { cause });
   }
-}
-
-/** The input of object-scoped rules up to its one change. */
-function envelope(members: ReadonlyMap<string, string>): string {
-  let text = '{';
-  for (const [key, value] of members) {
-    if (key !== 'changes' && key !== 'commits') text += `${JSON.stringify(key)}:${value},`;
-  }
-  return `${text}"commits":[],"changes":[`;
 }
 
 /** Conftest: an exception names the suffixes of rules that do not count for this input, '' for a bare name. */

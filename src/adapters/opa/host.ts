@@ -1,9 +1,10 @@
 import type { Builtin, BuiltinContext } from './builtins/builtin.js';
 import { BuiltinError, PolicyAbort } from './builtins/builtin.js';
-import { RegoNumber, RegoObject, RegoSet, toText, type RegoValue } from './values.js';
+import { GuestValues, type ValueExports } from './guest-values.js';
+import { RegoSet, type RegoValue } from './values.js';
 
 /** OPA's Wasm ABI 1.x, the part that is used: https://www.openpolicyagent.org/docs/wasm */
-interface Exports {
+interface Exports extends ValueExports {
   readonly builtins: () => number;
   readonly entrypoints: () => number;
   readonly eval: (context: number) => number;
@@ -15,8 +16,6 @@ interface Exports {
   readonly opa_heap_ptr_get: () => number;
   readonly opa_heap_ptr_set: (address: number) => void;
   readonly opa_json_dump: (value: number) => number;
-  readonly opa_malloc: (size: number) => number;
-  readonly opa_value_parse: (text: number, length: number) => number;
 }
 
 export interface HostOptions {
@@ -34,8 +33,39 @@ const EVALUATIONS_PER_HEAP = 64;
 /** … unless a good part of the memory is used. */
 const HEAP_SHARE = 4;
 
-const decoder = new TextDecoder();
-const encoder = new TextEncoder();
+const TEXT_OF_ONE = Buffer.from('[0]');
+const TEXT_OF_NONE = Buffer.from('[]');
+
+/** What an evaluation sees as its input. */
+export type View =
+  /** JSON text in parts, so that nobody has to join them. */
+  | { readonly parts: readonly Uint8Array[] }
+  /** All of the opened input, only one of its changes and no commits, or the object after that change. */
+  | { readonly of: 'all' }
+  | { readonly of: 'change' | 'after'; readonly index: number };
+
+export interface OpenedInput {
+  readonly time: RegoValue;
+  /** How many. */
+  readonly changes: number;
+  /** By index: whether there is an object after that change. */
+  readonly after: readonly boolean[];
+}
+
+/** A policy input in guest memory, and where to write so that it shows one change instead of all. */
+interface Opened extends OpenedInput {
+  readonly value: number;
+  readonly changesSlot: number;
+  readonly commitsSlot: number;
+  readonly allChanges: number;
+  readonly allCommits: number;
+  /** Slots of the changes. */
+  readonly elements: readonly number[];
+  /** An array of one element and that one's slot, and an array of none. */
+  readonly one: number;
+  readonly oneSlot: number;
+  readonly none: number;
+}
 
 /**
  * One instance of a compiled policy. Input goes in as text and is parsed by the guest; results are read out of guest memory with
@@ -47,8 +77,9 @@ export class PolicyHost {
   private readonly guest: Exports;
   private readonly builtins: Builtin[] = [];
   private readonly names: string[] = [];
-  private bytes: Uint8Array;
-  private view: DataView;
+  private readonly values: GuestValues;
+  private input: Uint8Array | undefined;
+  private opened: Opened | undefined;
   private readonly data: number;
   private readonly base: number;
   private context: BuiltinContext = { now: 0n };
@@ -59,13 +90,12 @@ export class PolicyHost {
     private readonly options: HostOptions,
   ) {
     this.memory = new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: options.maxPages });
-    this.bytes = new Uint8Array(this.memory.buffer);
-    this.view = new DataView(this.memory.buffer);
+    this.values = new GuestValues(this.memory);
     const call = (id: number, _context: number, ...args: number[]) => this.call(id, args);
     const env = {
       memory: this.memory,
       opa_abort: (address: number) => {
-        throw new PolicyAbort(this.text(address));
+        throw new PolicyAbort(this.values.text(address));
       },
       opa_println: () => undefined,
       opa_builtin0: call,
@@ -75,13 +105,14 @@ export class PolicyHost {
       opa_builtin4: call,
     };
     this.guest = new WebAssembly.Instance(module, { env }).exports as unknown as Exports;
+    this.values.guest = this.guest;
     for (const [name, id] of Object.entries(this.dump(this.guest.builtins()))) {
       this.names[id] = name;
       const builtin = options.builtin(name);
       if (builtin) this.builtins[id] = builtin;
     }
     this.entrypoints = this.dump(this.guest.entrypoints());
-    this.data = this.parse(options.data);
+    this.data = this.values.parse(Buffer.from(options.data));
     this.base = this.guest.opa_heap_ptr_get();
   }
 
@@ -90,25 +121,42 @@ export class PolicyHost {
     return this.memory.buffer.byteLength;
   }
 
-  /** The entry point's value, or undefined. `input` is JSON text. */
-  evaluate(entrypoint: number, input: string, context: BuiltinContext): RegoValue | undefined {
+  /**
+   * Parses a policy input and keeps it for the views of it, until the next one: parsing costs a third of evaluating an object.
+   * Undefined if it has no lists of changes and commits to show in part.
+   */
+  open(input: Uint8Array): OpenedInput | undefined {
+    this.input = input;
+    this.opened = undefined;
+    return this.attempt(() => {
+      this.opened = this.parseInput();
+      return this.opened;
+    });
+  }
+
+  /** The entry point's value, or undefined. */
+  evaluate(entrypoint: number, view: View, context: BuiltinContext): RegoValue | undefined {
+    this.context = context;
+    return this.attempt(() => this.run(entrypoint, this.valueOf(view)));
+  }
+
+  private attempt<T>(work: () => T): T {
     if (
       this.used >= EVALUATIONS_PER_HEAP ||
       this.guest.opa_heap_ptr_get() - this.base > (this.options.maxPages * 65_536) / HEAP_SHARE
     ) {
       this.reset();
     }
-    this.context = context;
     const fresh = this.used++ === 0;
     try {
-      return this.run(entrypoint, input);
+      return work();
     } catch (error) {
       this.reset();
       // The limit must not depend on what ran before: the second try has the whole memory.
       if (fresh || !isMemory(error)) throw error;
       this.used++;
       try {
-        return this.run(entrypoint, input);
+        return work();
       } catch (again) {
         this.reset();
         throw again;
@@ -116,17 +164,69 @@ export class PolicyHost {
     }
   }
 
-  private run(entrypoint: number, input: string): RegoValue | undefined {
-    const value = this.parse(input);
+  private run(entrypoint: number, input: number): RegoValue | undefined {
     const context = this.guest.opa_eval_ctx_new();
-    this.guest.opa_eval_ctx_set_input(context, value);
+    this.guest.opa_eval_ctx_set_input(context, input);
     this.guest.opa_eval_ctx_set_data(context, this.data);
     this.guest.opa_eval_ctx_set_entrypoint(context, entrypoint);
     const code = this.guest.eval(context);
     if (code !== 0) throw new PolicyAbort(`evaluation ended with code ${code}`);
-    const set = this.decode(this.guest.opa_eval_ctx_get_result(context));
+    const set = this.values.decode(this.guest.opa_eval_ctx_get_result(context));
     const first = (set instanceof RegoSet ? set.items : (set as RegoValue[]))[0] as { result?: RegoValue } | undefined;
     return first?.result;
+  }
+
+  private parseInput(): Opened | undefined {
+    const { values } = this;
+    const value = values.parse(this.input!);
+    const [timeSlot, changesSlot, commitsSlot] = values.slots(value, ['time', 'changes', 'commits']);
+    if (timeSlot === undefined || changesSlot === undefined || commitsSlot === undefined) return undefined;
+    const [allChanges, allCommits] = [values.addressIn(changesSlot), values.addressIn(commitsSlot)];
+    const elements = values.elements(allChanges);
+    if (!elements) return undefined;
+    const [one, none] = [values.parse(TEXT_OF_ONE), values.parse(TEXT_OF_NONE)];
+    const [oneSlot] = values.elements(one)!;
+    return {
+      value,
+      time: values.decode(values.addressIn(timeSlot)),
+      changes: elements.length,
+      after: elements.map((element) => !values.isNull(this.afterOf(values.addressIn(element)))),
+      changesSlot,
+      commitsSlot,
+      allChanges,
+      allCommits,
+      elements,
+      one,
+      oneSlot,
+      none,
+    };
+  }
+
+  /** The object after a change, 0 if the change says nothing of it. */
+  private afterOf(change: number): number {
+    const [slot] = this.values.slots(change, ['after']);
+    return slot === undefined ? 0 : this.values.addressIn(slot);
+  }
+
+  /**
+   * The address of what a view shows. Of an opened input that is always the same object: the lists of changes and commits in it
+   * are others. Nothing in the guest keeps them from one evaluation to the next.
+   */
+  private valueOf(view: View): number {
+    const { values } = this;
+    if ('parts' in view) return values.parse(...view.parts);
+    const opened = (this.opened ??= this.parseInput()!); // it was there before the heap was reset
+    if (view.of === 'all') {
+      values.point(opened.changesSlot, opened.allChanges);
+      values.point(opened.commitsSlot, opened.allCommits);
+      return opened.value;
+    }
+    const change = values.addressIn(opened.elements[view.index]);
+    if (view.of === 'after') return this.afterOf(change);
+    values.point(opened.oneSlot, change);
+    values.point(opened.changesSlot, opened.one);
+    values.point(opened.commitsSlot, opened.none);
+    return opened.value;
   }
 
   /** All bindings of the entry point's result set: what OPA's own conformance cases compare. */
@@ -134,16 +234,17 @@ export class PolicyHost {
     this.reset();
     this.context = context;
     const evaluation = this.guest.opa_eval_ctx_new();
-    if (input !== undefined) this.guest.opa_eval_ctx_set_input(evaluation, this.parse(input));
+    if (input !== undefined) this.guest.opa_eval_ctx_set_input(evaluation, this.values.parse(Buffer.from(input)));
     this.guest.opa_eval_ctx_set_data(evaluation, this.data);
     this.guest.opa_eval_ctx_set_entrypoint(evaluation, 0);
     this.guest.eval(evaluation);
-    const set = this.decode(this.guest.opa_eval_ctx_get_result(evaluation));
+    const set = this.values.decode(this.guest.opa_eval_ctx_get_result(evaluation));
     return set instanceof RegoSet ? set.items : (set as readonly RegoValue[]);
   }
 
   private reset(): void {
     this.guest.opa_heap_ptr_set(this.base);
+    this.opened = undefined;
     this.used = 0;
   }
 
@@ -152,134 +253,16 @@ export class PolicyHost {
     if (!builtin) throw new PolicyAbort(`the builtin ${this.names[id]} is not available`);
     let result: RegoValue | undefined;
     try {
-      result = builtin(this.context, ...args.map((address) => this.decode(address)));
+      result = builtin(this.context, ...args.map((address) => this.values.decode(address)));
     } catch (error) {
       if (error instanceof BuiltinError) return 0; // as in OPA: the expression is undefined
       throw error;
     }
-    return result === undefined ? 0 : this.encode(result);
-  }
-
-  private refresh(): void {
-    if (this.bytes.buffer === this.memory.buffer) return;
-    this.bytes = new Uint8Array(this.memory.buffer);
-    this.view = new DataView(this.memory.buffer);
-  }
-
-  private write(text: string): { address: number; length: number } {
-    const bytes = encoder.encode(text);
-    const address = this.guest.opa_malloc(bytes.length || 1);
-    this.refresh();
-    this.bytes.set(bytes, address);
-    return { address, length: bytes.length };
-  }
-
-  private parse(text: string): number {
-    const { address, length } = this.write(text);
-    const value = this.guest.opa_value_parse(address, length);
-    if (value === 0) throw new PolicyAbort('the guest could not read a value');
-    return value;
-  }
-
-  private encode(value: RegoValue): number {
-    return this.parse(toText(value));
+    return result === undefined ? 0 : this.values.encode(result);
   }
 
   private dump(value: number): Record<string, number> {
-    return JSON.parse(this.text(this.guest.opa_json_dump(value))) as Record<string, number>;
-  }
-
-  /** A C string. */
-  private text(address: number): string {
-    this.refresh();
-    return decoder.decode(this.bytes.subarray(address, this.bytes.indexOf(0, address)));
-  }
-
-  private decode(address: number): RegoValue {
-    this.refresh();
-    return this.value(address);
-  }
-
-  /** Layout of opa_value in OPA's value.h. Values are not aligned, hence the DataView. */
-  private value(at: number): RegoValue {
-    const view = this.view;
-    switch (this.bytes[at]) {
-      case 1:
-        return null;
-      case 2:
-      case 9: // an interned boolean
-        return this.bytes[at + 1] !== 0;
-      case 3:
-        return this.number(at);
-      case 4:
-      case 8: // an interned string
-        return this.string(view.getUint32(at + 8, true), view.getUint32(at + 4, true));
-      case 5:
-        return this.array(view.getUint32(at + 4, true), view.getUint32(at + 8, true));
-      case 6:
-        return this.object(view.getUint32(at + 4, true), view.getUint32(at + 8, true));
-      case 7:
-        return this.set(view.getUint32(at + 4, true), view.getUint32(at + 8, true));
-    }
-    throw new PolicyAbort(`a value of unknown type ${this.bytes[at]}`);
-  }
-
-  private number(at: number): RegoValue {
-    if (this.bytes[at + 1] === 1) {
-      const exact = this.view.getBigInt64(at + 8, true);
-      const double = Number(exact);
-      return Number.isSafeInteger(double) ? double : exact;
-    }
-    const text = this.string(this.view.getUint32(at + 8, true), this.view.getUint32(at + 12, true)).replace(
-      /^(-?)\./,
-      '$10.',
-    );
-    if (!/^-?\d+$/.test(text)) return new RegoNumber(text);
-    const double = Number(text);
-    return Number.isSafeInteger(double) ? double : BigInt(text);
-  }
-
-  private string(at: number, length: number): string {
-    if (length < 24) {
-      let text = '';
-      let i = 0;
-      for (; i < length; i++) {
-        const code = this.bytes[at + i];
-        if (code > 127) break;
-        text += String.fromCharCode(code);
-      }
-      if (i === length) return text;
-    }
-    return decoder.decode(this.bytes.subarray(at, at + length));
-  }
-
-  private array(element: number, length: number): RegoValue[] {
-    const items: RegoValue[] = [];
-    for (let i = 0; i < length; i++) items.push(this.value(this.view.getUint32(element + 8 * i + 4, true)));
-    return items;
-  }
-
-  private object(buckets: number, count: number): RegoValue {
-    const entries: (readonly [RegoValue, RegoValue])[] = [];
-    let plain = true;
-    for (let i = 0; i < count; i++) {
-      for (let at = this.view.getUint32(buckets + 4 * i, true); at; at = this.view.getUint32(at + 8, true)) {
-        const key = this.value(this.view.getUint32(at, true));
-        plain &&= typeof key === 'string';
-        entries.push([key, this.value(this.view.getUint32(at + 4, true))]);
-      }
-    }
-    return plain ? Object.fromEntries(entries as (readonly [string, RegoValue])[]) : new RegoObject(entries);
-  }
-
-  private set(buckets: number, count: number): RegoSet {
-    const items: RegoValue[] = [];
-    for (let i = 0; i < count; i++) {
-      for (let at = this.view.getUint32(buckets + 4 * i, true); at; at = this.view.getUint32(at + 4, true)) {
-        items.push(this.value(this.view.getUint32(at, true)));
-      }
-    }
-    return new RegoSet(items);
+    return JSON.parse(this.values.text(this.guest.opa_json_dump(value))) as Record<string, number>;
   }
 }
 

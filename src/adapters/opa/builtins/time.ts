@@ -2,12 +2,25 @@ import { bigint, fail, text, type Builtins } from './builtin.js';
 import { integer, type RegoValue } from '../values.js';
 
 const SECOND = 1_000_000_000n;
+const MILLISECOND = 1_000_000n;
 const MAX = (1n << 63n) - 1n;
 const RFC3339 = /^(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:[.,](\d+))?(?:Z|([+-])(\d\d):(\d\d))$/;
 const WEEKDAYS = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday'];
 
 /** RFC 3339 to nanoseconds since 1970, as Go reads it. Throws BuiltinError. */
 export function parseTime(value: string): bigint {
+  return canonicalTime(value) ?? anyTime(value);
+}
+
+/** What most times are, those of inputs among them: as JavaScript writes them. Undefined for another, which may be a time, too. */
+function canonicalTime(value: string): bigint | undefined {
+  if (value.length !== 24) return undefined;
+  const date = new Date(value);
+  const ms = date.getTime();
+  return Number.isNaN(ms) || date.toISOString() !== value ? undefined : inRange(BigInt(ms) * MILLISECOND);
+}
+
+function anyTime(value: string): bigint {
   const match = RFC3339.exec(value);
   if (!match) return fail(`cannot parse ${value} as a time`);
   const [year, month, day, hour, minute, second] = match.slice(1, 7).map(Number) as [

@@ -1,0 +1,6 @@
+package countersign.bench.lib
+
+containers := [container |
+	some field in ["containers", "initContainers", "ephemeralContainers"]
+	some container in pod[field]
+]
