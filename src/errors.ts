@@ -36,6 +36,7 @@ export type ErrorCode =
   | 'forge-failed'
   // policy
   | 'rego-invalid'
+  | 'constraint-invalid'
   | 'policy-result'
   | 'policy-failed'
   | 'policy-timeout'

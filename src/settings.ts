@@ -1,5 +1,6 @@
-import { constructFromEvents, parseEvents, YAMLException, type Event } from 'js-yaml';
+import { constructFromEvents, parseEvents, YAMLException } from 'js-yaml';
 import { z } from 'zod';
+import { pathKey, pathPositions } from './cluster/positions.js';
 import { CountersignError, formatPlace, type Place } from './errors.js';
 
 /** Something wrong in a settings file, where it is, and what would be right. */
@@ -15,8 +16,6 @@ export interface SettingsText {
   place(path: readonly PropertyKey[]): Place;
 }
 
-const EVENT = { DOCUMENT: 1, SEQUENCE: 2, MAPPING: 3, SCALAR: 4, ALIAS: 5, POP: 6 } as const;
-
 /** Reads one YAML document (aliases and duplicate keys are refused). Throws `config-invalid` with the place. */
 export function readSettings(text: string, file: string): SettingsText {
   const lines = lineFinder(text);
@@ -24,11 +23,11 @@ export function readSettings(text: string, file: string): SettingsText {
     const events = parseEvents(text, { filename: file, maxDepth: 20 });
     const documents = constructFromEvents(events, { source: text, filename: file, maxAliases: 0 });
     if (documents.length > 1) throw invalid('it holds more than one YAML document', { file });
-    const offsets = offsetsOf(events, text);
+    const positions = pathPositions(events, text);
     const place = (path: readonly PropertyKey[]): Place => {
       for (let length = path.length; length > 0; length--) {
-        const offset = offsets.get(pathKey(path.slice(0, length)));
-        if (offset !== undefined) return { file, line: lines(offset) };
+        const position = positions.get(pathKey(path.slice(0, length)));
+        if (position) return { file, line: lines(position.at) };
       }
       return { file };
     };
@@ -113,43 +112,6 @@ function article(type: string): string {
 
 function invalid(message: string, place: Place): CountersignError {
   return new CountersignError('config-invalid', message, { place, remedy: 'Correct the file' });
-}
-
-const pathKey = (path: readonly PropertyKey[]): string => JSON.stringify(path.map(String));
-
-/** Where each key and each list item starts, by its path. */
-function offsetsOf(events: readonly Event[], text: string): Map<string, number> {
-  const offsets = new Map<string, number>();
-  let at = 0;
-  const walk = (path: readonly PropertyKey[]): void => {
-    const event = events[at++];
-    if (event?.type === EVENT.DOCUMENT) {
-      while (at < events.length && events[at]?.type !== EVENT.POP) walk(path);
-      at++;
-    } else if (event?.type === EVENT.SEQUENCE) {
-      for (let i = 0; events[at] && events[at]?.type !== EVENT.POP; i++) {
-        offsets.set(pathKey([...path, i]), startOf(events[at]));
-        walk([...path, i]);
-      }
-      at++;
-    } else if (event?.type === EVENT.MAPPING) {
-      while (events[at] && events[at]?.type !== EVENT.POP) {
-        const key = events[at++];
-        const name = key.type === EVENT.SCALAR ? text.slice(key.valueStart, key.valueEnd) : '';
-        offsets.set(pathKey([...path, name]), startOf(key));
-        walk([...path, name]);
-      }
-      at++;
-    }
-  };
-  while (at < events.length) walk([]);
-  return offsets;
-}
-
-function startOf(event: Event): number {
-  if (event.type === EVENT.SCALAR) return event.valueStart;
-  if (event.type === EVENT.MAPPING || event.type === EVENT.SEQUENCE) return event.start;
-  return event.type === EVENT.ALIAS ? event.anchorStart : 0;
 }
 
 function lineFinder(text: string): (offset: number) => number {

@@ -65,3 +65,48 @@ export function lineCounter(text: string): (offset: number) => number {
     return line;
   };
 }
+
+/** Where a member of a mapping or an item of a sequence stands. */
+export interface Position {
+  /** Offset of its key, or of the item itself. */
+  readonly at: number;
+  /** Offset of its value; of its first line for a block of text, whose lines are indented by `indent`. */
+  readonly value: number;
+  readonly indent: number;
+}
+
+export const pathKey = (path: readonly PropertyKey[]): string => JSON.stringify(path.map(String));
+
+/** The position of everything in one document, by `pathKey`; `events` are those of the document alone. */
+export function pathPositions(events: readonly Event[], text: string): Map<string, Position> {
+  const positions = new Map<string, Position>();
+  let next = 0;
+  const note = (path: readonly PropertyKey[], at: number, event: Event | undefined) => {
+    const value = event?.type === EVENT_ID.SCALAR ? event.valueStart : (eventStart(event) ?? at);
+    const indent = event?.type === EVENT_ID.SCALAR ? Math.max(0, event.indent) : 0;
+    positions.set(pathKey(path), { at, value, indent });
+  };
+  const walk = (path: readonly PropertyKey[]): void => {
+    const event = events[next++];
+    if (event?.type === EVENT_ID.DOCUMENT) {
+      while (next < events.length && events[next]?.type !== EVENT_ID.POP) walk(path);
+      next++;
+    } else if (event?.type === EVENT_ID.SEQUENCE) {
+      for (let i = 0; events[next] && events[next]?.type !== EVENT_ID.POP; i++) {
+        note([...path, i], eventStart(events[next]) ?? 0, events[next]);
+        walk([...path, i]);
+      }
+      next++;
+    } else if (event?.type === EVENT_ID.MAPPING) {
+      while (events[next] && events[next]?.type !== EVENT_ID.POP) {
+        const key = events[next++];
+        const name = key.type === EVENT_ID.SCALAR ? text.slice(key.valueStart, key.valueEnd) : '';
+        note([...path, name], eventStart(key) ?? 0, events[next]);
+        walk([...path, name]);
+      }
+      next++;
+    }
+  };
+  while (next < events.length) walk([]);
+  return positions;
+}

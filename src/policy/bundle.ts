@@ -1,5 +1,6 @@
 import type { Json } from '../cluster/object.js';
 import type { Rule } from './decision.js';
+import type { GatekeeperSources, InventoryNeed } from './gatekeeper/gatekeeper.js';
 
 /** Rego, data and metadata at one commit (or of one folder), compiled to one Wasm module. Plain data: it can be stored and read back. */
 export interface PolicyBundle {
@@ -11,6 +12,8 @@ export interface PolicyBundle {
   /** One for each clause that takes part in decisions: a package's `deny` may be several rules. */
   readonly rules: readonly Rule[];
   readonly outputs: BundleOutputs;
+  /** What the input must hold of the environment besides its changes, for Gatekeeper's templates that ask for it. */
+  readonly inventory?: InventoryNeed;
 }
 
 /** Which sets of results the Wasm's entry point of each scope gives, in its order. */
@@ -19,6 +22,8 @@ export interface BundleOutputs {
   readonly change: readonly RuleSet[];
   /** Conftest's rules: their whole input is one plain object. */
   readonly conftest: readonly RuleSet[];
+  /** Gatekeeper's constraints: they see one change, as a request to the API server would show it. */
+  readonly gatekeeper?: readonly RuleSet[];
 }
 
 export interface RuleSet {
@@ -32,6 +37,7 @@ export interface PolicySources {
   readonly files: ReadonlyMap<string, string>;
   readonly data: Json;
   readonly starter?: StarterChoice;
+  readonly gatekeeper?: GatekeeperSources;
 }
 
 /** Which of the rules that ship with Countersign run: `baseline` those that suit nearly everybody, `strict` all, `off` none. */

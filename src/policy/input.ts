@@ -6,6 +6,7 @@ import type { Groups, OwnersAsked } from '../change/owners.js';
 import type { ChangedCommit, ObjectChange, ProposedChange } from '../change/proposed-change.js';
 import type { PersonClaim } from '../source/repository.js';
 import type { Signature } from '../source/signature.js';
+import { type InventoryNeed, inventoryOf } from './gatekeeper/gatekeeper.js';
 
 export type Operation = 'push' | 'rollback' | 'roll_forward' | 'promotion' | 'adoption' | 'break_glass';
 
@@ -33,6 +34,8 @@ export interface PolicyInput {
   readonly owners?: readonly OwnersAsked[];
   /** Members by group; absent where none are defined. */
   readonly groups?: Groups;
+  /** The environment's objects at head, where Gatekeeper's templates of the bundle look at others than the one being judged. */
+  readonly inventory?: Json;
 }
 
 export interface InputRepository {
@@ -124,6 +127,8 @@ export interface Circumstances {
   readonly exceptions?: readonly InputException[];
   readonly owners?: readonly OwnersAsked[];
   readonly groups?: Groups;
+  /** What the bundle needs (`PolicyBundle.inventory`). */
+  readonly inventory?: InventoryNeed | undefined;
 }
 
 /** The input as canonical JSON: the bytes that are judged, digested and kept. Throws as `canonicalJson` does. */
@@ -152,8 +157,13 @@ export function policyInput(circumstances: Circumstances): string {
     checks: (circumstances.checks ?? []).map(defined),
     exceptions: (circumstances.exceptions ?? []).map(defined),
     ...defined({ owners: circumstances.owners, groups: circumstances.groups }),
+    ...(circumstances.inventory ? { inventory: inventory(change, circumstances.inventory, redactor) } : {}),
   };
   return canonicalJson(input as unknown as Json);
+}
+
+function inventory({ rendered }: ProposedChange, need: InventoryNeed, redactor: Redactor): Json {
+  return inventoryOf(rendered.map(({ object }) => redactor.redact(object)), need); // prettier-ignore
 }
 
 function inputCommit({ commit, files, signature }: ChangedCommit): InputCommit {

@@ -4,6 +4,7 @@ import { parseStrictJson } from '../cluster/canonical.js';
 import { isJsonObject, type Json, type JsonObject } from '../cluster/object.js';
 import { CountersignError } from '../errors.js';
 import type { PolicySources, StarterChoice, StarterProfile } from './bundle.js';
+import { readGatekeeper } from './gatekeeper/gatekeeper.js';
 
 /**
  * Starter rules are named `countersign:policies/…` wherever a place is told. No path in a repository may begin so: a
@@ -20,9 +21,10 @@ export interface StarterSettings {
 
 /**
  * A policy folder as sources. `files` are texts by path: `*.rego` are rules (`*_test.rego` their tests), `data.yaml`, `data.yml`
- * and `data.json` are data, placed under the folders they lie in below `root` as `opa build` does; other files are ignored.
+ * and `data.json` are data, placed under the folders they lie in below `root` as `opa build` does; Gatekeeper's templates and
+ * constraints are read from other YAML; everything else is ignored.
  * The starter rules are added as the settings say; without settings the profile is `baseline`.
- * Throws `rego-invalid`, `manifest-malformed` and its kin for data that cannot be read or that contradicts other data.
+ * Throws `rego-invalid`, `constraint-invalid`, `manifest-malformed` and its kin for data that cannot be read or that contradicts other data.
  */
 export function policySources(
   files: ReadonlyMap<string, string>,
@@ -46,7 +48,18 @@ export function policySources(
   // Also with profile `off`, the library of the starter rules is there for other rules to use.
   for (const [path, text] of starterFiles()) rego.set(path, text);
   const choice: StarterChoice = { profile, off: starter.off ?? [] };
-  return { files: rego, data, starter: choice };
+  const gatekeeper = readGatekeeper(files);
+  if (gatekeeper?.inventory && Object.hasOwn(data, 'inventory')) {
+    throw new CountersignError(
+      'rego-invalid',
+      'data.inventory is what Gatekeeper’s templates read, and a data file gives it',
+      {
+        place: { file: [...files.keys()].find((path) => /(^|\/)data\.(ya?ml|json)$/.test(path)) ?? root },
+        remedy: 'Give the data another name',
+      },
+    );
+  }
+  return { files: rego, data, starter: choice, ...(gatekeeper ? { gatekeeper } : {}) };
 }
 
 let starters: ReadonlyMap<string, string> | undefined;

@@ -77,6 +77,13 @@ export const FILES = '';
 
 async function judge(change: ProposedChange, parts: CheckParts): Promise<Checked> {
   const { law, evaluator, redactor, repository, time, push } = parts;
-  const input = policyInput({ change, repository, time, redactor, ...(push && { push }) });
+  const input = policyInput({
+    change,
+    repository,
+    time,
+    redactor,
+    inventory: law.bundle.inventory,
+    ...(push && { push }),
+  });
   return { change, decision: await decide(evaluator, law.bundle, input, change) };
 }

@@ -1,11 +1,16 @@
 import { type GovernanceSettings, SETTINGS_FILE } from '../change/environments.js';
 import type { PolicySources } from '../policy/bundle.js';
+import { mayHoldGatekeeper } from '../policy/gatekeeper/gatekeeper.js';
 import { policySources } from '../policy/sources.js';
 import type { TreeReader } from '../source/repository.js';
 
-/** Whether a file of the policy folder takes part in the bundle. */
-export function isPolicySource(path: string): boolean {
-  return path.endsWith('.rego') || /(^|\/)data\.(ya?ml|json)$/.test(path);
+/**
+ * Whether a file of the policy folder may take part in the bundle. Where that folder is the whole repository, Gatekeeper's files
+ * are read below gatekeeper/ only: else every manifest would be governance.
+ */
+export function isPolicySource(path: string, folder: string): boolean {
+  if (path.endsWith('.rego') || /(^|\/)data\.(ya?ml|json)$/.test(path)) return true;
+  return mayHoldGatekeeper(path) && (folder !== '' || path.startsWith('gatekeeper/'));
 }
 
 /** The policy folder of a repository at a commit, with the starter rules its settings choose. */
@@ -17,7 +22,8 @@ export async function readSources(
   const files = new Map<string, string>();
   for (const entry of await repository.tree(commit, settings.policies.path)) {
     // A link would read what is outside the folder; a submodule is another repository (invariant 8).
-    if (entry.type !== 'blob' || entry.mode === '120000' || !isPolicySource(entry.path)) continue;
+    if (entry.type !== 'blob' || entry.mode === '120000' || !isPolicySource(entry.path, settings.policies.path))
+      continue;
     files.set(entry.path, (await repository.blob(entry.id)).toString('utf8'));
   }
   return policySources(files, settings.policies.starter, settings.policies.path);
@@ -32,5 +38,5 @@ export async function readText(repository: TreeReader, commit: string, path: str
 /** Whether a change to this file is a change of governance. */
 export function isGoverned(path: string, { policies }: GovernanceSettings): boolean {
   if (path === SETTINGS_FILE || path.startsWith('.countersign/')) return true;
-  return policies.path === '' ? isPolicySource(path) : path.startsWith(`${policies.path}/`);
+  return policies.path === '' ? isPolicySource(path, '') : path.startsWith(`${policies.path}/`);
 }

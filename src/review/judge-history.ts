@@ -72,7 +72,7 @@ async function judge(cases: readonly Case[], { evaluator, bundle }: HistoryParts
   return cases.map(({ step }, i) => ({ step, decision: decisions[i] }));
 }
 
-function asCase(step: HistoryStep, { repository, ref, redactor, checkSignature, time }: HistoryParts): Case {
+function asCase(step: HistoryStep, { repository, ref, redactor, checkSignature, time, bundle }: HistoryParts): Case {
   const { commit, files, changes } = step;
   // Nobody said what deploys where: all of the repository stands in for an environment.
   const environment: Environment = {
@@ -91,11 +91,12 @@ function asCase(step: HistoryStep, { repository, ref, redactor, checkSignature, 
     headTree: commit.tree,
     commits: [{ commit, files, signature: checkSignature(commit) }],
     changes,
-    rendered: [],
+    // Only what the commit touches: the whole of every commit would be rendered for nothing but inventories.
+    rendered: changes.flatMap(({ identity, after, source }) => (after ? [{ identity, object: after, source }] : [])),
     // Counted by the caller: a file that is no manifest does not deny the commits of a repository that nobody governs yet.
     problems: [],
     otherDocuments: new Map(),
     notRendered: [],
   };
-  return { step, change, input: policyInput({ change, repository, time, redactor }) };
+  return { step, change, input: policyInput({ change, repository, time, redactor, inventory: bundle.inventory }) };
 }

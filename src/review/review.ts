@@ -107,6 +107,7 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
     repository,
     time: started,
     redactor,
+    inventory: governance.bundle.inventory,
     ...belongingInput(change, governance),
     ...emergency,
     push: { ref: push.ref, old: push.old, new: push.new ?? head, forced },

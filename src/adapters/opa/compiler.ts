@@ -90,16 +90,33 @@ export class RegoCompiler implements Compiler {
       profile: sources.starter?.profile ?? 'off',
       off: sources.starter?.off ?? [],
     };
-    const key = digestOf({ compiler: this.version, files, starter: { ...starter, off: starter.off.toSorted() } });
+    const { gatekeeper } = sources;
+    const theirs = gatekeeper && { templates: gatekeeper.templates, glue: gatekeeper.glue };
+    const key = digestOf({
+      compiler: this.version,
+      files,
+      starter: { ...starter, off: starter.off.toSorted() },
+      ...(gatekeeper ? { gatekeeper: gatekeeper as unknown as Json } : {}),
+    });
     let compiled = await this.cache?.read(key);
     if (!compiled) {
-      const { json, wasm } = await this.request({ op: 'compile', files, starter });
+      const { json, wasm } = await this.request({ op: 'compile', files, starter, gatekeeper: theirs });
       const wasmDigest = createHash('sha256').update(wasm).digest('hex');
-      compiled = { wasm, wasmDigest, rules: json.rules?.map(toRule) ?? [], outputs: json.outputs! };
+      compiled = {
+        wasm,
+        wasmDigest,
+        rules: [...(json.rules?.map(toRule) ?? []), ...(gatekeeper?.rules ?? [])],
+        outputs: { ...json.outputs!, ...(gatekeeper ? { gatekeeper: gatekeeper.outputs } : {}) },
+      };
       await this.cache?.write(key, compiled);
     }
     const digest = digestOf({ sources: key, data: sources.data, wasm: compiled.wasmDigest });
-    return { digest, data: sources.data, ...compiled };
+    return {
+      digest,
+      data: sources.data,
+      ...compiled,
+      ...(gatekeeper?.inventory ? { inventory: gatekeeper.inventory } : {}),
+    };
   }
 
   /** One Wasm module of the given entry points (`package/rule`), without Countersign's conventions. */
@@ -123,11 +140,10 @@ export class RegoCompiler implements Compiler {
       profile: sources.starter?.profile ?? 'off',
       off: sources.starter?.off ?? [],
     };
-    return (
-      (await this.request({ op: 'check', files: Object.fromEntries(sources.files), starter })).json.rules?.map(
-        toRule,
-      ) ?? []
-    );
+    const { gatekeeper } = sources;
+    const theirs = gatekeeper && { templates: gatekeeper.templates, glue: gatekeeper.glue };
+    const request = { op: 'check', files: Object.fromEntries(sources.files), starter, gatekeeper: theirs };
+    return [...((await this.request(request)).json.rules?.map(toRule) ?? []), ...(gatekeeper?.rules ?? [])];
   }
 
   /** Runs the `test_` rules of *_test.rego. `run` is a regular expression over their full names. */

@@ -6,7 +6,7 @@ import { readResult } from '../../policy/rules.js';
 import { BuiltinError, PolicyAbort, type Builtin } from './builtins/builtin.js';
 import { parseTime } from './builtins/time.js';
 import { isMemory, PolicyHost, type View } from './host.js';
-import { splitInput } from './split.js';
+import { splitInput, takeMember } from './split.js';
 import { RegoSet, toJson, type RegoValue } from './values.js';
 
 /** One bundle as an evaluating thread holds it. */
@@ -26,6 +26,13 @@ export interface EvaluationOptions {
   readonly onStep: () => void;
 }
 
+const ENTRY_POINTS: Readonly<Record<keyof BundleOutputs, string>> = {
+  object: 'countersign__run/object',
+  change: 'countersign__run/change',
+  conftest: 'countersign__run/conftest',
+  gatekeeper: 'countersign__gatekeeper/results',
+};
+
 /** A big input makes an instance big for good; a new one is cheap. */
 const RECYCLE_ABOVE = 32 * 1024 * 1024;
 
@@ -35,6 +42,8 @@ export interface OpenInput {
   readonly changes: number;
   readonly all: View;
   change(index: number): View;
+  /** The change itself, with nothing around it. */
+  only(index: number): View;
   /** Undefined where nothing is after the change. */
   after(index: number): View | undefined;
 }
@@ -57,7 +66,10 @@ export class Evaluation {
   run(text: string): RuleResult[] {
     const results: RuleResult[] = [];
     const { outputs } = this.bundle;
-    const input = this.open(Buffer.from(text));
+    const constraints = outputs.gatekeeper ?? [];
+    const whole = Buffer.from(text);
+    const { rest, value: inventory } = constraints.length ? takeMember(whole, 'inventory') : { rest: whole };
+    const input = this.open(rest);
     const now = timeOf(input.time);
     if (outputs.change.length) this.gather('change', input.all, now, undefined, results);
     if (outputs.object.length) {
@@ -69,8 +81,24 @@ export class Evaluation {
         if (after) this.gather('conftest', after, now, i, results);
       }
     }
+    if (constraints.length && !inventory) {
+      for (let i = 0; i < input.changes; i++) this.gather('gatekeeper', input.only(i), now, i, results);
+    }
+    if (constraints.length && inventory) this.withInventory(inventory, rest, now, results);
     if (this.host && this.host.size > RECYCLE_ABOVE) this.host = undefined;
     return inOrder(results);
+  }
+
+  /** Constraints that see other objects too: those are this input's data, parsed once and not once for each change. */
+  private withInventory(inventory: Buffer, text: Buffer, now: bigint, into: RuleResult[]): void {
+    const input = splitInput(text);
+    const usual = this.host;
+    try {
+      this.host = this.enter(() => this.instance(inventory.toString()));
+      for (let i = 0; i < input.changes; i++) this.gather('gatekeeper', input.only(i), now, i, into);
+    } finally {
+      this.host = usual;
+    }
   }
 
   /** Both ways show rules the same, member for member in the same order. */
@@ -82,6 +110,7 @@ export class Evaluation {
       ...opened,
       all: { of: 'all' },
       change: (index) => ({ of: 'change', index }),
+      only: (index) => ({ of: 'only', index }),
       after: (index) => (opened.after[index] ? { of: 'after', index } : undefined),
     };
   }
@@ -93,8 +122,8 @@ export class Evaluation {
     change: number | undefined,
     into: RuleResult[],
   ): void {
-    const outputs = this.bundle.outputs[scope];
-    const sets = this.enter((host) => host.evaluate(host.entrypoints[`countersign__run/${scope}`], view, { now }));
+    const outputs = this.bundle.outputs[scope] ?? [];
+    const sets = this.enter((host) => host.evaluate(host.entrypoints[ENTRY_POINTS[scope]], view, { now }));
     if (!Array.isArray(sets) || sets.length !== outputs.length) {
       throw new CountersignError('policy-failed', `the compiled policy gave no results for scope ${scope}`);
     }
@@ -130,8 +159,10 @@ export class Evaluation {
     }
   }
 
-  private instance(): PolicyHost {
-    const { module, data } = this.bundle;
+  private instance(inventory?: string): PolicyHost {
+    const { module, data: plain } = this.bundle;
+    const data =
+      inventory === undefined ? plain : `{"inventory":${inventory}${plain === '{}' ? '' : ','}${plain.slice(1)}`;
     return new PolicyHost(module, { builtin: this.options.builtin, maxPages: this.options.maxPages, data });
   }
 }

@@ -40,9 +40,9 @@ const TEXT_OF_NONE = Buffer.from('[]');
 export type View =
   /** JSON text in parts, so that nobody has to join them. */
   | { readonly parts: readonly Uint8Array[] }
-  /** All of the opened input, only one of its changes and no commits, or the object after that change. */
+  /** All of the opened input, only one of its changes and no commits, that change itself, or the object after it. */
   | { readonly of: 'all' }
-  | { readonly of: 'change' | 'after'; readonly index: number };
+  | { readonly of: 'change' | 'only' | 'after'; readonly index: number };
 
 export interface OpenedInput {
   readonly time: RegoValue;
@@ -222,6 +222,7 @@ export class PolicyHost {
       return opened.value;
     }
     const change = values.addressIn(opened.elements[view.index]);
+    if (view.of === 'only') return change;
     if (view.of === 'after') return this.afterOf(change);
     values.point(opened.oneSlot, change);
     values.point(opened.changesSlot, opened.one);

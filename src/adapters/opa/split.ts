@@ -59,11 +59,26 @@ export function splitInput(text: Buffer): OpenInput {
     changes: changes.length,
     all: { parts: [text] },
     change: (i) => ({ parts: [before, text.subarray(changes[i].start, changes[i].end), after] }),
+    only: (i) => ({ parts: [text.subarray(changes[i].start, changes[i].end)] }),
     after: (i) => {
       const span = changes[i].after;
       return span && { parts: [text.subarray(span.start, span.end)] };
     },
   };
+}
+
+/** A JSON object's text without one of its members, and that member's value. Throws `policy-failed` if it is no JSON object. */
+export function takeMember(text: Buffer, name: string): { readonly rest: Buffer; readonly value?: Buffer } {
+  let value: Buffer | undefined;
+  const others: Buffer[] = [];
+  scanObject(text, 0, (key, start, from) => {
+    const end = endOfValue(text, start);
+    if (key === name) value = text.subarray(start, end);
+    else others.push(Buffer.from(others.length > 0 ? ',' : '{'), text.subarray(from, end));
+    return end;
+  });
+  if (!value) return { rest: text };
+  return { rest: Buffer.concat([...(others.length > 0 ? others : [Buffer.from('{')]), Buffer.from('}')]), value };
 }
 
 /** What is before and after the one change. Members keep their order: the guest's own depends on it. */

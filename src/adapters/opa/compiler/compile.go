@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -98,16 +99,28 @@ func (q *Request) compile(ctx context.Context, modules map[string]*ast.Module) (
 			return nil, nil, err
 		}
 		modules[aggregate+".rego"] = m
+		templates, err := q.gatekeeper()
+		if err != nil {
+			return nil, nil, err
+		}
+		maps.Copy(modules, templates)
 		response.Rules, response.Outputs = rules, outputs
 		points = []string{aggregate + "/object", aggregate + "/change", aggregate + "/conftest"}
+		if q.Gatekeeper != nil {
+			points = append(points, gatekeeperEntry)
+		}
 	}
 	b := &bundle.Bundle{Data: map[string]any{}}
 	b.Manifest.Init()
 	b.Manifest.SetRegoVersion(q.version())
 	for _, file := range sortedKeys(modules) {
-		b.Modules = append(b.Modules, bundle.ModuleFile{URL: file, Path: file, Raw: []byte(q.Files[file]), Parsed: modules[file]})
+		raw := q.Files[file]
+		if raw == "" {
+			raw = "package made" // what is made here has no text of its own, and OPA formats the text of each module
+		}
+		b.Modules = append(b.Modules, bundle.ModuleFile{URL: file, Path: file, Raw: []byte(raw), Parsed: modules[file]})
 	}
-	c := compile.New().WithBundle(b).WithTarget("wasm").WithCapabilities(q.capabilities()).WithRegoVersion(q.version()).WithEntrypoints(points...)
+	c := compile.New().WithBundle(b).WithTarget("wasm").WithCapabilities(q.allCapabilities()).WithRegoVersion(q.version()).WithEntrypoints(points...)
 	if err := c.Build(ctx); err != nil {
 		return nil, nil, err
 	}
@@ -122,23 +135,25 @@ func twin(name, scope string) string { return reserved + name + "__" + scope }
 // locate gives every clause a located twin beside it, whose members are [value, file, row]. The clause itself stays for tests and other rules.
 func locate(modules map[string]*ast.Module, rules []Rule) {
 	for _, r := range rules {
-		m := modules[r.File]
-		c := r.clause.Copy()
-		c.Module, c.Annotations = m, nil
-		name := twin(r.Name, r.Scope)
-		c.Head.SetRef(ast.Ref{ast.VarTerm(name)})
-		c.Head.Name = ast.Var(name)
-		c.Head.Key = ast.ArrayTerm(r.clause.Head.Key.Copy(), ast.StringTerm(r.File), ast.IntNumberTerm(r.Row))
-		// OPA prints the modules while it builds; its printer looks at the location of every term, and at comments between.
-		ast.WalkTerms(c.Head, func(t *ast.Term) bool {
-			if t.Location == nil {
-				t.Location = r.clause.Location
-			}
-			return false
-		})
-		m.Comments = nil
-		m.Rules = append(m.Rules, c)
+		addTwin(modules[r.File], r.clause, twin(r.Name, r.Scope), r.File, r.Row)
 	}
+}
+
+func addTwin(m *ast.Module, clause *ast.Rule, name, file string, row int) {
+	c := clause.Copy()
+	c.Module, c.Annotations = m, nil
+	c.Head.SetRef(ast.Ref{ast.VarTerm(name)})
+	c.Head.Name = ast.Var(name)
+	c.Head.Key = ast.ArrayTerm(clause.Head.Key.Copy(), ast.StringTerm(file), ast.IntNumberTerm(row))
+	// OPA prints the modules while it builds; its printer looks at the location of every term, and at comments between.
+	ast.WalkTerms(c.Head, func(t *ast.Term) bool {
+		if t.Location == nil {
+			t.Location = clause.Location
+		}
+		return false
+	})
+	m.Comments = nil
+	m.Rules = append(m.Rules, c)
 }
 
 // aggregateOf writes the module whose rules are the entry points. Sets are always defined, so its arrays are.

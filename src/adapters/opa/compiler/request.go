@@ -25,6 +25,8 @@ type Request struct {
 	Input    any               `json:"input"`    // eval
 	TimeNs   int64             `json:"timeNs"`   // eval
 	Raw      []string          `json:"raw"`      // compile: entry points as they are, without our conventions
+
+	Gatekeeper *Gatekeeper `json:"gatekeeper"` // compile, check
 }
 
 // Starter says which of the rules that ship with Countersign run.
@@ -98,6 +100,9 @@ func (q *Request) answer(ctx context.Context) (*Response, []byte, error) {
 		return q.compile(ctx, modules)
 	case "check":
 		_, rules, err := q.check(modules)
+		if err == nil {
+			_, err = q.gatekeeper()
+		}
 		return &Response{Rules: rules}, nil, err
 	case "inspect":
 		r, err := inspect(modules)
