@@ -61,6 +61,54 @@ const object = (kind: string, name: string, more: { namespace?: string; labels?:
   return { apiVersion, kind, metadata, ...(spec === undefined ? {} : { spec }) } as KubernetesObject;
 };
 
+const scoped = (point: string) =>
+  `{enforcementAction: scoped, scopedEnforcementActions: [{action: warn, enforcementPoints: [{name: ${point}}]}]}`;
+
+const written = (kind: string, word: string) => `apiVersion: templates.gatekeeper.sh/v1
+kind: ConstraintTemplate
+metadata: {name: ${kind.toLowerCase()}}
+spec:
+  crd: {spec: {names: {kind: ${kind}}}}
+  targets:
+    - target: admission.k8s.gatekeeper.sh
+      code:
+        - engine: K8sNativeValidation
+          source: {}
+        - engine: Rego
+          source:
+            version: v1
+            rego: |
+              package a
+              import data.lib.words
+              violation contains {"msg": msg} if { some msg in words.said; data.lib.words.yes }
+            libs:
+              - |
+                package lib.words
+                said := ["${word}"]
+                yes if true
+`;
+
+const service = (name: string, host: string) => object('Service', name, { namespace: 'shop', spec: { host } });
+
+const expansion = (
+  name: string,
+  kind: string,
+  group: string,
+  more: string,
+  generated = '{group: "", version: v1, kind: Pod}',
+) =>
+  `apiVersion: expansion.gatekeeper.sh/v1beta1
+kind: ExpansionTemplate
+metadata: {name: ${name}}
+spec:
+  applyTo: [{groups: [${group}], versions: [v1], kinds: [${kind}]}]
+  templateSource: spec.template
+  generatedGVK: ${generated}
+${more}`;
+
+const workload = (kind: string, privilege: boolean) =>
+  object(kind, 'web', { namespace: 'shop', spec: { template: { metadata: {}, spec: { privileged: privilege } } } });
+
 const compile = async (files: Record<string, string>): Promise<PolicyBundle> =>
   compiler.compile(policySources(new Map(Object.entries(files)), { profile: 'off' }));
 
@@ -83,7 +131,7 @@ async function judge(
     changes: changes.map((one) => ('op' in one ? one : { op: 'create', before: null, after: one })),
     ...(bundle.inventory ? { inventory: inventoryOf(inventory, bundle.inventory) } : {}),
   };
-  const results = await evaluator.evaluate(bundle, canonicalJson(input as unknown as Json));
+  const results = await evaluator.evaluate(bundle, canonicalJson(input));
   return results.map((result) => {
     const rule = bundle.rules.find(({ place }) => place.file === result.file && place.line === result.row)!;
     const { msg, details } = readResult(result);
@@ -132,8 +180,6 @@ describe('constraints', () => {
 
   it('deny, warn or only tell, as their enforcement action says', async () => {
     const actions = ['deny', 'warn', 'dryrun'];
-    const scoped = (point: string) =>
-      `{enforcementAction: scoped, scopedEnforcementActions: [{action: warn, enforcementPoints: [{name: ${point}}]}]}`;
     const bundle = await compile({
       'p/t.yaml': template('Any', 'violation[{"msg": "no"}] { true }'),
       'p/c.yaml': [
@@ -162,29 +208,6 @@ describe('constraints', () => {
   });
 
   it('may be written in Rego v1, with libs that other templates have, too', async () => {
-    const written = (kind: string, word: string) => `apiVersion: templates.gatekeeper.sh/v1
-kind: ConstraintTemplate
-metadata: {name: ${kind.toLowerCase()}}
-spec:
-  crd: {spec: {names: {kind: ${kind}}}}
-  targets:
-    - target: admission.k8s.gatekeeper.sh
-      code:
-        - engine: K8sNativeValidation
-          source: {}
-        - engine: Rego
-          source:
-            version: v1
-            rego: |
-              package a
-              import data.lib.words
-              violation contains {"msg": msg} if { some msg in words.said; data.lib.words.yes }
-            libs:
-              - |
-                package lib.words
-                said := ["${word}"]
-                yes if true
-`;
     const bundle = await compile({
       'p/t.yaml': [written('One', 'one'), written('Two', 'two')].join('---\n'),
       'p/c.yaml': [constraint('a', '{}', 'One'), constraint('b', '{}', 'Two')].join('---\n'),
@@ -282,7 +305,6 @@ same(name, ns) {
 }`;
     const bundle = await compile({ 'p/t.yaml': template('Unique', rego), 'p/c.yaml': constraint('u', '{}', 'Unique') });
     expect(bundle.inventory).toBe('all');
-    const service = (name: string, host: string) => object('Service', name, { namespace: 'shop', spec: { host } });
     const services = [service('a', 'x'), service('b', 'x'), service('c', 'y')];
     const msgs = async (inventory: readonly KubernetesObject[]) =>
       (await judge(bundle, [services[0]], inventory)).map(({ msg }) => msg);
@@ -297,23 +319,6 @@ describe('expansion', () => {
     'Plain',
     'violation[{"msg": msg}] { input.review.object.spec.privileged; msg := sprintf("%v/%v of %v", [input.review.object.metadata.namespace, input.review.object.metadata.name, input.review.object.metadata.ownerReferences[0].kind]) }',
   );
-  const expansion = (
-    name: string,
-    kind: string,
-    group: string,
-    more: string,
-    generated = '{group: "", version: v1, kind: Pod}',
-  ) =>
-    `apiVersion: expansion.gatekeeper.sh/v1beta1
-kind: ExpansionTemplate
-metadata: {name: ${name}}
-spec:
-  applyTo: [{groups: [${group}], versions: [v1], kinds: [${kind}]}]
-  templateSource: spec.template
-  generatedGVK: ${generated}
-${more}`;
-  const workload = (kind: string, privilege: boolean) =>
-    object(kind, 'web', { namespace: 'shop', spec: { template: { metadata: {}, spec: { privileged: privilege } } } });
   const pods = '{match: {kinds: [{apiGroups: [""], kinds: [Pod]}]}}';
 
   it('judges what a workload gives rise to, in the name of the constraint', async () => {
@@ -340,10 +345,7 @@ ${more}`;
     });
     const cron = { ...object('CronJob', 'nightly', { namespace: 'shop' }), apiVersion: 'batch/v1' };
     const inner = { spec: { template: { spec: { privileged: true } } } };
-    const said = await judge(bundle, [
-      { ...cron, spec: { template: inner } } as KubernetesObject,
-      workload('Deployment', true),
-    ]);
+    const said = await judge(bundle, [{ ...cron, spec: { template: inner } }, workload('Deployment', true)]);
     expect(said.map(({ rule, kind, msg, details }) => [rule, kind, msg, details['constraint']])).toEqual([
       ['Plain/plain', 'deny', '[Implied by pods] shop/nightly-job-pod of Job', undefined],
       ['ExpansionTemplate/soft', 'warn', '[Implied by soft] shop/web-pod of Deployment', 'Plain/plain'],
