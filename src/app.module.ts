@@ -16,6 +16,7 @@ import { formatErrors } from './api/graphql-errors.js';
 import { HealthController } from './api/health.controller.js';
 import { checkLimits, limits, refuseForeignText } from './api/limits.js';
 import { createLoaders } from './api/loaders.js';
+import { ExceptionResolver } from './api/exception.resolver.js';
 import { LogController } from './api/log.controller.js';
 import { MetricsController } from './api/metrics.controller.js';
 import { plainResolvers } from './api/plain-resolvers.js';
@@ -48,6 +49,7 @@ const resolvers = [
   DriftResolver,
   FaultResolver,
   ApprovalResolver,
+  ExceptionResolver,
   ReviewDutyResolver,
 ];
 

@@ -33,6 +33,7 @@ export type ErrorCode =
   | 'signature-malformed'
   | 'signers-malformed'
   | 'approval-invalid'
+  | 'exception-invalid'
   | 'forge-failed'
   // policy
   | 'rego-invalid'

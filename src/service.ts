@@ -150,11 +150,18 @@ export async function startService(config: Config, commentary: Commentary): Prom
         credentials,
         ssh,
       });
+      const governance = new GovernanceReader((sources) => compiler.compile(sources), {
+        repository: repository.name,
+        firstSeen: async (ids) => {
+          const seen = await records.find('exception', { repository: repository.name, id: ids });
+          return new Map(seen.map(({ id: exception, firstSeen }) => [exception, new Date(firstSeen)]));
+        },
+      });
       const follower = new RepositoryFollower(repository, {
         ledger,
         records,
         mirror,
-        governance: new GovernanceReader((sources) => compiler.compile(sources)),
+        governance,
         evaluator,
         redactor,
         cache,
@@ -180,7 +187,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
         ledger,
         records,
         mirror,
-        governance: new GovernanceReader((sources) => compiler.compile(sources)),
+        governance,
         evaluator,
         redactor,
         cache,

@@ -2,7 +2,13 @@ import { Inject } from '@nestjs/common';
 import { Args, Context, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
 import type { LoggedEntry } from '../audit/entry.js';
 import type { Filters, Queries } from '../report/queries.js';
-import type { ApprovalRecord, ChangeRecord, DecisionRecord, ReviewDutyRecord } from '../review/records.js';
+import type {
+  ApprovalRecord,
+  ChangeRecord,
+  DecisionRecord,
+  ExceptionRecord,
+  ReviewDutyRecord,
+} from '../review/records.js';
 import { connect, type Connection, type PageArguments } from './connection.js';
 import type { ApiContext } from './context.js';
 import { QUERIES } from './state.js';
@@ -32,6 +38,15 @@ export class DecisionResolver {
     @Context() { loaders }: ApiContext,
   ): Promise<readonly ApprovalRecord[]> {
     const rows = await Promise.all(approvals.map((id) => loaders.approval.load(id)));
+    return rows.filter((row) => row !== null);
+  }
+
+  @ResolveField('exceptions')
+  async exceptions(
+    @Parent() { exceptions }: DecisionRecord,
+    @Context() { loaders }: ApiContext,
+  ): Promise<readonly ExceptionRecord[]> {
+    const rows = await Promise.all(exceptions.map((id) => loaders.exception.load(id)));
     return rows.filter((row) => row !== null);
   }
 

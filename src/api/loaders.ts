@@ -4,7 +4,7 @@ import type { Inclusion, Ledger } from '../audit/ledger.js';
 import type { AnyOf, Queries } from '../report/queries.js';
 import type { DriftRecord, EnvironmentRecord, Tables, TipRecord, DecisionRecord } from '../review/records.js';
 
-type OneById = 'push' | 'change' | 'decision' | 'run' | 'approval' | 'reviewDuty';
+type OneById = 'push' | 'change' | 'decision' | 'run' | 'approval' | 'exception' | 'reviewDuty';
 interface InRepository {
   readonly repository: string;
 }
@@ -16,6 +16,9 @@ export interface Loaders {
   readonly decision: DataLoader<string, Tables['decision'] | null>;
   readonly run: DataLoader<string, Tables['run'] | null>;
   readonly approval: DataLoader<string, Tables['approval'] | null>;
+  readonly exception: DataLoader<string, Tables['exception'] | null>;
+  /** By id: decisions that used it. */
+  readonly usesOf: DataLoader<string, number>;
   readonly reviewDuty: DataLoader<string, Tables['reviewDuty'] | null>;
   readonly commit: DataLoader<InRepository & { readonly id: string }, Tables['commit'] | null, string>;
   /** By the index of its entry in the log. */
@@ -62,6 +65,8 @@ export function createLoaders(queries: Queries, ledger: Ledger): Loaders {
     decision: byId('decision'),
     run: byId('run'),
     approval: byId('approval'),
+    exception: byId('exception'),
+    usesOf: new DataLoader((ids) => queries.exceptionUses(ids)),
     reviewDuty: byId('reviewDuty'),
     commit: new DataLoader(
       async (keys) => {

@@ -17,6 +17,7 @@ const connections: readonly (Capitalize<ListName> | 'ObjectChange' | 'Entry')[] 
   'Drift',
   'Fault',
   'Approval',
+  'Exception',
   'ReviewDuty',
   'Entry',
 ];

@@ -3,7 +3,9 @@ import type { Json, JsonObject, KubernetesObject } from '../cluster/object.js';
 import { identityKey, identityOf } from '../cluster/object.js';
 import { CountersignError } from '../errors.js';
 import type { PolicyBundle } from '../policy/bundle.js';
-import type { Evaluator } from '../policy/evaluator.js';
+import { decision, judgedIn } from '../policy/decide.js';
+import type { Evaluator, RuleResult } from '../policy/evaluator.js';
+import type { PolicyInput } from '../policy/input.js';
 import { fromUtf8, sha256, toHex } from './crypto.js';
 import type { ContentReference, LoggedEntry } from './entry.js';
 import { contentsOf } from './statement.js';
@@ -62,19 +64,29 @@ export class Replay {
     this.#batch = [];
     if (!bundle || batch.length === 0) return;
     const results = await this.evaluator.evaluateMany(bundle, batch.map(({ input }) => input)); // prettier-ignore
-    for (const [i, { entry, result: recorded, rendered }] of batch.entries()) {
+    for (const [i, { entry, input, result: recorded, rendered }] of batch.entries()) {
       const result = results[i];
       if (result instanceof CountersignError) throw differs(entry, `could not be judged again: ${result.message}`);
       if (canonicalJson(result as unknown as Json) !== recorded)
         throw differs(entry, 'gives another result when it is judged again');
-      const kinds = new Map(bundle.rules.map((rule) => [`${rule.place.file}:${rule.place.line}`, rule.kind]));
-      const against = result.find((one) => kinds.get(`${one.file}:${one.row}`) !== 'warn');
-      if (entry.predicate['outcome'] === 'allow' && against) {
-        throw differs(entry, `says allow, but ${against.package}.${against.name} says otherwise`);
-      }
+      this.#follows(entry, bundle, input, result);
       if (rendered) expect(entry, 'renderedDigest', digestOfRendered(rendered), 'the rendered objects');
       this.replayed += 1;
     }
+  }
+
+  /** Whether an allow follows from what the rules gave, with the exceptions that the input says were in force. */
+  #follows(entry: LoggedEntry, bundle: PolicyBundle, input: string, result: readonly RuleResult[]): void {
+    const named = entry.predicate['exceptions'];
+    if (result.length === 0 && (!Array.isArray(named) || named.length === 0)) return;
+    const judged = judgedIn(JSON.parse(input) as PolicyInput);
+    const { violations, required, exceptions, outcome } = decision(bundle, input, judged, result);
+    const [against] = [...violations, ...required];
+    if (entry.predicate['outcome'] === 'allow' && outcome !== 'allow')
+      throw differs(entry, `says allow, but ${against ? against.rule : 'policy'} says otherwise`);
+    const used = exceptions.map(({ id }) => id);
+    if (Array.isArray(named) && !sameSet(named, used))
+      throw differs(entry, 'names other exceptions than those it used');
   }
 
   async #bundleOf(
@@ -112,6 +124,9 @@ function digestOfRendered(objects: readonly KubernetesObject[]): string {
   const pairs = objects.map((object) => [identityKey(identityOf(object)), digestOf(object)] as const);
   return digestOf(pairs.toSorted(([a, x], [b, y]) => compare(a, b) || compare(x, y)));
 }
+
+const sameSet = (a: readonly unknown[], b: readonly unknown[]): boolean =>
+  a.length === b.length && a.every((one) => b.includes(one));
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 

@@ -85,11 +85,13 @@ class Verifier {
 
   readonly #keys = new Map<string, EnvelopeKey>();
   readonly #pushes = new Set<unknown>();
+  /** Ids of exceptions that counted when they were last told of. */
+  readonly #exceptions = new Set<unknown>();
   readonly #allowed = new Map<number, AllowedChange>();
   readonly #open = new Map<string, number>();
   readonly #checked = new Set<string>();
   readonly #missing = new Map<string, number>();
-  readonly #counts = { decisions: 0, runs: 0, finished: 0 };
+  readonly #counts = { decisions: 0, runs: 0, finished: 0, exceptions: new Set<unknown>() };
   readonly #replay: Replay | undefined;
   #earlierRoot: Hash | undefined;
 
@@ -203,6 +205,7 @@ class Verifier {
     }
     for (const { sha256 } of contentsOf(entry.predicate).values()) await this.#checkContent(sha256, index);
     if (entry.type === 'push') this.#pushes.add(entry.predicate['id']);
+    if (entry.type === 'exception') this.#readException(entry);
     if (entry.type === 'decision') await this.#readDecision(entry);
     if (entry.type === 'run') this.#readRun(entry);
   }
@@ -217,11 +220,23 @@ class Verifier {
     this.#keys.set(known.keyid, known);
   }
 
+  #readException({ predicate: { id, status } }: LoggedEntry): void {
+    if (status === 'accepted') this.#exceptions.add(id);
+    else this.#exceptions.delete(id);
+  }
+
   async #readDecision(entry: LoggedEntry): Promise<void> {
     this.#counts.decisions += 1;
     const { id, repository, environment, head, outcome, pushEntry, advice } = entry.predicate;
     if (typeof pushEntry === 'string' && !this.#pushes.has(pushEntry)) {
       throw invalid(`decision ${entry.index} names a push that was not logged before it`);
+    }
+    const { exceptions } = entry.predicate;
+    for (const exception of Array.isArray(exceptions) ? exceptions : []) {
+      // One that a trial or advice on a request names may lie in what was only proposed; nobody deploys by those.
+      if (!advice && !this.#exceptions.has(exception))
+        throw invalid(`decision ${entry.index} used an exception that did not count by what was logged before it`);
+      this.#counts.exceptions.add(exception);
     }
     // A run under advice is a run under no decision.
     if (outcome === 'allow' && !advice) this.#allowed.set(entry.index, { id, repository, environment, head });
@@ -314,7 +329,13 @@ class Verifier {
   }
 
   #checkRuns(): void {
-    const { runs, finished } = this.#counts;
+    const { runs, finished, exceptions } = this.#counts;
+    if (exceptions.size > 0) {
+      this.proven.push({
+        claim: `${count(exceptions.size, 'exception')} used`,
+        detail: 'each logged before it counted',
+      });
+    }
     if (runs === 0) return;
     const still = runs - finished;
     this.proven.push({

@@ -37,15 +37,15 @@ export function register(program: Command): void {
 
 const HELP = `
 Files are read as they are written; kustomizations and charts are not rendered. An object's identity includes its file.
-The last line is JSON: commits, objectChanges, allowed, denied, byRule (commits that each rule denied), notCounted, errors,
-unreadable, seconds. Exit code: 0 if it could be judged, 2 if not.`;
+The last line is JSON: commits, objectChanges, allowed, denied, byRule (commits that each rule denied), notCounted, excepted,
+exceptionsUsed, errors, unreadable, seconds. Exit code: 0 if it could be judged, 2 if not.`;
 
 async function judge(path: string, options: Options): Promise<void> {
   const started = performance.now();
   const [
     { openRepository },
     { startEngine },
-    { judgeHistory },
+    { historyExceptions, judgeHistory },
     { readLaw },
     { HistorySummary },
     { ManifestCache },
@@ -84,6 +84,7 @@ async function judge(path: string, options: Options): Promise<void> {
       ref: options.head,
       bundle: law.bundle,
       cache: new ManifestCache(CACHE_BYTES, limits, parser),
+      exceptions: historyExceptions(law, time),
       checkSignature: (commit) => checkSignature(commit, law.signers, time),
       time,
     });
@@ -115,11 +116,21 @@ async function tell(
   const { step, decision } = one;
   const { id, message, author } = step.commit;
   if (output === 'jsonl') {
-    const { violations, warnings, required, error } = decision;
+    const { violations, warnings, required, excepted, error } = decision;
     const outcome = allowed ? 'allow' : decision.outcome === 'error' ? 'error' : 'deny';
     const unreadable = step.unreadable.map(({ code, message: what, place }) => ({ code, message: what, place }));
     await print(
-      jsonLine({ id, outcome, objectChanges: step.changes.length, violations, warnings, required, error, unreadable }),
+      jsonLine({
+        id,
+        outcome,
+        objectChanges: step.changes.length,
+        violations,
+        warnings,
+        required,
+        excepted,
+        error,
+        unreadable,
+      }),
     );
     return;
   }

@@ -8,7 +8,7 @@ import { policyFolder } from '../policy/folder.js';
 import type { Verdict } from '../report/verdict.js';
 import { checkCommits, type CheckParts } from '../review/check.js';
 import { isGoverned } from '../review/governed-files.js';
-import { GovernanceReader, governanceEnvironment } from '../review/governance.js';
+import { GovernanceReader, problemsOf, governanceEnvironment } from '../review/governance.js';
 import { type Law, readLaw } from '../review/law.js';
 import type { Repository } from '../source/repository.js';
 import type { Engine } from './engine.js';
@@ -157,7 +157,7 @@ class Push {
     const { repository, law, governedAt, governanceRef, engine } = this.#facts;
     const files = await repository.changes(governedAt, head);
     if (!files.some(({ path }) => isGoverned(path, law.settings))) return;
-    const { problems } = await new GovernanceReader(engine.compile).attempt(repository, head);
+    const problems = problemsOf(await new GovernanceReader(engine.compile).attempt(repository, head), law);
     const environment = governanceEnvironment(governanceRef);
     await this.#judge(environment, base, head, { ...parts, problems: [...(parts.problems ?? []), ...problems] });
   }

@@ -1,15 +1,22 @@
 import { createHash } from 'node:crypto';
 import { digestOf } from '../cluster/canonical.js';
 import { identityKey, type Json, type ObjectIdentity, type Source } from '../cluster/object.js';
-import type { ProposedChange } from '../change/proposed-change.js';
 import { CountersignError, toCountersignError } from '../errors.js';
 import type { PolicyBundle } from './bundle.js';
 import type { Decision, Violation } from './decision.js';
 import type { Evaluator, RuleResult } from './evaluator.js';
+import { covers } from './exception.js';
+import type { InputException, PolicyInput } from './input.js';
 import { readResult, rulesByPlace, type ResultObject } from './rules.js';
 
 /** Violations of this prefix come from what could not be read, not from a rule: `reading.manifest-malformed`. */
 export const READING = 'reading.';
+
+/** What of a proposed change is needed to say what results are about. */
+export interface Judged {
+  readonly changes: readonly { readonly identity: ObjectIdentity; readonly source: Source }[];
+  readonly problems: readonly CountersignError[];
+}
 
 /**
  * Judges one proposed change. Never throws for what is wrong with policy or change: what could not be read denies, and what
@@ -19,7 +26,7 @@ export async function decide(
   evaluator: Evaluator,
   bundle: PolicyBundle,
   input: string,
-  change: ProposedChange,
+  change: Judged,
 ): Promise<Decision> {
   return (await decideMany(evaluator, bundle, [{ input, change }]))[0];
 }
@@ -28,7 +35,7 @@ export async function decide(
 export async function decideMany(
   evaluator: Evaluator,
   bundle: PolicyBundle,
-  cases: readonly { readonly input: string; readonly change: ProposedChange }[],
+  cases: readonly { readonly input: string; readonly change: Judged }[],
 ): Promise<readonly Decision[]> {
   let results: readonly (readonly RuleResult[] | CountersignError)[];
   try {
@@ -43,7 +50,7 @@ export async function decideMany(
 export function decision(
   bundle: PolicyBundle,
   input: string,
-  change: ProposedChange,
+  change: Judged,
   results: readonly RuleResult[] | CountersignError,
 ): Decision {
   const digests = {
@@ -63,17 +70,50 @@ export function decision(
     return failed(toCountersignError(error), unread, digests);
   }
   const said = new Set(found.map(({ rule }) => rule));
-  const violations = [...unread, ...found.filter(({ kind }) => kind === 'deny')];
-  const required = found.filter(({ kind }) => kind === 'require');
+  const { counting, excepted, exceptions } = setAside(found, input);
+  const violations = [...unread, ...counting.filter(({ kind }) => kind === 'deny')];
+  const required = counting.filter(({ kind }) => kind === 'require');
   return {
     outcome: violations.length > 0 ? 'deny' : required.length > 0 ? 'pending' : 'allow',
     violations,
-    warnings: found.filter(({ kind }) => kind === 'warn'),
+    warnings: counting.filter(({ kind }) => kind === 'warn'),
     required,
+    excepted,
+    exceptions,
     rulesRun,
     rulesPassed: rulesRun - said.size,
     ...digests,
   };
+}
+
+interface SetAside {
+  readonly counting: readonly Violation[];
+  readonly excepted: readonly Violation[];
+  /** Those of the input's exceptions that covered something. */
+  readonly exceptions: readonly InputException[];
+}
+
+/** A pure function of results and input, so that it replays: which exceptions there are, and what time it is, the input says. */
+function setAside(found: readonly Violation[], input: string): SetAside {
+  // Most inputs have none, and need not be parsed for it: canonical JSON writes a list that holds any in this way.
+  if (found.length === 0 || !input.includes('"exceptions":[{'))
+    return { counting: found, excepted: [], exceptions: [] };
+  const { exceptions, environment, time } = JSON.parse(input) as PolicyInput;
+  const counting: Violation[] = [];
+  const excepted: Violation[] = [];
+  for (const one of found) {
+    const exception = exceptions.find((candidate) => covers(candidate, one, environment.name, time));
+    if (exception) excepted.push({ ...one, exception: exception.id });
+    else counting.push(one);
+  }
+  const used = new Set(excepted.map(({ exception }) => exception));
+  return { counting, excepted, exceptions: exceptions.filter(({ id }) => used.has(id)) };
+}
+
+/** What a recorded input is about, without the repository that it came from. */
+export function judgedIn(input: Pick<PolicyInput, 'changes'>): Judged {
+  const changes = input.changes.map(({ object, source }) => ({ identity: identityFrom(object), source }));
+  return { changes, problems: [] };
 }
 
 /** SHA-256, hex, over the canonical JSON of what the rules gave. */
@@ -93,6 +133,8 @@ function failed(
     violations,
     warnings: [],
     required: [],
+    excepted: [],
+    exceptions: [],
     rulesRun: 0,
     rulesPassed: 0,
     error: { code, message, ...(place ? { place } : {}) },
@@ -114,7 +156,7 @@ function unreadable(problem: CountersignError): Violation {
   };
 }
 
-function violation(bundle: PolicyBundle, change: ProposedChange, result: RuleResult, find: SourceFinder): Violation {
+function violation(bundle: PolicyBundle, change: Judged, result: RuleResult, find: SourceFinder): Violation {
   const rule = rulesByPlace(bundle).get(`${result.file}:${result.row}`);
   if (!rule) {
     throw new CountersignError(
@@ -141,7 +183,7 @@ function violation(bundle: PolicyBundle, change: ProposedChange, result: RuleRes
 
 /** What a result is about: the object being judged, else the one or the file it names. */
 function subject(
-  change: ProposedChange,
+  change: Judged,
   result: RuleResult,
   said: ResultObject,
   find: SourceFinder,
@@ -167,7 +209,7 @@ function identityFrom(object: NonNullable<ResultObject['object']>): ObjectIdenti
 
 type SourceFinder = (identity: ObjectIdentity) => Source | undefined;
 
-function sourceFinder(change: ProposedChange): SourceFinder {
+function sourceFinder(change: Judged): SourceFinder {
   let sources: Map<string, Source> | undefined;
   return (identity) => {
     sources ??= new Map(change.changes.map((one) => [identityKey(one.identity), one.source]));

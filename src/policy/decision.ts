@@ -1,5 +1,6 @@
 import type { ObjectIdentity, Source } from '../cluster/object.js';
 import type { Place } from '../errors.js';
+import type { InputException } from './input.js';
 
 export type Outcome = 'allow' | 'deny' | 'pending' | 'error';
 export type Severity = 'critical' | 'high' | 'medium' | 'low' | 'info';
@@ -37,6 +38,8 @@ export interface Violation {
   readonly commit?: string;
   /** How to mend it, if the rule says. */
   readonly fix?: string;
+  /** The exception that covers it: it does not count. */
+  readonly exception?: string;
   /** Any further fields the rule's result object had. */
   readonly details?: Readonly<Record<string, unknown>>;
 }
@@ -47,6 +50,9 @@ export interface Decision {
   readonly violations: readonly Violation[];
   readonly warnings: readonly Violation[];
   readonly required: readonly Violation[];
+  /** What rules said that does not count, each naming its exception; and those exceptions. */
+  readonly excepted: readonly Violation[];
+  readonly exceptions: readonly InputException[];
   /** How many rules ran, and how many of them said nothing. */
   readonly rulesRun: number;
   readonly rulesPassed: number;

@@ -7,6 +7,7 @@ import type { ChangedCommit, ObjectChange, ProposedChange } from '../change/prop
 import type { PersonClaim } from '../source/repository.js';
 import type { Signature } from '../source/signature.js';
 import { type InventoryNeed, inventoryOf } from './gatekeeper/gatekeeper.js';
+import type { ExceptionScope } from './exception.js';
 
 export type Operation = 'push' | 'rollback' | 'roll_forward' | 'promotion' | 'adoption' | 'break_glass';
 
@@ -103,11 +104,15 @@ export interface InputCheck {
 }
 
 export interface InputException {
+  /** SHA-256, hex, of repository, statement and signature. */
   readonly id: string;
   readonly rule: string;
-  readonly scope: Json;
+  readonly scope: ExceptionScope;
   readonly expires: string;
+  /** Whose verified key signed it. */
   readonly principal: string;
+  readonly owner?: string;
+  readonly reason?: string;
   readonly ticket?: string;
 }
 

@@ -127,11 +127,12 @@ export class Deployments {
       });
     }
     const facts = await this.#gateFacts(repository, environment.name);
-    const sameBundle = inclusion.entry.predicate['bundleDigest'] === facts.bundleInForce;
-    // Under another bundle than it was judged by, what was never applied is not applied now; what was, is kept.
+    const { bundleDigest, exceptionsUntil } = inclusion.entry.predicate;
+    const inForce = bundleDigest === facts.bundleInForce && !hasEnded(exceptionsUntil);
+    // Under another bundle than it was judged by, or without an exception that it needed, what was never applied is not applied
+    // now; what was, is kept.
     const live =
-      sameBundle ||
-      (await this.#isLive({ repository, environment, objects: change.rendered, decisionId: decision.id }));
+      inForce || (await this.#isLive({ repository, environment, objects: change.rendered, decisionId: decision.id }));
     if (!live) return;
     const approved = approve(
       {
@@ -140,7 +141,7 @@ export class Deployments {
         head: change.head,
         objects: change.rendered,
         inclusion,
-        purpose: sameBundle ? 'deploy' : 'repair',
+        purpose: inForce ? 'deploy' : 'repair',
       },
       { ...facts, trust: parts.trust, redactor: parts.redactor },
     );
@@ -179,9 +180,11 @@ export class Deployments {
    */
   async #requireInForce(waiting: ApprovedChange): Promise<void> {
     const { bundleInForce } = await this.#gateFacts(waiting.repository, waiting.environment.name);
-    if (waiting.bundleDigest === bundleInForce || (await this.#isLive(waiting))) return;
+    const ended = hasEnded(waiting.exceptionsUntil);
+    if ((waiting.bundleDigest === bundleInForce && !ended) || (await this.#isLive(waiting))) return;
     const { decision } = waiting;
-    throw new CountersignError('not-approved', `decision ${decision} was made under another policy than is in force`, {
+    const why = ended ? 'used an exception that has ended' : 'was made under another policy than is in force';
+    throw new CountersignError('not-approved', `decision ${decision} ${why}`, {
       remedy: 'Nothing was written; push a commit that the policy in force allows',
     });
   }
@@ -222,4 +225,8 @@ export class Deployments {
     const fault: FaultRecord = { id: randomUUID(), repository, environment, trouble, time, index: null };
     await recordFault(ledger, records, fault);
   }
+}
+
+function hasEnded(until: unknown): boolean {
+  return typeof until === 'string' && Date.parse(until) <= Date.now();
 }

@@ -30,6 +30,8 @@ export interface GateFacts {
   readonly redactor: Redactor;
   /** Digest of the policy bundle in force for the repository. */
   readonly bundleInForce: string;
+  /** By which exceptions are judged to have ended; the clock's if it is not given. */
+  readonly now?: Date;
   /** Log index of the newest decision that allowed a change of this environment. */
   readonly newestAllow: number;
 }
@@ -55,6 +57,8 @@ export class ApprovedChange {
     readonly bundleDigest: string,
     readonly renderedDigest: string,
     readonly purpose: ApprovalClaim['purpose'],
+    /** RFC 3339: when the first exception ends that the decision used; null if it used none. */
+    readonly exceptionsUntil: string | null,
     objects: readonly ManifestObject[],
   ) {
     if (key !== seal) throw refused('only the gate makes an approved change');
@@ -119,12 +123,29 @@ export function approve(claim: ApprovalClaim, facts: GateFacts): ApprovedChange 
     purpose === 'repair' || decision['bundleDigest'] === facts.bundleInForce,
     `decision ${entry.index} was made under policy ${JSON.stringify(decision['bundleDigest'])}, in force is ${facts.bundleInForce}`,
   );
+  const until = typeof decision['exceptionsUntil'] === 'string' ? decision['exceptionsUntil'] : null;
+  check(
+    purpose === 'repair' || until === null || Date.parse(until) > (facts.now ?? new Date()).getTime(),
+    `decision ${entry.index} used an exception that ended at ${until}`,
+  );
   const digest = renderedDigest(objects, facts.redactor);
   check(decision['renderedDigest'] === digest, `the objects to apply for ${where} are not those that were judged`);
 
   const id = typeof decision['id'] === 'string' ? decision['id'] : '';
   const bundle = typeof decision['bundleDigest'] === 'string' ? decision['bundleDigest'] : '';
-  return new ApprovedChange(seal, repository, environment, head, entry.index, id, bundle, digest, purpose, objects);
+  return new ApprovedChange(
+    seal,
+    repository,
+    environment,
+    head,
+    entry.index,
+    id,
+    bundle,
+    digest,
+    purpose,
+    until,
+    objects,
+  );
 }
 
 function proven(inclusion: Inclusion, trust: Trust): Inclusion {

@@ -12,6 +12,9 @@ export interface HistoryLine {
   readonly byRule: Readonly<Record<string, number>>;
   /** The same for rules about how a change came about, where those are told but not counted as denials. */
   readonly notCounted: Readonly<Record<string, number>>;
+  /** Commits in which an exception kept a rule from denying, by rule; and how many exceptions were used at all. */
+  readonly excepted: Readonly<Record<string, number>>;
+  readonly exceptionsUsed: number;
   /** Commits that could not be judged; they are among the denied (invariant 7). */
   readonly errors: number;
   /** Versions of files that could not be read. */
@@ -28,6 +31,8 @@ export class HistorySummary {
   private unreadable = 0;
   private readonly byRule = new Map<string, number>();
   private readonly notCounted = new Map<string, number>();
+  private readonly excepted = new Map<string, number>();
+  private readonly exceptions = new Set<string>();
 
   /** `strict`: rules about signatures and approvals deny, too. */
   constructor(private readonly strict: boolean) {}
@@ -42,6 +47,8 @@ export class HistorySummary {
     if (decision.outcome === 'error') this.errors++;
     count(this.byRule, counted);
     count(this.notCounted, said.filter((violation) => !counted.includes(violation))); // prettier-ignore
+    count(this.excepted, decision.excepted);
+    for (const { id } of decision.exceptions) this.exceptions.add(id);
     const allowed = counted.length === 0 && decision.outcome !== 'error';
     if (!allowed) this.denied++;
     return allowed;
@@ -61,6 +68,8 @@ export class HistorySummary {
       denied: this.denied,
       byRule: sorted(this.byRule),
       notCounted: sorted(this.notCounted),
+      excepted: sorted(this.excepted),
+      exceptionsUsed: this.exceptions.size,
       errors: this.errors,
       unreadable: this.unreadable,
       seconds: Math.round(seconds * 1000) / 1000,

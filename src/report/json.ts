@@ -1,4 +1,6 @@
 import type { Json } from '../cluster/object.js';
+import type { Violation } from '../policy/decision.js';
+import { requestCommand } from '../policy/exception.js';
 import { outcomeOf, type Report, type Verdict } from './verdict.js';
 
 /** For programs: everything the text says, and no object bodies (invariant 10). */
@@ -10,7 +12,23 @@ export function jsonReport(report: Report): Json {
 }
 
 function environment({ change, decision, base, head, lawFrom }: Verdict): object {
-  const { violations, warnings, required, outcome, error, rulesRun, rulesPassed, bundleDigest, wasmDigest } = decision;
+  const {
+    violations,
+    warnings,
+    required,
+    excepted,
+    exceptions,
+    outcome,
+    error,
+    rulesRun,
+    rulesPassed,
+    bundleDigest,
+    wasmDigest,
+  } = decision;
+  const askable = (violation: Violation): object => {
+    const exceptionRequest = requestCommand(violation, change.environment.name);
+    return exceptionRequest === null ? violation : { ...violation, exceptionRequest };
+  };
   return {
     name: change.environment.name,
     outcome,
@@ -19,9 +37,11 @@ function environment({ change, decision, base, head, lawFrom }: Verdict): object
     head: { name: head, commit: change.head },
     commits: change.commits.map(({ commit, signature }) => ({ id: commit.id, signature })),
     changes: change.changes.map(({ op, identity, source }) => ({ op, object: identity, source })),
-    violations,
-    required,
+    violations: violations.map(askable),
+    required: required.map(askable),
     warnings,
+    excepted,
+    exceptions,
     rulesRun,
     rulesPassed,
     notRendered: change.notRendered,

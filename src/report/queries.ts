@@ -1,6 +1,13 @@
 import type { EntryType } from '../audit/entry.js';
 import type { Outcome } from '../policy/decision.js';
-import type { ApprovalRecord, EnvironmentStatus, PushRecord, RunRecord, Tables } from '../review/records.js';
+import type {
+  ApprovalRecord,
+  EnvironmentStatus,
+  ExceptionRecord,
+  PushRecord,
+  RunRecord,
+  Tables,
+} from '../review/records.js';
 import type { SignatureStatus } from '../source/signature.js';
 
 /** From (inclusive) and to (exclusive), RFC 3339, over the time that orders the list. */
@@ -33,6 +40,12 @@ export interface Filters {
   readonly drift: Period & InEnvironment & ObjectMatch & { corrected?: boolean };
   readonly fault: Period & InEnvironment & { code?: string };
   readonly approval: Period & InEnvironment & { head?: string; status?: readonly ApprovalRecord['status'][] };
+  readonly exception: Period & {
+    repository?: string;
+    rule?: string;
+    status?: readonly ExceptionRecord['status'][];
+    expired?: boolean;
+  };
   readonly reviewDuty: Period & InEnvironment & { open?: boolean; expired?: boolean };
 }
 export type ListName = keyof Filters;
@@ -64,6 +77,7 @@ export const listOrder: { readonly [K in ListName]: readonly Order<K>[] } = {
   drift: [{ column: 'detectedAt', newestFirst: true }, { column: 'id' }],
   fault: [{ column: 'time', newestFirst: true }, { column: 'id' }],
   approval: [{ column: 'firstSeen', newestFirst: true }, { column: 'id' }],
+  exception: [{ column: 'firstSeen', newestFirst: true }, { column: 'id' }],
   reviewDuty: [{ column: 'openedAt', newestFirst: true }, { column: 'id' }],
 };
 
@@ -109,6 +123,8 @@ export interface Queries {
   /** Indexes of log entries, in the log's order or from the end. */
   entryIndexes(range: EntryRange, limit: number, newestFirst: boolean): Promise<readonly number[]>;
   countEntries(range: EntryRange): Promise<number>;
+  /** For each exception, how many decisions used it. */
+  exceptionUses(ids: readonly string[]): Promise<readonly number[]>;
   totals(): Promise<Totals>;
   /** Resolves if the database answers. */
   ping(): Promise<void>;

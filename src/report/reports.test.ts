@@ -1,5 +1,5 @@
 import { readManifest } from '../cluster/manifest.js';
-import type { Violation } from '../policy/decision.js';
+import type { Decision, Violation } from '../policy/decision.js';
 import { jsonReport } from './json.js';
 import { junitReport } from './junit.js';
 import { sarifReport } from './sarif.js';
@@ -79,6 +79,8 @@ function verdict(rest: Partial<Verdict['decision']>): Verdict {
       violations: [violation({})],
       warnings: [],
       required: [],
+      excepted: [],
+      exceptions: [],
       rulesRun: 2,
       rulesPassed: 1,
       bundleDigest: '9c41aa',
@@ -89,6 +91,22 @@ function verdict(rest: Partial<Verdict['decision']>): Verdict {
     },
   };
 }
+
+const exception: Decision['exceptions'][number] = {
+  id: 'e1',
+  rule: 'images.pinned',
+  scope: { environment: 'shop/prod', kind: 'Pod', namespace: 'shop', name: 'p' },
+  principal: 'bo@example.org',
+  reason: 'vendor image',
+  ticket: 'OPS-7',
+  expires: '2026-08-01T00:00:00.000Z',
+};
+const excepted: Partial<Decision> = {
+  outcome: 'allow',
+  violations: [],
+  excepted: [violation({ exception: 'e1' })],
+  exceptions: [exception],
+};
 
 const report = (...verdicts: Verdict[]): Report => ({ verdicts, notes: ['a note'], seconds: 0.21, version: '1.2.3' });
 const text = (of: Report) => textReport(of, { color: false, printable: (line) => line });
@@ -116,6 +134,7 @@ describe('textReport', () => {
       '    image "x" <is> & not pinned',
       '    rule   images.pinned (policies/images.rego:14)      control  SOC2:CC8.1',
       '    fix    pin it',
+      '    or     ask for an exception: countersign exception request images.pinned --env shop/prod --object Pod/shop/p',
       '',
       '  not rendered yet, so not judged: app (Kustomize or Helm)',
       '  2 documents without apiVersion and kind: values.yaml',
@@ -132,6 +151,14 @@ describe('textReport', () => {
     );
     expect(said.match(/rule {3}images\.pinned/g)).toHaveLength(1);
     expect(said.match(/is not pinned|not pinned/g)).toHaveLength(2);
+  });
+
+  it('counts the exceptions used, and says what each covers, for whom and until when', () => {
+    const said = text(report(verdict(excepted)));
+    expect(said).toContain(
+      'exception  images.pinned for Pod shop/p in shop/prod: 1 finding not counted, signed by bo@example.org, OPS-7, until 2026-08-01',
+    );
+    expect(said).toContain('1 exception used');
   });
 
   it('when it could not be judged, says why and where', () => {
@@ -177,6 +204,17 @@ describe('sarifReport', () => {
     expect(sarifAt(9).runs[0].results[0].partialFingerprints).toEqual(first.partialFingerprints);
   });
 
+  it('shows what an exception covers as suppressed, with who signed it and why', () => {
+    const sarif = sarifReport(report(verdict(excepted))) as { runs?: { results: Record<string, unknown>[] }[] };
+    expect(sarif.runs?.[0]?.results[0]?.['suppressions']).toEqual([
+      expect.objectContaining({
+        kind: 'external',
+        status: 'accepted',
+        justification: 'vendor image, OPS-7; signed by bo@example.org, until 2026-08-01T00:00:00.000Z',
+      }),
+    ]);
+  });
+
   it('when nothing has a place, still names a file, as readers of SARIF require', () => {
     expect(JSON.stringify(sarifReport(report(verdict({ violations: [violation(about)] }))))).toContain(
       '"uri":"countersign.yaml"',
@@ -190,6 +228,8 @@ describe('junitReport', () => {
     expect(xml).toContain('<testsuite name="shop/prod" tests="2" failures="1" errors="0"');
     expect(xml).toContain('message="a\ufffd&lt;b&gt; &amp; &quot;c&quot;"');
     expect(xml).toContain('<testcase classname="shop/prod" name="other"/>');
+    const covered = junitReport(report(verdict(excepted)));
+    expect(covered).toContain('name="images.pinned"><skipped message="1 not counted, by exception"/>');
   });
 });
 
@@ -206,6 +246,9 @@ describe('jsonReport', () => {
         },
       ],
       notes: ['a note'],
+    });
+    expect(jsonReport(report(verdict(excepted)))).toMatchObject({
+      environments: [{ exceptions: [{ id: 'e1', ticket: 'OPS-7' }], excepted: [{ exception: 'e1' }] }],
     });
   });
 });

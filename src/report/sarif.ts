@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { identityKey, type Json } from '../cluster/object.js';
 import type { Rule, Severity, Violation } from '../policy/decision.js';
+import type { InputException } from '../policy/input.js';
 import { findings, type Report, subjectOf, type Verdict } from './verdict.js';
 
 /** What code-scanning services sort by, from 0 to 10. */
@@ -15,7 +16,9 @@ const securitySeverity: Readonly<Record<Severity, string>> = {
 /** SARIF 2.1.0 (OASIS), one run for all environments. */
 export function sarifReport(report: Report): Json {
   const { rules, index } = ruleTable(report);
-  const results = report.verdicts.flatMap((verdict) => findings(verdict).map((one) => result(one, verdict, index)));
+  const results = report.verdicts.flatMap((verdict) =>
+    [...findings(verdict), ...verdict.decision.excepted].map((one) => result(one, verdict, index)),
+  );
   const notifications = report.verdicts.flatMap(({ decision, change }) =>
     decision.error
       ? [
@@ -54,7 +57,7 @@ function ruleTable({ verdicts }: Report): { rules: Json[]; index: ReadonlyMap<st
   };
   for (const verdict of verdicts) {
     for (const rule of verdict.rules) add(rule.id, described(rule));
-    for (const { rule, severity } of findings(verdict)) {
+    for (const { rule, severity } of [...findings(verdict), ...verdict.decision.excepted]) {
       add(rule, { id: rule, properties: { 'security-severity': securitySeverity[severity] } });
     }
   }
@@ -70,11 +73,12 @@ function described({ id, title, description, severity, controls }: Rule): Json {
   };
 }
 
-function result(violation: Violation, { change }: Verdict, index: ReadonlyMap<string, number>): Json {
+function result(violation: Violation, { change, decision }: Verdict, index: ReadonlyMap<string, number>): Json {
   const { rule, kind, message, fix, source, commit, object, controls } = violation;
   const subject = subjectOf(violation, change);
   // A place is required by most readers: what is about a commit is shown at a file that the commit touched.
   const touched = change.commits.find((one) => one.commit.id === commit)?.files[0]?.path;
+  const exception = decision.exceptions.find(({ id }) => id === violation.exception);
   const path = source?.path ?? touched ?? 'countersign.yaml';
   const identity = object ? identityKey(object) : (commit ?? path);
   return {
@@ -97,6 +101,18 @@ function result(violation: Violation, { change }: Verdict, index: ReadonlyMap<st
         .update(JSON.stringify([change.environment.name, rule, identity, path, message]))
         .digest('hex'),
     },
+    // Section 3.35: shown as suppressed, with who suppressed it and why.
+    ...(exception ? { suppressions: [suppression(exception)] } : {}),
     properties: { environment: change.environment.name, controls },
+  };
+}
+
+function suppression({ id, owner, reason, ticket, principal, expires }: InputException): Json {
+  const why = [reason, ticket].filter(Boolean).join(', ');
+  return {
+    kind: 'external',
+    status: 'accepted',
+    justification: `${why ? `${why}; ` : ''}signed by ${principal}, until ${expires}`,
+    properties: { exception: id, ...(owner ? { owner } : {}) },
   };
 }

@@ -1,5 +1,6 @@
 import { formatPlace } from '../errors.js';
 import type { Violation } from '../policy/decision.js';
+import { describeScope, requestCommand } from '../policy/exception.js';
 import { type Report, subjectOf, type Verdict } from './verdict.js';
 
 export interface TextOptions {
@@ -37,9 +38,12 @@ function block(verdict: Verdict, report: Report, { color, printable, limit = 50 
   const groups = grouped([...decision.violations, ...decision.required, ...decision.warnings], verdict);
   for (const [subject, violations] of groups.slice(0, limit)) {
     lines.push('', `  ${paint(1, printable(subject))}`);
-    for (const said of byRule(violations)) lines.push(...ruleLines(said).map((line) => `    ${printable(line)}`));
+    for (const said of byRule(violations))
+      lines.push(...ruleLines(said, verdict.change.environment.name).map((line) => `    ${printable(line)}`));
   }
   if (groups.length > limit) lines.push('', `  … and ${groups.length - limit} more (--output json shows all)`);
+  const used = exceptionLines(verdict);
+  if (used.length > 0) lines.push('', ...used.map((line) => `  ${printable(line)}`));
   const aside = asides(verdict);
   if (aside.length > 0) lines.push('', ...aside.map((line) => `  ${printable(line)}`));
   lines.push('', `  ${printable(summary(verdict, report.seconds))}`);
@@ -73,17 +77,28 @@ function grouped(violations: readonly Violation[], verdict: Verdict): [string, V
 }
 
 /** What one rule says about one subject: all messages, the rule once, each way to mend it once. */
-function ruleLines(violations: readonly Violation[]): string[] {
+function ruleLines(violations: readonly Violation[], environment: string): string[] {
   const [{ rule, place, controls, kind }] = violations;
   const prefix = kind === 'warn' ? 'warning: ' : kind === 'require' ? 'still needed: ' : '';
   const written = rule.startsWith('reading.') ? rule : `${rule} (${formatPlace(place)})`;
   const control = controls.length ? `      control  ${controls.join('  ')}` : '';
+  const ask = kind === 'warn' ? null : requestCommand(violations[0], environment);
   const fixes = new Set(violations.flatMap(({ fix }) => (fix === undefined ? [] : [fix])));
   return [
     ...violations.flatMap(({ message }) => `${prefix}${message}`.split('\n')),
     `rule   ${written}${control}`,
     ...[...fixes].map((fix) => `fix    ${fix}`),
+    ...(ask === null ? [] : [`${fixes.size > 0 ? 'or    ' : 'fix   '} ask for an exception: ${ask}`]),
   ];
+}
+
+/** What did not count, by the exception that covers it. */
+function exceptionLines({ decision, change }: Verdict): string[] {
+  return decision.exceptions.map(({ id, rule, scope, principal, ticket, expires }) => {
+    const covered = decision.excepted.filter(({ exception }) => exception === id).length;
+    const signed = `signed by ${principal}${ticket ? `, ${ticket}` : ''}, until ${expires.slice(0, 10)}`;
+    return `exception  ${rule} for ${describeScope({ ...scope, environment: change.environment.name })}: ${counted(covered, 'finding')} not counted, ${signed}`;
+  });
 }
 
 function byRule(violations: readonly Violation[]): Violation[][] {
@@ -113,7 +128,7 @@ function summary({ decision, lawFrom }: Verdict, seconds: number): string {
   const said = [
     counted(decision.warnings.length, 'warning'),
     `${counted(decision.rulesPassed, 'rule')} passed`,
-    '0 exceptions used',
+    `${counted(decision.exceptions.length, 'exception')} used`,
   ].join(', ');
   return `${said}   policy ${decision.bundleDigest.slice(0, 4)}… from ${lawFrom}   ${seconds.toFixed(2)} s`;
 }

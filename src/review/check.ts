@@ -11,6 +11,7 @@ import type { Evaluator } from '../policy/evaluator.js';
 import { type InputPush, type InputRepository, policyInput } from '../policy/input.js';
 import type { Repository, TreeReader } from '../source/repository.js';
 import { checkSignature } from '../source/signers.js';
+import { exceptionsFor } from './exceptions.js';
 import type { Law } from './law.js';
 
 export interface CheckParts {
@@ -77,11 +78,13 @@ export const FILES = '';
 
 async function judge(change: ProposedChange, parts: CheckParts): Promise<Checked> {
   const { law, evaluator, redactor, repository, time, push } = parts;
+  const exceptions = exceptionsFor(law.exceptions, change.environment.name, time);
   const input = policyInput({
     change,
     repository,
     time,
     redactor,
+    exceptions,
     inventory: law.bundle.inventory,
     ...(push && { push }),
   });

@@ -5,7 +5,7 @@ import type { Json, JsonObject, KubernetesObject } from '../cluster/object.js';
 import type { PolicyBundle } from '../policy/bundle.js';
 import type { Decision } from '../policy/decision.js';
 import type { RuleResult } from '../policy/evaluator.js';
-import type { ApprovalRecord, FaultRecord, PushRecord } from './records.js';
+import type { ApprovalRecord, ExceptionRecord, FaultRecord, PushRecord } from './records.js';
 
 // What review writes into the log. Predicates hold identities and digests only; anything that may name a person or quote an
 // object is salted content (invariants 10, 11).
@@ -101,14 +101,20 @@ export function decisionEntry(facts: DecisionFacts): EntryDraft {
       error: decision.error ? { code: decision.error.code } : null,
       approvals: facts.approvals,
       ...(facts.reviewDue === null ? {} : { reviewDue: facts.reviewDue }),
-      exceptions: [],
+      exceptions: decision.exceptions.map((exception) => exception.id),
+      // Until then this decision says what policy says; afterwards a rule counts that did not (the gate looks at it).
+      ...(decision.exceptions.length === 0
+        ? {}
+        : { exceptionsUntil: decision.exceptions.map(({ expires }) => expires).toSorted()[0] }),
       time: facts.time,
     },
     contents: {
       ...policyContents(facts.bundle),
       ...(facts.input === null ? {} : { input: jsonText(facts.input) }),
       result: jsonText(canonicalJson(facts.results as unknown as Json)),
-      violations: json(withoutUndefined([...decision.violations, ...decision.warnings, ...decision.required])),
+      violations: json(
+        withoutUndefined([...decision.violations, ...decision.warnings, ...decision.required, ...decision.excepted]),
+      ),
       rendered: json(facts.rendered),
     },
   };
@@ -140,6 +146,36 @@ export function approvalEntry(
       statement: jsonText(bytes.statement),
       signature: { mediaType: 'text/plain', bytes: Buffer.from(bytes.signature), salted: true },
       verdict: json({ principal, person, key, reason }),
+    },
+  };
+}
+
+/** An exception as it lies in Git, and what was made of it. Who signed it, and why, is in its contents only (invariant 11). */
+export function exceptionEntry(
+  exception: ExceptionRecord,
+  bytes: { readonly text: string; readonly signature: string | null } | null,
+  time: string,
+): EntryDraft {
+  const { id, repository, rule, scope, expires, status, commit, principal, key, refusal } = exception;
+  return {
+    type: 'exception',
+    subjects: gitSubjects(repository, commit),
+    predicate: {
+      id,
+      repository,
+      status,
+      // What one that never counted says is anybody's text.
+      ...(status === 'rejected' ? {} : { rule, scope: scope && { ...scope }, expires }),
+      time,
+    },
+    contents: {
+      ...(bytes === null
+        ? {}
+        : { statement: { mediaType: 'application/yaml', bytes: Buffer.from(bytes.text), salted: true } }),
+      ...(bytes?.signature
+        ? { signature: { mediaType: 'text/plain', bytes: Buffer.from(bytes.signature), salted: true } }
+        : {}),
+      verdict: json({ principal, key, reason: refusal }),
     },
   };
 }

@@ -19,6 +19,7 @@ import {
   type GovernanceReader,
   governanceEnvironment,
   initialTrust,
+  problemsOf,
   type Standing,
 } from './governance.js';
 import type {
@@ -32,6 +33,7 @@ import type {
   TipRecord,
   Trouble,
 } from './records.js';
+import { RecordedExceptions } from './recorded-exceptions.js';
 import { pauseAfter } from './pace.js';
 import { repairIndexes } from './repair-indexes.js';
 import { recordFault } from './record-fault.js';
@@ -111,6 +113,7 @@ export class RepositoryFollower {
   /** The governance head judged last, so that a denied one is not judged at every look. */
   #governanceJudged: string | null = null;
   readonly #approvals: Approvals;
+  readonly #exceptions: RecordedExceptions;
   /** Environments whose waiting change got an approval since it was judged. */
   #approvedAnew = new Set<string>();
   /** Environments judged last before what governs now did: policy may be the same, and signers or the definition others. */
@@ -136,6 +139,7 @@ export class RepositoryFollower {
       repository: mirror.repository,
       now: this.#now,
     });
+    this.#exceptions = new RecordedExceptions(repository.name, records);
   }
 
   start(): void {
@@ -393,7 +397,8 @@ export class RepositoryFollower {
       this.#review(environment, by, push, governance.commit, tip.commit, problems);
     // A policy that cannot even judge the change that brings it could never be replaced by another: it is not let in.
     const trial = proposed.governance && (await judge(proposed.governance, [])).record.decision.error;
-    const problems = trial ? [...proposed.problems, unfit(trial)] : proposed.problems;
+    const faults = problemsOf(proposed, governance);
+    const problems = trial ? [...faults, unfit(trial)] : faults;
     const reviewed = await judge(governance, problems);
     const decision = await this.#record(environment, reviewed, governance, proposed.governance);
     this.#governanceJudged = tip.commit;
@@ -415,7 +420,8 @@ export class RepositoryFollower {
       updatedAt: time,
     };
     const trust = this.repository.trust.commit === undefined ? 'key' : 'commit';
-    await ledger.record(async (transaction) => {
+    const exceptions = await this.#exceptions.moves(governance, time);
+    const { entries } = await ledger.record(async (transaction) => {
       await records.save(transaction, 'repository', [state]);
       transaction.append(
         genesisEntry({
@@ -428,7 +434,9 @@ export class RepositoryFollower {
           time,
         }),
       );
+      await exceptions.save(transaction);
     });
+    await exceptions.placed(entries.slice(1));
     this.#state = state;
     this.#governance = governance;
     await this.#recheckSignatures(governance);
@@ -472,7 +480,9 @@ export class RepositoryFollower {
     const last = before?.headDecision
       ? (await this.parts.records.find('decision', { id: before.headDecision }))[0]
       : undefined;
+    const lapse = before && last && (await this.#exceptions.lapse(governance, before, last, this.#now()));
     const judged =
+      !lapse &&
       !this.#approvedAnew.has(environment.name) &&
       !this.#outdated.has(environment.name) &&
       before !== undefined &&
@@ -480,13 +490,29 @@ export class RepositoryFollower {
       last?.bundleDigest === governance.bundle.digest &&
       sameDefinition(before, environment);
     if (judged) return;
+    if (lapse) {
+      // What is live is judged again as the change that needed the exception, whatever waits on top of it.
+      const { base, head, push } = lapse;
+      await this.#judgeEnvironment(environment, governance, await this.#push(push), base, head);
+      if (head === tip.commit) return;
+    }
     const push = await this.#push(tip.push);
     // The live commit is judged again as the change it was, not as no change at all.
     const base =
       before?.approved === tip.commit && last
         ? await this.#baseOf(before.approvedDecision!)
         : (before?.approved ?? null);
-    const reviewed = await this.#review(environment, governance, push, base, tip.commit);
+    await this.#judgeEnvironment(environment, governance, push, base, tip.commit);
+  }
+
+  async #judgeEnvironment(
+    environment: Environment,
+    governance: Governance,
+    push: PushRecord,
+    base: string | null,
+    head: string,
+  ): Promise<void> {
+    const reviewed = await this.#review(environment, governance, push, base, head);
     const decision = await this.#record(environment, reviewed, governance);
     if (decision.outcome === 'allow') await this.#announce(environment, reviewed.change, decision, false);
   }
@@ -569,6 +595,7 @@ export class RepositoryFollower {
             updatedAt: decision.time,
           }
         : null;
+    const exceptions = state && proposed ? await this.#exceptions.moves(proposed, decision.time) : null;
     const { entries } = await ledger.record(async (transaction) => {
       if (state) await records.save(transaction, 'repository', [state]);
       await records.save(transaction, 'change', [change]);
@@ -577,9 +604,11 @@ export class RepositoryFollower {
       if (duty) await records.save(transaction, 'reviewDuty', [duty]);
       await this.#writeEnvironment(transaction, after);
       transaction.append(decisionEntry({ ...facts, reviewDue: duty?.dueAt ?? null, bundle: governance.bundle }));
+      await exceptions?.save(transaction);
     });
     const index = entries[0].index;
     await records.update('decision', { id: decision.id }, { index });
+    await exceptions?.placed(entries.slice(1));
     if (state) this.#state = state;
     this.#environments.set(environment.name, after);
     this.#approvedAnew.delete(environment.name);

@@ -6,6 +6,7 @@ import { readSigners } from '../source/governed-signers.js';
 import type { Repository } from '../source/repository.js';
 import { fingerprint } from '../source/ssh-key.js';
 import { checkSignature } from '../source/signers.js';
+import { type ExceptionStanding, newFaults, readExceptions, standingOf } from './exceptions.js';
 import { readSources, readText } from './governed-files.js';
 import { readBelonging } from './governed-owners.js';
 import type { Law } from './law.js';
@@ -28,9 +29,31 @@ export interface ProposedGovernance {
   readonly problems: readonly CountersignError[];
 }
 
+/** What is known of exceptions beside what lies in the repository. */
+export interface ExceptionFacts {
+  /** As the service calls it; null where nobody knows. */
+  readonly repository: string | null;
+  /** When each was first seen at a commit that governed; now for the others (invariant 6). */
+  readonly firstSeen: (ids: readonly string[]) => Promise<ReadonlyMap<string, Date>>;
+  readonly now?: () => Date;
+}
+
+const NO_FACTS: ExceptionFacts = { repository: null, firstSeen: () => Promise.resolve(new Map<string, Date>()) };
+
+/** What stands in the way of taking up governance in place of the one before it. */
+export function problemsOf(
+  { governance, problems }: ProposedGovernance,
+  before: Pick<Law, 'exceptions'>,
+): readonly CountersignError[] {
+  return [...problems, ...newFaults(governance?.exceptions ?? [], before.exceptions)];
+}
+
 /** A repository's governance at a commit, its policy compiled. */
 export class GovernanceReader {
-  constructor(private readonly compile: (sources: PolicySources) => Promise<PolicyBundle>) {}
+  constructor(
+    private readonly compile: (sources: PolicySources) => Promise<PolicyBundle>,
+    private readonly facts: ExceptionFacts = NO_FACTS,
+  ) {}
 
   /** Throws the first of what `attempt` finds. */
   async read(repository: Repository, commit: string): Promise<Governance> {
@@ -63,7 +86,30 @@ export class GovernanceReader {
       settings && (await guarded(async () => this.compile(await readSources(repository, commit, settings))));
     if (!settings || !signers || !belonging || !bundle) return { governance: null, problems };
     const { environments } = settings;
-    return { governance: { commit, settings, environments, signers, belonging, bundle }, problems };
+    const withheld = (): string | null => null;
+    const exceptions = await this.#exceptions(repository, commit, { environments, signers, bundle, withheld });
+    const governance = { commit, settings, environments, signers, belonging, bundle, exceptions, withheld };
+    return { governance, problems };
+  }
+
+  async #exceptions(
+    repository: Repository,
+    commit: string,
+    { environments, signers, bundle, withheld }: Pick<Law, 'environments' | 'signers' | 'bundle' | 'withheld'>,
+  ): Promise<readonly ExceptionStanding[]> {
+    const { repository: name, firstSeen, now = () => new Date() } = this.facts;
+    const files = await readExceptions(repository, commit, name ?? '');
+    const seen = files.length === 0 ? new Map<string, Date>() : await firstSeen(files.map(({ id }) => id));
+    const at = now();
+    const context = {
+      repository: name,
+      rules: bundle.rules,
+      environments: environments.map((environment) => environment.name),
+      withheld,
+      signers,
+      now: at,
+    };
+    return files.map((file) => standingOf(file, { ...context, firstSeen: seen.get(file.id) ?? at }));
   }
 }
 

@@ -7,7 +7,9 @@ import type { PolicyBundle } from '../policy/bundle.js';
 import { decideMany } from '../policy/decide.js';
 import type { Decision } from '../policy/decision.js';
 import type { Evaluator } from '../policy/evaluator.js';
-import { type InputRepository, policyInput } from '../policy/input.js';
+import { type InputException, type InputRepository, policyInput } from '../policy/input.js';
+import { exceptionsFor } from './exceptions.js';
+import type { Law } from './law.js';
 import type { HistoryRange, Repository } from '../source/repository.js';
 
 export interface JudgedCommit {
@@ -25,6 +27,8 @@ export interface HistoryParts {
   readonly checkSignature: SignatureChecker;
   /** The moment that all of it is judged at. */
   readonly time: Date;
+  /** As they count for what stands in for an environment here. */
+  readonly exceptions?: readonly InputException[];
 }
 
 interface Case {
@@ -72,11 +76,29 @@ async function judge(cases: readonly Case[], { evaluator, bundle }: HistoryParts
   return cases.map(({ step }, i) => ({ step, decision: decisions[i] }));
 }
 
-function asCase(step: HistoryStep, { repository, ref, redactor, checkSignature, time, bundle }: HistoryParts): Case {
+const HISTORY = 'history';
+
+/** Exceptions of environments, where nobody asks which of them an old commit was for: they count below their environments' folders. */
+export function historyExceptions(
+  { exceptions, environments }: Pick<Law, 'exceptions' | 'environments'>,
+  time: Date,
+): readonly InputException[] {
+  return environments.flatMap(({ name, path }) =>
+    exceptionsFor(exceptions, name, time).map((exception) => ({
+      ...exception,
+      scope: { path: path === '' ? '**' : `${path}/**`, ...exception.scope, environment: HISTORY },
+    })),
+  );
+}
+
+function asCase(
+  step: HistoryStep,
+  { repository, ref, redactor, checkSignature, time, bundle, exceptions = [] }: HistoryParts,
+): Case {
   const { commit, files, changes } = step;
   // Nobody said what deploys where: all of the repository stands in for an environment.
   const environment: Environment = {
-    name: 'history',
+    name: HISTORY,
     path: '',
     ref,
     target: null,
@@ -98,5 +120,9 @@ function asCase(step: HistoryStep, { repository, ref, redactor, checkSignature, 
     otherDocuments: new Map(),
     notRendered: [],
   };
-  return { step, change, input: policyInput({ change, repository, time, redactor, inventory: bundle.inventory }) };
+  return {
+    step,
+    change,
+    input: policyInput({ change, repository, time, redactor, exceptions, inventory: bundle.inventory }),
+  };
 }

@@ -1,10 +1,12 @@
 import type { Environment } from '../change/environment.js';
 import { defaultPolicies, type GovernanceSettings, parseSettings, SETTINGS_FILE } from '../change/environments.js';
 import type { PolicyBundle, PolicySources } from '../policy/bundle.js';
+import type { Rule } from '../policy/decision.js';
 import type { StarterSettings } from '../policy/sources.js';
 import { readSigners } from '../source/governed-signers.js';
 import type { Repository, TreeReader } from '../source/repository.js';
 import type { Signers } from '../source/signers.js';
+import { type ExceptionStanding, readExceptions, standingOf } from './exceptions.js';
 import { type Belonging, readBelonging } from './governed-owners.js';
 import { readSources, readText } from './governed-files.js';
 
@@ -15,6 +17,10 @@ export interface Law {
   readonly signers: Signers;
   readonly belonging: Belonging;
   readonly bundle: PolicyBundle;
+  /** All that lie there, with what was made of them. */
+  readonly exceptions: readonly ExceptionStanding[];
+  /** Why nobody in this repository may except a rule; null where they may. */
+  readonly withheld: (rule: Rule) => string | null;
 }
 
 export interface LawOptions {
@@ -40,7 +46,19 @@ export async function readLaw(tree: TreeReader, commit: string, options: LawOpti
     readBelonging(tree, commit),
     options.compile(sources),
   ]);
-  return { settings, environments: settings.environments, signers, belonging, bundle };
+  const { environments } = settings;
+  const now = new Date();
+  const files = await readExceptions(tree, commit, '');
+  // Nobody here knows what the service calls this repository, nor when it first saw these.
+  const context = {
+    repository: null,
+    rules: bundle.rules,
+    environments: environments.map(({ name }) => name),
+    signers,
+  };
+  const withheld = (): string | null => null;
+  const exceptions = files.map((file) => standingOf(file, { ...context, withheld, firstSeen: now, now }));
+  return { settings, environments, signers, belonging, bundle, exceptions, withheld };
 }
 
 /**

@@ -3,6 +3,7 @@ import type { Json, KubernetesObject } from '../cluster/object.js';
 import type { LedgerTransaction } from '../audit/ledger.js';
 import type { Place } from '../errors.js';
 import type { Outcome, Violation } from '../policy/decision.js';
+import type { ExceptionScope } from '../policy/exception.js';
 import type { FileChange, PersonClaim, RefMove } from '../source/repository.js';
 import type { Signature } from '../source/signature.js';
 
@@ -148,6 +149,10 @@ export interface DecisionRecord {
   readonly violations: readonly Violation[];
   readonly warnings: readonly Violation[];
   readonly required: readonly Violation[];
+  /** What does not count, each naming its exception. */
+  readonly excepted: readonly Violation[];
+  /** Ids of the exceptions that covered something. */
+  readonly exceptions: readonly string[];
   readonly rulesRun: number;
   readonly rulesPassed: number;
   readonly error: Trouble | null;
@@ -280,6 +285,32 @@ export interface ApprovalRecord {
   readonly index: number | null;
 }
 
+/** A file that stands as an exception at a governance commit that was taken up, and what was made of it. */
+export interface ExceptionRecord {
+  /** SHA-256, hex, of repository, statement and signature. */
+  readonly id: string;
+  readonly repository: string;
+  readonly path: string;
+  /** What cannot be read of it is null. */
+  readonly rule: string | null;
+  readonly scope: ExceptionScope | null;
+  readonly owner: string | null;
+  readonly reason: string | null;
+  readonly ticket: string | null;
+  readonly expires: string | null;
+  /** Whom the key belongs to that signed it; only where that could be verified. */
+  readonly principal: string | null;
+  readonly key: string | null;
+  /** `lapsed`: it counted, and its signer or its rule no longer does. `withdrawn`: it is no longer there. */
+  readonly status: 'accepted' | 'rejected' | 'lapsed' | 'withdrawn';
+  /** Why it does not count; null where it does. */
+  readonly refusal: string | null;
+  /** The governance commit at which it was first seen, or at which its status last changed. */
+  readonly commit: string;
+  readonly firstSeen: string;
+  readonly index: number | null;
+}
+
 /** An emergency change that was allowed without its approvals is looked at afterwards. Named by the decision that allowed it. */
 export interface ReviewDutyRecord {
   readonly id: string;
@@ -312,6 +343,7 @@ export interface Tables {
   readonly fault: FaultRecord;
   readonly advice: AdviceRecord;
   readonly approval: ApprovalRecord;
+  readonly exception: ExceptionRecord;
   readonly reviewDuty: ReviewDutyRecord;
 }
 

@@ -11,7 +11,13 @@ import { decisionEntry } from './entries.js';
 import type { FollowedRepository } from './follower.js';
 import { type CommitStatus, describeVerdict, type Forge, type OpenRequest } from './forge.js';
 import { isGoverned } from './governed-files.js';
-import { type Governance, governanceEnvironment, type GovernanceReader, type Standing } from './governance.js';
+import {
+  type Governance,
+  governanceEnvironment,
+  type GovernanceReader,
+  problemsOf,
+  type Standing,
+} from './governance.js';
 import { forkPoint } from './law.js';
 import { pauseAfter } from './pace.js';
 import { recordFault } from './record-fault.js';
@@ -127,7 +133,7 @@ export class RequestFollower {
     for (const environment of environments) await this.#judge(request, environment, base, target, governance);
     const touched = governs ? await mirror.repository.changes(base, request.head) : [];
     if (!touched.some(({ path }) => isGoverned(path, governance.settings))) return;
-    const { problems } = await this.parts.governance.attempt(mirror.repository, request.head);
+    const problems = problemsOf(await this.parts.governance.attempt(mirror.repository, request.head), governance);
     await this.#judge(request, governanceEnvironment(request.target), base, target, governance, problems);
   }
 

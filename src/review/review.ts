@@ -24,6 +24,7 @@ import type { CountedApproval } from './approvals.js';
 import type { DecisionFacts } from './entries.js';
 import type { Governance } from './governance.js';
 import { emergencyOf, reviewDuty } from './emergency.js';
+import { exceptionsFor } from './exceptions.js';
 import { belongingInput } from './governed-owners.js';
 import type { ChangeRecord, DecisionRecord, ObjectChangeRecord, PushRecord, ReviewDutyRecord } from './records.js';
 
@@ -108,6 +109,7 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
     time: started,
     redactor,
     inventory: governance.bundle.inventory,
+    exceptions: exceptionsFor(governance.exceptions, environment.name, started),
     ...belongingInput(change, governance),
     ...emergency,
     push: { ref: push.ref, old: push.old, new: push.new ?? head, forced },
@@ -174,6 +176,8 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
         violations: decision.violations,
         warnings: decision.warnings,
         required: decision.required,
+        excepted: decision.excepted,
+        exceptions: decision.exceptions.map((exception) => exception.id),
         rulesRun: decision.rulesRun,
         rulesPassed: decision.rulesPassed,
         error: decision.error ?? null,

@@ -120,6 +120,8 @@ export class TestJudge {
         violations: [],
         warnings: [],
         required: [],
+        excepted: [],
+        exceptions: [],
         rulesRun: 1,
         rulesPassed: results.length === 0 ? 1 : 0,
         bundleDigest: this.bundle.digest,

@@ -192,6 +192,8 @@ const decision = (n: number): DecisionRecord => ({
   violations: n % 3 ? [] : [violation],
   warnings: [],
   required: [],
+    excepted: [],
+    exceptions: [],
   rulesRun: 8,
   rulesPassed: n % 3 ? 8 : 7,
   error: null,

@@ -61,6 +61,13 @@ const conditions: { readonly [K in ListName]: Conditions<K> } = {
   },
   fault: { ...period('time'), ...environment, code: (code) => [`row.trouble ->> 'code' = :code`, { code }] },
   approval: { ...period('firstSeen'), ...environment, head: equal('head'), status: oneOf('status') },
+  exception: {
+    ...period('firstSeen'),
+    repository: equal('repository'),
+    rule: equal('rule'),
+    status: oneOf('status'),
+    expired: (expired) => [`(row.expires <= now()) = :expired`, { expired }],
+  },
   reviewDuty: {
     ...period('openedAt'),
     ...environment,
@@ -133,6 +140,18 @@ export class PostgresQueries implements Queries {
       ),
     );
     return Number(count);
+  }
+
+  async exceptionUses(ids: readonly string[]): Promise<readonly number[]> {
+    const rows = await available(
+      this.dataSource.query<{ id: string; count: string }[]>(
+        `SELECT used.id, count(*) FROM decision, jsonb_array_elements_text(exceptions) AS used (id)
+         WHERE exceptions <> '[]' AND used.id = ANY($1) GROUP BY used.id`,
+        [ids],
+      ),
+    );
+    const counts = new Map(rows.map(({ id, count }) => [id, Number(count)]));
+    return ids.map((id) => counts.get(id) ?? 0);
   }
 
   async totals(): Promise<Totals> {

@@ -1,0 +1,33 @@
+import { Inject } from '@nestjs/common';
+import { Args, Context, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
+import type { LoggedEntry } from '../audit/entry.js';
+import type { Filters, Queries } from '../report/queries.js';
+import type { ExceptionRecord } from '../review/records.js';
+import { connect, type Connection, type PageArguments } from './connection.js';
+import type { ApiContext } from './context.js';
+import { QUERIES } from './state.js';
+
+@Resolver('Exception')
+export class ExceptionResolver {
+  constructor(@Inject(QUERIES) private readonly queries: Queries) {}
+
+  @Query('exceptions')
+  exceptions(@Args() args: PageArguments & { filter?: Filters['exception'] }): Promise<Connection<ExceptionRecord>> {
+    return connect(this.queries, 'exception', args);
+  }
+
+  @ResolveField('expired')
+  expired(@Parent() { expires }: ExceptionRecord): boolean {
+    return expires !== null && Date.parse(expires) <= Date.now();
+  }
+
+  @ResolveField('uses')
+  uses(@Parent() { id }: ExceptionRecord, @Context() { loaders }: ApiContext): Promise<number> {
+    return loaders.usesOf.load(id);
+  }
+
+  @ResolveField('entry')
+  entry(@Parent() { index }: ExceptionRecord, @Context() { loaders }: ApiContext): Promise<LoggedEntry | null> | null {
+    return index === null ? null : loaders.entry.load(index);
+  }
+}

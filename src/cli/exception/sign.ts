@@ -1,0 +1,49 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { dirname, relative, resolve } from 'node:path';
+import { OwnClone } from '../../adapters/git/approvals-ref.js';
+import { workTreeOf } from '../../adapters/git/work-tree.js';
+import { signWithGpg } from '../../adapters/keys/gpg.js';
+import { signWithSsh } from '../../adapters/keys/ssh-keygen.js';
+import { CountersignError } from '../../errors.js';
+import { describeScope, EXCEPTION_NAMESPACE, parseException } from '../../policy/exception.js';
+import { exceptionsOf } from './standing.js';
+
+export interface SignedException {
+  readonly sealed: string;
+  /** What was signed, in words. */
+  readonly scope: string;
+  readonly principal: string | null;
+  /** Why it would not count all the same. */
+  readonly fault: string | null;
+}
+
+/** Signs a file's exact bytes with the person's own key, and looks whether that counts by the files of the work tree. */
+export async function signException(
+  file: string,
+  { key, openpgp }: { readonly key?: string | undefined; readonly openpgp?: string | true | undefined },
+): Promise<SignedException> {
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new CountersignError('usage', `there is no file ${file}`, { remedy: 'Write it with countersign exception request', cause }); // prettier-ignore
+  });
+  const { statement } = parseException(text, file);
+  const signature =
+    openpgp === undefined
+      ? await signWithSsh(key ?? (await keyOf(dirname(file))), EXCEPTION_NAMESPACE, text)
+      : await signWithGpg(openpgp === true ? '' : openpgp, text);
+  const sealed = `${file}.sig`;
+  await writeFile(sealed, signature);
+  const scope = `${statement.rule} for ${describeScope(statement.scope)}, until ${statement.expires}`;
+  const root = workTreeOf(dirname(file))?.root;
+  if (root === undefined) return { sealed, scope, principal: null, fault: `${file} lies in no repository` };
+  const path = relative(resolve(root), resolve(file));
+  const standing = (await exceptionsOf(root, {})).find((one) => one.path === path);
+  if (!standing) return { sealed, scope, principal: null, fault: 'it does not lie in .countersign/exceptions' };
+  return { sealed, scope, principal: standing.principal, fault: standing.fault?.sentence ?? null };
+}
+
+async function keyOf(folder: string): Promise<string> {
+  const clone = await OwnClone.open(folder).catch(() => null);
+  const configured = (await clone?.config('user.signingKey')) ?? null;
+  return configured?.startsWith('/') ? configured : `${homedir()}/.ssh/id_ed25519`;
+}
