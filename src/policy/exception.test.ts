@@ -32,6 +32,9 @@ const context = {
   firstSeen: NOW,
 };
 
+const held = (change: object): CountersignError | null =>
+  objection(parseException(exceptionText({ ...statement, ...change }), 'e.yaml'), context);
+
 const refusal = (work: () => unknown): CountersignError => {
   try {
     work();
@@ -69,9 +72,6 @@ describe('an exception’s text', () => {
 });
 
 describe('what an exception is held against', () => {
-  const held = (change: object): CountersignError | null =>
-    objection(parseException(exceptionText({ ...statement, ...change }), 'e.yaml'), context);
-
   it('lets one through that names a rule and an environment there are, and no more than some objects', () => {
     expect(held({})).toBeNull();
     expect(held({ rule: 'commits.signed', scope: { environment: 'shop/production' } })).toBeNull();
@@ -109,14 +109,19 @@ describe('what an exception covers', () => {
   });
 
   it('is never more: no other rule, object, file, commit, environment or time', () => {
-    const none: Partial<Covered> = { object: undefined } as unknown as Partial<Covered>;
+    const none: Covered = { rule: 'images.pinned' };
     const hidden = {
       'another rule': hides(statement.scope, { rule: 'images.registries' }),
       'another object': hides(statement.scope, { object: { ...cart, name: 'cart2' } }),
       'another namespace': hides({ namespace: 'shop' }, { object: { ...cart, namespace: 'bank' } }),
       'another kind': hides({ kind: 'Deployment' }, { object: { ...cart, kind: 'StatefulSet' } }),
       'another group': hides({ group: 'apps' }, { object: { ...cart, group: 'evil.example.org' } }),
-      'what is about no object': hides({ kind: 'Deployment' }, none),
+      'what is about no object': covers(
+        { ...exception, scope: { environment: 'e', kind: 'Deployment' } },
+        none,
+        'e',
+        NOW.toISOString(),
+      ),
       'another file': hides({ path: 'apps/*.yaml' }, { source: { path: 'apps/more/cart.yaml', line: 1 } }),
       'another commit': hides({ commit: 'a'.repeat(40) }, { commit: 'b'.repeat(40) }),
       'another environment': hides(statement.scope, {}, 'shop/staging'),

@@ -101,7 +101,7 @@ export function parseException(content: string, file: string): ParsedException {
     if (!parsed.success) throw faultsError(faultsOf(parsed.error, schema), settings, REMEDY);
     const { apiVersion: _version, kind: _kind, ...statement } = parsed.data;
     return {
-      statement: statement as ExceptionStatement,
+      statement,
       place: (...at) => settings.place(at),
     };
   } catch (thrown) {
@@ -109,6 +109,9 @@ export function parseException(content: string, file: string): ParsedException {
     throw new CountersignError('exception-invalid', message, { place, remedy: remedy ?? REMEDY });
   }
 }
+
+/** Nobody else owns any of the rules. */
+export const nothingWithheld = (): string | null => null;
 
 /** What an exception is held against: the rules and environments of the repository that it lies in. */
 export interface ExceptionContext {
@@ -122,11 +125,13 @@ export interface ExceptionContext {
   readonly firstSeen: Date;
 }
 
+function refuse(message: string, place: Place, remedy = REMEDY): CountersignError {
+  return new CountersignError('exception-invalid', message, { place, remedy });
+}
+
 /** The first thing for which an exception, whoever signed it, cannot count here; null if there is none. */
 export function objection({ statement, place }: ParsedException, context: ExceptionContext): CountersignError | null {
   const { rule, scope, expires, repository } = statement;
-  const refuse = (message: string, at: Place, remedy = REMEDY): CountersignError =>
-    new CountersignError('exception-invalid', message, { place: at, remedy });
   if (context.repository !== null && repository !== context.repository)
     return refuse(`it is for the repository ${repository}, this one is ${context.repository}`, place('repository'));
   const named = context.rules.filter(({ id }) => id === rule);
@@ -226,9 +231,10 @@ export function describeScope(scope: ExceptionScope): string {
   return `${parts.join(', ') || 'everything'} in ${environment}`;
 }
 
+const line = (name: string, value: string): string => `${name}: ${scalar(value)}\n`;
+
 /** A statement as the file that is signed: the order and the words that a reviewer reads. */
 export function exceptionText({ repository, rule, scope, owner, reason, ticket, expires }: ExceptionStatement): string {
-  const line = (name: string, value: string): string => `${name}: ${scalar(value)}\n`;
   const scoped = Object.entries(scope).map(([name, value]) => `  ${line(name, value as string)}`);
   return [
     'apiVersion: countersign.dev/v1\nkind: Exception\n',

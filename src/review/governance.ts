@@ -2,6 +2,7 @@ import { CountersignError, toCountersignError } from '../errors.js';
 import { GOVERNANCE, type Environment } from '../change/environment.js';
 import { parseSettings, SETTINGS_FILE } from '../change/environments.js';
 import type { PolicyBundle, PolicySources } from '../policy/bundle.js';
+import { nothingWithheld } from '../policy/exception.js';
 import { readSigners } from '../source/governed-signers.js';
 import type { Repository } from '../source/repository.js';
 import { fingerprint } from '../source/ssh-key.js';
@@ -86,7 +87,7 @@ export class GovernanceReader {
       settings && (await guarded(async () => this.compile(await readSources(repository, commit, settings))));
     if (!settings || !signers || !belonging || !bundle) return { governance: null, problems };
     const { environments } = settings;
-    const withheld = (): string | null => null;
+    const withheld = nothingWithheld;
     const exceptions = await this.#exceptions(repository, commit, { environments, signers, bundle, withheld });
     const governance = { commit, settings, environments, signers, belonging, bundle, exceptions, withheld };
     return { governance, problems };

@@ -83,11 +83,13 @@ export function historyExceptions(
   { exceptions, environments }: Pick<Law, 'exceptions' | 'environments'>,
   time: Date,
 ): readonly InputException[] {
-  return environments.flatMap(({ name, path }) =>
-    exceptionsFor(exceptions, name, time).map((exception) => ({
-      ...exception,
-      scope: { path: path === '' ? '**' : `${path}/**`, ...exception.scope, environment: HISTORY },
-    })),
+  return environments.flatMap(({ name, path, namespace }) =>
+    exceptionsFor(exceptions, name, time).flatMap((exception) => {
+      const scope = { path: path === '' ? '**' : `${path}/**`, ...exception.scope, environment: HISTORY };
+      // Objects that name no namespace have none here: nobody says which one theirs is.
+      const implied = namespace !== null && scope.namespace === namespace;
+      return [scope, ...(implied ? [{ ...scope, namespace: '' }] : [])].map((one) => ({ ...exception, scope: one }));
+    }),
   );
 }
 

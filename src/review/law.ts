@@ -2,6 +2,7 @@ import type { Environment } from '../change/environment.js';
 import { defaultPolicies, type GovernanceSettings, parseSettings, SETTINGS_FILE } from '../change/environments.js';
 import type { PolicyBundle, PolicySources } from '../policy/bundle.js';
 import type { Rule } from '../policy/decision.js';
+import { nothingWithheld } from '../policy/exception.js';
 import type { StarterSettings } from '../policy/sources.js';
 import { readSigners } from '../source/governed-signers.js';
 import type { Repository, TreeReader } from '../source/repository.js';
@@ -56,7 +57,7 @@ export async function readLaw(tree: TreeReader, commit: string, options: LawOpti
     environments: environments.map(({ name }) => name),
     signers,
   };
-  const withheld = (): string | null => null;
+  const withheld = nothingWithheld;
   const exceptions = files.map((file) => standingOf(file, { ...context, withheld, firstSeen: now, now }));
   return { settings, environments, signers, belonging, bundle, exceptions, withheld };
 }

@@ -305,7 +305,7 @@ describe('tampered evidence is refused, with the first thing wrong', () => {
 describe('a log that its own key signed is refused', () => {
   it('when a denied decision says allow', async () => {
     const { fault } = await resigned((leaves) => (leaves[7] = rewritten(leaves[7], { outcome: 'allow' })));
-    expect(fault?.message).toMatch(/decision 7 says allow, but countersign.scale.deny says otherwise/);
+    expect(fault?.message).toMatch(/decision 7 says allow, but scale.replicas says otherwise/);
   });
 
   it('when a decision names a result that its input does not give', async () => {

@@ -1,0 +1,154 @@
+import { Client } from 'pg';
+import { signWithSsh } from '../../src/adapters/keys/ssh-keygen.js';
+import { EXCEPTION_NAMESPACE, exceptionText } from '../../src/policy/exception.js';
+import { createRepository, person, type Person, temporaryFolder } from '../support/git-fixture.js';
+import { startTestService, type TestService } from '../support/service.js';
+import { eventually } from '../support/world.js';
+
+interface Decision {
+  readonly outcome: string;
+  readonly head: string;
+  readonly base: string | null;
+  readonly index: string | null;
+  readonly exceptions: readonly string[];
+  readonly violations: readonly { readonly rule: string; readonly message: string; readonly place: object }[];
+}
+
+const folder = temporaryFolder();
+const manifest = (name: string, value: number) =>
+  `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: ${name}}\ndata: {value: "${value}"}\n`;
+const settings = `apiVersion: countersign.dev/v1
+environments: [{name: prod, path: environments/prod, namespace: shop}]
+policies: {starter: {profile: "off"}}
+`;
+const policy = `package countersign.values
+
+# METADATA
+# custom: {id: values.small, scope: object}
+deny contains "too much" if to_number(input.changes[0].after.data.value) > 5
+`;
+const DECISIONS = `SELECT outcome, change.head, change.base, log_index AS index, exceptions, violations
+  FROM decision JOIN change ON change.id = decision.change WHERE decision.environment = $1 ORDER BY decision.time DESC`;
+
+async function exception(who: Person, seconds: number, change: (text: string) => string = (text) => text) {
+  const text = exceptionText({
+    repository: 'shop',
+    rule: 'values.small',
+    scope: { environment: 'prod', kind: 'ConfigMap', namespace: 'shop', name: 'a' },
+    owner: 'shop team',
+    reason: 'sale',
+    ticket: 'OPS-7',
+    expires: new Date(Date.now() + seconds * 1000).toISOString(),
+  });
+  const signature = await signWithSsh(who.keyFile, EXCEPTION_NAMESPACE, text);
+  const path = '.countersign/exceptions/sale.yaml';
+  return { [path]: change(text), [`${path}.sig`]: signature };
+}
+
+describe('an exception', () => {
+  let service: TestService;
+  let database: Client;
+  let repository: Awaited<ReturnType<typeof createRepository>>;
+  let ann: Person;
+  let bo: Person;
+
+  beforeAll(async () => {
+    [ann, bo] = await Promise.all([person('Ann', 'ann@example.org'), person('Bo', 'bo@example.org')]);
+    repository = await createRepository(folder.path('shop'));
+    const first = await commit('begin', {
+      'countersign.yaml': settings,
+      // Ann may commit, and not make exceptions.
+      '.countersign/allowed_signers': `ann@example.org namespaces="git" ${ann.publicKey}\nbo@example.org namespaces="git,${EXCEPTION_NAMESPACE}" ${bo.publicKey}\n`,
+      'policies/values.rego': policy,
+      'environments/prod/a.yaml': manifest('a', 1),
+    });
+    service = await startTestService(
+      `  - {name: shop, url: ${repository.path}, refs: [refs/heads/main], trust: {commit: ${first}}, poll: 100ms}`,
+    );
+    database = new Client({ connectionString: service.database });
+    await database.connect();
+    await decided('prod', first, 'allow');
+  }, 90_000);
+
+  afterAll(async () => {
+    await database?.end();
+    await service?.close();
+  });
+
+  const commit = (message: string, files: Record<string, string>) => repository.commit({ author: ann, message, files });
+
+  const decisions = async (environment: string): Promise<Decision[]> =>
+    (await database.query<Decision>(DECISIONS, [environment])).rows.filter(({ index }) => index !== null);
+
+  const decided = (environment: string, head: string, outcome: string): Promise<Decision> =>
+    eventually(
+      `${environment} at ${head.slice(0, 7)} to be ${outcome}`,
+      async () => (await decisions(environment)).find((one) => one.head === head && one.outcome === outcome),
+      async () => JSON.stringify(await decisions(environment)),
+      30_000,
+    );
+
+  it('that is forged, or signed by somebody who may not, is denied with its place and does not count', async () => {
+    const tooMuch = await commit('too much', { 'environments/prod/a.yaml': manifest('a', 9) });
+    await decided('prod', tooMuch, 'deny');
+    const forged = await exception(bo, 3600, (text) => text.replace('name: a', 'name: b'));
+    for (const [files, says] of [
+      [forged, /not of this statement/],
+      [await exception(ann, 3600), /may not sign for countersign-exception/],
+      [await exception(bo, -1), /it expired/],
+    ] as const) {
+      const head = await commit('an exception', files);
+      const { violations } = await decided('governance', head, 'deny');
+      expect(violations).toMatchObject([{ rule: 'reading.exception-invalid', message: expect.stringMatching(says) as string }]); // prettier-ignore
+      expect(violations[0].place).toMatchObject({ file: expect.stringContaining('exceptions/sale.yaml') as string });
+      const { exceptions } = await decided('prod', head, 'deny');
+      expect(exceptions).toEqual([]);
+    }
+  }, 90_000);
+
+  it('lets through what it covers, and when it ends the live commit no longer complies, whatever came since', async () => {
+    // On a busy machine the first ones may end before anybody has looked at what they let through.
+    const used = await [5, 20, 60].reduce<Promise<{ head: string; next: string } | null>>(async (before, seconds) => {
+      const found = await before;
+      if (found) return found;
+      const files = await exception(bo, seconds);
+      const ends = Date.now() + seconds * 1000;
+      const head = await commit('an exception', files);
+      await decided('governance', head, 'allow');
+      await eventually('a decision', async () => (await decisions('prod')).find((one) => one.head === head));
+      const next = await commit('something else', { 'environments/prod/b.yaml': manifest('b', 1) });
+      await eventually('a decision', async () => (await decisions('prod')).find((one) => one.head === next));
+      return Date.now() < ends - 500 ? { head, next } : null;
+    }, Promise.resolve(null));
+    const covered = await decided('prod', used!.head, 'allow');
+    expect(covered.exceptions).toHaveLength(1);
+    const after = await decided('prod', used!.next, 'allow');
+    expect(after.exceptions).toEqual([]);
+
+    const lapsed = await eventually(
+      'it to end',
+      async () => (await decisions('prod')).find((one) => one.head === used!.next && one.outcome === 'deny'),
+      undefined,
+      90_000,
+    );
+    expect(lapsed).toMatchObject({ base: covered.base, exceptions: [], violations: [{ rule: 'values.small' }] });
+    const { rows } = await database.query('SELECT approved, no_longer_compliant FROM environment WHERE name = $1', ['prod']); // prettier-ignore
+    expect(rows).toEqual([{ approved: used!.next, no_longer_compliant: true }]);
+    const data = await service.query<{ exceptions: { nodes: { uses: number }[] } }>(
+      '{ exceptions { nodes { rule status refusal expired uses principal owner ticket entry { type predicate } } } }',
+    );
+    const [newest] = data.exceptions.nodes.filter(({ uses }) => uses > 0);
+    expect(newest).toMatchObject({
+      rule: 'values.small',
+      status: 'accepted',
+      refusal: null,
+      expired: true,
+      principal: 'bo@example.org',
+      owner: 'shop team',
+      ticket: 'OPS-7',
+      entry: { type: 'exception', predicate: { id: covered.exceptions[0], status: 'accepted', rule: 'values.small' } },
+    });
+    // Who, and why, is in salted content (invariant 11).
+    expect(JSON.stringify(newest)).not.toMatch(/"predicate":\{[^}]*(bo@example|sale)/);
+  }, 180_000);
+});
