@@ -45,7 +45,7 @@ test_an_unverified_approval_does_not_count if {
 
 test_one_person_under_two_names_counts_once if {
 	joined := object.union(approved_by([]), {"approvals": [
-		{"principal": name, "person": "bo@example.org", "via": "git", "time": "", "verified": true} |
+	{"principal": name, "person": "bo@example.org", "via": "git", "time": "", "verified": true} |
 		some name in ["bo@example.org", "bo@home.example.org"]
 	]})
 	count(approvals.require) == 1 with input as joined with data.countersign.settings as two

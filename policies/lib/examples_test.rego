@@ -13,6 +13,7 @@ container := {
 	"ports": [{"name": "http", "containerPort": 8080}],
 	"env": [{"name": "LOG_LEVEL", "value": "info"}],
 	"resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "256Mi"}},
+	"readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}},
 	"securityContext": {
 		"allowPrivilegeEscalation": false,
 		"readOnlyRootFilesystem": true,
@@ -22,11 +23,35 @@ container := {
 	},
 }
 
-pod := {"serviceAccountName": "cart", "containers": [container], "volumes": [{"name": "tmp", "emptyDir": {}}]}
+pod := {
+	"serviceAccountName": "cart",
+	"automountServiceAccountToken": false,
+	"topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "ScheduleAnyway"}],
+	"containers": [container],
+	"volumes": [{"name": "tmp", "emptyDir": {}}],
+}
 
 pod_with(more) := object.union(pod, more)
 
 container_with(more) := object.union(container, more)
+
+# The same in each kind that Kubernetes has for pods, in a list and in a kind of somebody's own.
+everywhere(spec) := array.concat(
+	[with_template(api_version, kind, spec) |
+		some [api_version, kind] in [
+			["apps/v1", "Deployment"], ["apps/v1", "StatefulSet"], ["apps/v1", "DaemonSet"], ["apps/v1", "ReplicaSet"],
+			["batch/v1", "Job"], ["v1", "ReplicationController"], ["apps/v1beta1", "Deployment"],
+		]
+	],
+	[bare_pod(spec), cron_job(spec), rollout(spec), list([deployment(pod), deployment(spec)]), list([list([bare_pod(spec)])])],
+)
+
+with_template(api_version, kind, spec) := {
+	"apiVersion": api_version,
+	"kind": kind,
+	"metadata": {"name": "cart", "namespace": "shop"},
+	"spec": {"template": {"spec": spec}},
+}
 
 # A pod that holds one more container in a field of its own.
 pod_and(field, more) := object.union(pod, {field: [container_with(more)]})

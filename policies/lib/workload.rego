@@ -13,11 +13,14 @@ written := [change.after |
 	change.op != "delete"
 ]
 
-# Every pod spec.
-pods := [pod |
+# Every pod spec, with the metadata that its pods get: [spec, metadata].
+templates := [template |
 	some object in written
-	some pod in pods_of(object)
+	some template in templates_of(object)
 ]
+
+# Every pod spec.
+pods := [pod | some [pod, _] in templates]
 
 # Every container of every pod spec: [container, the field it is in, its pod spec].
 containers := [[container, field, pod] |
@@ -25,6 +28,18 @@ containers := [[container, field, pod] |
 	some field in container_fields
 	some container in pod[field]
 ]
+
+# Every security context, of pods and of containers: [context, its container or pod, the field that is in or "pod", the pod spec].
+contexts := array.concat(
+	[[pod.securityContext, pod, "pod", pod] |
+		some pod in pods
+		is_object(pod.securityContext)
+	],
+	[[container.securityContext, container, field, pod] |
+		some [container, field, pod] in containers
+		is_object(container.securityContext)
+	],
+)
 
 # Where Kubernetes' own kinds keep their pod. Looking everywhere costs ten times as much.
 keeps := {
@@ -41,25 +56,30 @@ podless := {
 	"apiextensions.k8s.io/v1": {"CustomResourceDefinition"},
 }
 
-pods_of(object) := pods_at(place, object) if {
+templates_of(object) := templates_at(place, object) if {
 	place := keeps[object.apiVersion][object.kind]
 } else := [] if {
 	object.kind in podless[object.apiVersion]
-} else := [spec |
-	walk(object, [_, spec])
+} else := [[spec, beside(object, path)] |
+	walk(object, [path, spec])
 	is_object(spec)
 	some field in container_fields
 	is_array(spec[field])
 	not counted(spec, field)
 ]
 
-pods_at("spec", object) := [object.spec]
+templates_at("spec", object) := [template_of(object)]
 
-pods_at("bare", object) := [object.template.spec]
+templates_at("bare", object) := [template_of(object.template)]
 
-pods_at("template", object) := [object.spec.template.spec]
+templates_at("template", object) := [template_of(object.spec.template)]
 
-pods_at("job", object) := [object.spec.jobTemplate.spec.template.spec]
+templates_at("job", object) := [template_of(object.spec.jobTemplate.spec.template)]
+
+template_of(holder) := [holder.spec, object.get(holder, "metadata", {})]
+
+# The metadata that stands beside a spec.
+beside(holder, path) := object.get(holder, array.concat(array.slice(path, 0, count(path) - 1), ["metadata"]), {})
 
 # A pod spec with two of the fields is still one.
 counted(spec, "initContainers") if is_array(spec.containers)
@@ -68,9 +88,16 @@ counted(spec, "ephemeralContainers") if is_array(spec.containers)
 
 counted(spec, "ephemeralContainers") if is_array(spec.initContainers)
 
-# How a container is called in messages.
+# How a container, or a pod, is called in messages.
+label(_, "pod") := "the pod"
+
 label(container, "containers") := sprintf(`container "%s"`, [object.get(container, "name", "?")])
 
 label(container, "initContainers") := sprintf(`init container "%s"`, [object.get(container, "name", "?")])
 
 label(container, "ephemeralContainers") := sprintf(`ephemeral container "%s"`, [object.get(container, "name", "?")])
+
+# Pods that say they run on Windows have no Linux settings to make; those in a user namespace may be root inside it.
+windows(pod) if pod.os.name == "windows"
+
+user_namespace(pod) if pod.hostUsers == false

@@ -43,3 +43,17 @@ test_it_does_not_hide_in_lists_cron_jobs_and_own_kinds if {
 		denied(manifest) == 1
 	}
 }
+
+test_a_probe_of_another_host_is_denied if {
+	every more in [
+		{"livenessProbe": {"httpGet": {"host": "169.254.169.254", "port": 80}}},
+		{"startupProbe": {"tcpSocket": {"host": "10.0.0.1", "port": 80}}},
+		{"lifecycle": {"preStop": {"httpGet": {"host": "10.0.0.1", "port": 80}}}},
+		{"lifecycle": {"postStart": {"tcpSocket": {"host": "10.0.0.1", "port": 80}}}},
+	] {
+		every manifest in examples.everywhere(examples.pod_and("initContainers", more)) {
+			denied(manifest) == 1
+		}
+	}
+	denied(examples.deployment(examples.pod_and("initContainers", {"livenessProbe": {"httpGet": {"host": "", "port": 80}}}))) == 0
+}

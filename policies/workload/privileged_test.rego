@@ -48,15 +48,21 @@ test_capabilities_beyond_the_baseline_are_denied if {
 }
 
 test_what_undoes_isolation_is_denied if {
-	every context in [
-		{"procMount": "Unmasked"},
-		{"seccompProfile": {"type": "Unconfined"}},
-		{"windowsOptions": {"hostProcess": true}},
-	] {
+	every context in [{"procMount": "Unmasked"}, {"windowsOptions": {"hostProcess": true}}] {
 		denied(examples.bare_pod(examples.pod_and("initContainers", {"securityContext": context}))) == 1
 	}
-	denied(examples.bare_pod(examples.pod_with({"securityContext": {"seccompProfile": {"type": "Unconfined"}}}))) == 1
 	denied(examples.bare_pod(examples.pod_with({"securityContext": {"windowsOptions": {"hostProcess": true}}}))) == 1
+}
+
+test_proc_may_be_seen_in_a_user_namespace if {
+	pod := object.union(examples.pod_and("initContainers", {"securityContext": {"procMount": "Unmasked"}}), {"hostUsers": false})
+	denied(examples.deployment(pod)) == 0
+}
+
+test_it_is_seen_in_every_kind if {
+	every manifest in examples.everywhere(examples.pod_and("ephemeralContainers", privileged_container)) {
+		denied(manifest) == 1
+	}
 }
 
 test_a_deletion_is_not_judged_by_what_it_deletes if {
