@@ -25,7 +25,8 @@ export class DocumentCache {
 
   /** Whoever acquires releases. `read` is asked for bytes that nobody holds. */
   acquire(bytes: Buffer, variant: string, read: () => Reading): { readonly key: string; readonly document: Reading } {
-    const key = hash('sha256', bytes, 'binary') + variant;
+    // BLAKE2 where SHA-256 would do, too: twice as fast on processors that have no instructions for SHA.
+    const key = hash('blake2b512', bytes, 'binary') + variant;
     const known = this.documents.get(key);
     if (known) {
       known.users++;

@@ -15,7 +15,7 @@ export interface HistoryStep extends CommitWithFiles {
 }
 
 /** Commits whose files are being read ahead of the one that is looked at … */
-const WINDOW_COMMITS = 64;
+const WINDOW_COMMITS = 256;
 /** … and bytes of their files, so that a repository of huge files needs no more memory than another. */
 const WINDOW_BYTES = 24 * 1024 * 1024;
 
@@ -58,7 +58,10 @@ export async function* walkHistory(
     // Awaited in its turn; a fault must not be taken for one that nobody handles until then.
     files.catch(() => undefined);
     window.push({ at, files, own });
-    while (window.length > 0 && (window.length >= WINDOW_COMMITS || held.bytes > WINDOW_BYTES)) yield await next();
+    if (window.length < WINDOW_COMMITS && held.bytes <= WINDOW_BYTES) continue;
+    // Half of it at once: what is asked for together goes to git and to the parser in one message, and waking them is what costs.
+    while (window.length > 0 && (window.length > WINDOW_COMMITS / 2 || held.bytes > WINDOW_BYTES / 2))
+      yield await next();
   }
   while (window.length > 0) yield await next();
 }

@@ -13,23 +13,10 @@ const texts: TreeReader = {
 const read = async (text: string | Buffer, cache = new ManifestCache(), path = 'a.yaml', namespace?: string | null) =>
   cache.read(texts, { id: Buffer.from(text).toString('latin1'), path }, namespace);
 
-const ODD = [
-  ...['---\n', '--- \n', '--- # x\n', '---\r\n', '---x\n', '--- {a: 1}\n', '--- |\n', ' ---\n', '...\n', '%YAML 1.1\n'],
-  ...['\n', '\r', '\t', '~\n', '# c\n', 'a: "x\n', "b: 'y\n", '"\n', "'\n", 'c: |\n', '  text\n', '  ---\n', 'text\n'],
-  ...[
-    '- 1\n',
-    'd: {e: 1,\n',
-    '}\n',
-    'i: [\n',
-    ']\n',
-    '\ufeff',
-    'e: &x 1\nf: *x\n',
-    'g: *x\n',
-    'a: 1\n',
-    'a: 1\na: 2\n',
-  ],
-  'h: 12345678901234567890123\n',
-];
+const ODD =
+  '---\n|--- \n|--- # x\n|---\r\n|---x\n|--- {a: 1}\n|--- >\n| ---\n|...\n|%YAML 1.1\n|\n|\r|\t|~\n|# c\n|a: "x\n|b: \'y\n|"\n|\'\n|c: >\n|  text\n|  ---\n|text\n|- 1\n|d: {e: 1,\n|}\n|i: [\n|]\n|\ufeff|e: &x 1\nf: *x\n|g: *x\n|a: 1\n|a: 1\na: 2\n|h: 12345678901234567890123\n'.split(
+    '|',
+  );
 const USUAL = [
   configMap('one'),
   configMap('two', 'data: {k: "é"}\n'),

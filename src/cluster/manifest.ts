@@ -12,6 +12,7 @@ import {
   type ManifestObject,
 } from './object.js';
 import { eventStart, itemStarts, lineCounter } from './positions.js';
+import { readPlainYaml } from './plain-yaml.js';
 import { DUPLICATE_KEY, loadYaml } from './yaml.js';
 
 /** How much one manifest file may ask of us (invariant 8). */
@@ -104,6 +105,9 @@ function readJson(path: string, text: string): Located[] {
 }
 
 function readYaml(path: string, text: string, limits: ManifestLimits): Located[] {
+  const plain = limits.depth >= defaultLimits.depth ? readPlainYaml(text) : undefined;
+  // The items of a list have lines of their own, which only the full reader knows.
+  if (plain && !(isJsonObject(plain.value) && isList(plain.value))) return [{ ...plain, itemLines: () => [] }];
   let loaded: ReturnType<typeof loadYaml>;
   try {
     loaded = loadYaml(text, limits, (events) => guardAliases(events, text, path, limits));
@@ -165,7 +169,8 @@ function fromYaml(path: string, text: string, error: YAMLException): Countersign
 
 function isList(value: JsonObject): boolean {
   return (
-    (value.kind as string).endsWith('List') &&
+    typeof value.kind === 'string' &&
+    value.kind.endsWith('List') &&
     Array.isArray(value.items) &&
     (value.kind === 'List' || value.items.every(isJsonObject))
   );

@@ -97,6 +97,23 @@ const binaryTag = defineScalarTag<string>('tag:yaml.org,2002:binary', {
   identify: () => false,
 });
 
+const NUMBER_START = /^[-+.0-9]/;
+const nulls: ReadonlySet<string> = new Set(['', '~', 'null', 'Null', 'NULL']);
+
+/** What a scalar without quotes means; undefined where that takes more than the scalar to tell. */
+export function resolvePlain(source: string): string | number | boolean | null | undefined {
+  if (nulls.has(source)) return null;
+  if (source === '<<') return undefined;
+  const truth = booleans.get(source);
+  if (truth !== undefined) return truth;
+  if (!NUMBER_START.test(source)) return source;
+  for (const tag of [intTag, floatTag]) {
+    const number = tag.resolve(source, false, '');
+    if (number !== NOT_RESOLVED) return number instanceof InexactNumber ? undefined : number;
+  }
+  return source;
+}
+
 /** Keys of a mapping that came by merge (`<<`) and may therefore be written over. */
 const merged = new WeakMap<object, Set<unknown>>();
 let merging: unknown;

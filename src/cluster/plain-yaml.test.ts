@@ -1,0 +1,178 @@
+import { readPlainYaml } from './plain-yaml.js';
+import { loadYaml } from './yaml.js';
+
+/** What the full reader makes of a text that is one mapping; undefined for all else. */
+function inFull(text: string): { value: string } | undefined {
+  try {
+    const { documents, inexact } = loadYaml(text, { depth: 100, aliases: 1000 }, () => undefined);
+    if (documents.length !== 1 || inexact.length > 0) return undefined;
+    return { value: JSON.stringify(documents[0]) };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether it is read at all; what is read must be what the full reader reads. */
+function same(text: string): boolean {
+  const plain = readPlainYaml(text);
+  expect({ text, ...(plain && { value: JSON.stringify(plain.value) }) }).toEqual({ text, ...(plain && inFull(text)) });
+  return plain !== undefined;
+}
+
+const MANIFEST = `# A comment.
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: cart # another
+  labels: {app: cart, "tier": 'front'}
+  annotations:
+    "quoted": "a \\"b\\" \\\\ c\\n"
+    single: 'it''s: one'
+    empty: ""
+    none: null
+spec:
+  replicas: 3
+  paused: off
+  ratio: 0.5
+  octal: 010
+  hex: 0x1F
+  date: 2020-01-01
+  time: 1:20
+  version: 1.2.3
+  tilde: ~
+  nothing:
+  url: http://shop:80/a#b
+  template:
+    spec:
+      containers:
+      - name: cart
+        args: ["--flag=1", run, 5]
+        command: []
+        env:
+          - name: A
+            value: "1"
+
+          - {name: B, value: b}
+          -
+            name: C
+          - - nested
+            - -1
+      - name: side
+data:
+  script: |
+    #!/bin/sh
+      indented: yes
+
+    echo "---"
+  stripped: |-
+    one
+    two
+
+
+  after: é — ü
+`;
+
+describe('readPlainYaml', () => {
+  it('reads what most manifests are written with as the full reader does', () => {
+    expect(same(MANIFEST)).toBe(true);
+    expect(same(`---\n${MANIFEST}`)).toBe(true);
+    expect(same(`\n--- # comment\n\n${MANIFEST}`)).toBe(true);
+    expect(readPlainYaml(`---\n# c\n\na: 1\n`)).toEqual({ value: { a: 1 }, line: 4 });
+  });
+
+  it.each([
+    'a: 1\na: 2\n',
+    'a: &x 1\n',
+    'a: *x\n',
+    'a: !!str 1\n',
+    '<<: {a: 1}\n',
+    'a: >\n  x\n',
+    'a: |+\n  x\n',
+    'a: |2\n   x\n',
+    'a: "x\n  y"\n',
+    'a: x\n  y\n',
+    'a: b: c\n',
+    'a:\tb\n',
+    '? a\n: b\n',
+    '- a\n',
+    'text\n',
+    '',
+    '# c\n',
+    'on: 1\n',
+    '1: a\n',
+    'a: 1\n---\nb: 2\n',
+    '%YAML 1.1\n---\na: 1\n',
+    'a: 1\n...\n',
+    'a: [1, [2]]\n',
+    'a: {b: {c: 1}}\n',
+    'a: [x\n',
+    'a: @b\n',
+    'a: 9007199254740993\n',
+    'a: .inf\n',
+    '\ufeffa: 1\n',
+    'a: 1\r\n',
+    'a:\n   b: 1\n  c: 2\n',
+    'a:\n  b: 1\n   c: 2\n',
+    'a: |\n  x',
+    'a: |\n\n    \n  x\n',
+    'a: |\nb: 1\n',
+    'a: "\\u00e9"\n',
+    "a: 'x'y'\n",
+    'a: {b}\n',
+    'a: {b: 1, b: 2}\n',
+    'a: ,\n',
+    'a: x:\n',
+    '"<<": 1\n',
+  ])('leaves %j to the full reader', (text) => {
+    expect(readPlainYaml(text)).toBeUndefined();
+  });
+
+  it('agrees with the full reader on whatever else it reads: manifests with lines changed, moved and mangled', () => {
+    let state = 11;
+    const next = (below: number): number => {
+      state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+      return Math.floor((state / 2 ** 32) * below);
+    };
+    const bits = [
+      ' ',
+      '  ',
+      '-',
+      '- ',
+      ':',
+      ': ',
+      '#',
+      ' #',
+      '"',
+      "'",
+      '|',
+      '[',
+      ']',
+      '{',
+      '}',
+      ',',
+      '\n',
+      'a',
+      '1',
+      '.',
+      '~',
+      '---',
+      '0',
+      'y',
+    ];
+    const lines = MANIFEST.split('\n');
+    let read = 0;
+    for (let i = 0; i < 12_000; i++) {
+      const start = next(lines.length);
+      const some = lines.slice(start, start + 1 + next(12));
+      for (let n = next(3); n > 0; n--) {
+        const at = next(some.length);
+        const line = some[at];
+        const cut = next(line.length + 1);
+        some[at] = line.slice(0, cut) + bits[next(bits.length)] + line.slice(cut + next(2));
+      }
+      if (next(3) === 0) some.splice(next(some.length), 1);
+      if (same(`${some.join('\n')}\n`)) read++;
+    }
+    expect(read).toBeGreaterThan(2000);
+  });
+});
