@@ -29,6 +29,8 @@ export interface Engine {
   readonly compiler: RegoCompiler;
   readonly PolicyHost: typeof PolicyHost;
   readonly builtin: (name: string) => Builtin;
+  /** Evaluates what needs builtins that decisions may not use, too. */
+  readonly impure?: boolean;
   readonly compare: (a: RegoValue, b: RegoValue) => number;
   readonly toJson: (v: RegoValue) => unknown;
 }
@@ -54,7 +56,7 @@ async function attempt(engine: Engine, one: RegoCase): Promise<{ outcome: RegoOu
   const files = new Map((one.modules ?? []).map((text, i) => [`module-${i}.rego`, text]));
   let bindings: readonly unknown[];
   try {
-    const wasm = await engine.compiler.compileQuery(files, one.query);
+    const wasm = await engine.compiler.compileQuery(files, one.query, engine.impure);
     const module = new WebAssembly.Module(wasm as Uint8Array<ArrayBuffer>);
     const data = JSON.stringify(one.data ?? {});
     const host = new engine.PolicyHost(module, { builtin: engine.builtin, maxPages: 2048, data });
@@ -63,7 +65,11 @@ async function attempt(engine: Engine, one: RegoCase): Promise<{ outcome: RegoOu
       .map((binding) => plain(engine, binding));
   } catch (error) {
     const why = (error as Error).message;
-    if (/refused|undefined function (http\.send|net\.lookup_ip_addr|opa\.runtime|rand\.intn|uuid\.rfc4122)/.test(why)) {
+    if (
+      /refused|undefined function (http\.send|net\.lookup_ip_addr|opa\.runtime|rand\.intn|uuid\.rfc4122)|var opa is unsafe/.test(
+        why,
+      )
+    ) {
       return { outcome: 'refused', why };
     }
     const expected = one.error !== undefined || one.errorCode !== undefined;

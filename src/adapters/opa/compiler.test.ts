@@ -6,6 +6,7 @@ import { RegoCompiler } from './compiler.js';
 import { programVersion } from './program.js';
 
 const native = (body: string) => `package countersign.test\n\n${body}\n`;
+const sourcesOf = (body: string, file = 'x.rego') => ({ files: new Map([[file, `package x\n\n${body}\n`]]), data: {} });
 const compiler = new RegoCompiler();
 afterAll(() => compiler.close());
 
@@ -96,13 +97,36 @@ describe('compiling policy', () => {
     expect(changed.digest).not.toBe(one.digest);
   });
 
-  it('stops tests that never end, and serves the next request', async () => {
-    const impatient = new RegoCompiler({ timeLimit: 3000 });
-    const numbers =
-      'some a in numbers.range(1, 3000); some b in numbers.range(1, 3000); some c in numbers.range(1, 3000); a + b + c == 0';
-    const files = new Map([['x_test.rego', `package x\n\ntest_forever if { ${numbers} }\n`]]);
-    await expect(impatient.test({ files, data: {} })).rejects.toMatchObject({ code: 'policy-timeout' });
-    await impatient.close();
+  it('says so where OPA itself fails', async () => {
+    const endless = 'g(x) := x\n\nf(x) := g(x)\n\ndeny contains "x" if f(1) with g as f';
+    expect((await refusal(native(endless))).message).toContain('OPA cannot handle these sources');
+    expect((await refusal(native('deny contains "x" if data.countersign.test[input.x]'))).message).toContain(
+      'recursive',
+    );
+  });
+});
+
+// Invariant 7, where policy runs in OPA's own interpreter: tests, explanations, constants that the compiler computes.
+describe('Rego without end', () => {
+  const impatient = new RegoCompiler({ timeLimit: 1000, maxPages: 4096 });
+  afterAll(() => impatient.close());
+  const numbers =
+    'some a in numbers.range(1, 3000); some b in numbers.range(1, 3000); some c in numbers.range(1, 3000)';
+  const doubling = [...Array(27).keys()].map((i) => `s${i + 1} := concat("", [s${i}, s${i}])`).join('\n\n');
+  const evaluate = (body: string) =>
+    impatient.evaluate(sourcesOf(body), 'data.x.found', { text: '0123456789abcdef' }, 0n);
+
+  it.each([
+    [
+      'a test that never ends',
+      () => impatient.test(sourcesOf(`test_x if {\n\t${numbers}\n\ta + b + c == 0\n}`, 'x_test.rego')),
+    ],
+    ['a string of 2 GB', () => evaluate(`s0 := input.text\n\n${doubling}\n\nfound := count(s27)`)],
+  ])('is stopped at %s, and the next request is served', async (_, request) => {
+    await expect(request()).rejects.toMatchObject({
+      code: expect.stringMatching(/^policy-(timeout|memory)$/) as unknown,
+    });
+    expect(await evaluate('found := 1 + 1')).toBe(2);
   });
 });
 

@@ -5,7 +5,7 @@ import { RegoCompiler } from './compiler.js';
 import { RegoEvaluator } from './evaluator.js';
 
 const compiler = new RegoCompiler();
-const evaluator = new RegoEvaluator({ timeLimit: 1000 });
+const evaluator = new RegoEvaluator({ timeLimit: 500 });
 afterAll(() => Promise.all([compiler.close(), evaluator.close()]));
 
 const OBJECT = '# METADATA\n# custom: {scope: object}\n';
@@ -110,6 +110,15 @@ describe('policy that misbehaves', () => {
 
   it.each([
     ['a range', 'deny contains "x" if count(numbers.range(1, 100000000)) == 0'],
+    [
+      'a comprehension',
+      'deny contains "x" if count([1 | some a in numbers.range(1, 3000); some b in numbers.range(1, 3000); some c in numbers.range(1, 3000)]) == 0',
+    ],
+    ['a string that grows in a builtin of the host', `s0 := "xxxxxxxxxxxxxxxx"\n\n${[...Array(28).keys()].map((i) => `s${i + 1} := sprintf("%s%s", [s${i}, s${i}])\n`).join('\n')}\ndeny contains "x" if count(s28) == 0`], // prettier-ignore
+    [
+      'data that leads back to itself',
+      'deny contains "x" if count(graph.reachable_paths({a: numbers.range(1, 14) | some a in numbers.range(1, 14)}, [1])) == 0',
+    ],
     ['a string that doubles', `s0 := "xxxxxxxxxxxxxxxx"\n\n${[...Array(28).keys()].map((i) => `s${i + 1} := concat("", [s${i}, s${i}])\n`).join('\n')}\ndeny contains "x" if count(s28) == 0`], // prettier-ignore
   ])('ends at the memory limit with %s', async (_, body) => {
     expect(['policy-memory', 'policy-timeout']).toContain((await failure(body)).code);

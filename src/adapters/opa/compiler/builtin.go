@@ -17,6 +17,9 @@ import (
 
 var builtinContext *topdown.BuiltinContext
 
+// Whether this instance also calls builtins that decisions may not use. OPA's conformance cases ask for that, nothing else does.
+var impure bool
+
 // ResetBuiltins starts a new evaluation at the time its input names.
 func ResetBuiltins(ns int64) {
 	builtinContext = &topdown.BuiltinContext{
@@ -38,7 +41,7 @@ func CallBuiltin(name string, args []byte, isRego bool) (out []byte) {
 		ResetBuiltins(0)
 	}
 	f := topdown.GetBuiltin(name)
-	if f == nil || refused[name] != "" {
+	if f == nil || (refused[name] != "" && !impure) {
 		return []byte("hthere is no builtin " + name)
 	}
 	value, err := parseArguments(args, isRego)
