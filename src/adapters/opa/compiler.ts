@@ -265,15 +265,21 @@ function stopwatch(worker: Worker, limit: number, late: () => void): () => void 
   let first: number | undefined;
   return () => {
     if (performance.now() - began >= WAITING_FACTOR * limit) return late();
-    worker.cpuUsage().then(
-      ({ user, system }) => {
-        const used = (user + system) / 1000;
-        first ??= used;
-        if (used - first >= limit) late();
-      },
-      () => {}, // it has ended, which is heard of elsewhere
-    );
+    void processorTime(worker).then((used) => {
+      first ??= used;
+      return used - first >= limit ? late() : undefined;
+    });
   };
+}
+
+/** Milliseconds. */
+async function processorTime(worker: Worker): Promise<number> {
+  try {
+    const { user, system } = await worker.cpuUsage();
+    return (user + system) / 1000;
+  } catch {
+    return 0; // it has ended, which is heard of elsewhere
+  }
 }
 
 function toRule({ file, row, ...rule }: NonNullable<Answer['rules']>[number]): Rule {

@@ -57,7 +57,9 @@ func (q *Request) parse() (map[string]*ast.Module, error) {
 		if m == nil {
 			continue // nothing but comments
 		}
-		faults = append(faults, q.refusals(m)...)
+		if !q.Impure {
+			faults = append(faults, refusals(m)...)
+		}
 		modules[name] = m
 	}
 	if len(faults) > 0 {
@@ -67,10 +69,7 @@ func (q *Request) parse() (map[string]*ast.Module, error) {
 }
 
 // refusals finds calls of refused builtins. The capabilities lack them too; this only words it better.
-func (q *Request) refusals(m *ast.Module) (faults Faults) {
-	if q.Impure {
-		return nil
-	}
+func refusals(m *ast.Module) (faults Faults) {
 	look := func(operator *ast.Term) {
 		ref, ok := operator.Value.(ast.Ref)
 		if !ok {
