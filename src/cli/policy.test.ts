@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -19,6 +19,29 @@ describe('countersign policy test', () => {
     const { code, stdout } = await run('test', folder, '--output', 'json');
     expect(code).toBe(1);
     expect(JSON.parse(stdout.trim().split('\n').at(-1)!)).toEqual({ passed: 1, failed: 1, skipped: 1 });
+  });
+
+  it('runs suites of Gatekeeper, and tests in the Rego that its templates are made from', async () => {
+    const gatekeeper = join(folder, 'gatekeeper');
+    mkdirSync(join(gatekeeper, 'src'), { recursive: true });
+    const files = {
+      'src/src.rego': 'package any\n\nviolation[{"msg": msg}] {\n  msg := input.review.object.metadata.name\n}\n',
+      'src/src_test.rego':
+        'package any\n\ntest_any {\n  results := violation with input as {"review": {"object": {"metadata": {"name": "a"}}}}\n  count(results) == 1\n}\n',
+      'template.yaml':
+        'apiVersion: templates.gatekeeper.sh/v1\nkind: ConstraintTemplate\nmetadata: {name: any}\nspec:\n  crd: {spec: {names: {kind: Any}}}\n  targets:\n  - target: admission.k8s.gatekeeper.sh\n    rego: |\n      package any\n      violation[{"msg": msg}] { msg := input.review.object.metadata.name }\n',
+      'constraint.yaml': 'apiVersion: constraints.gatekeeper.sh/v1beta1\nkind: Any\nmetadata: {name: any}\n',
+      'object.yaml': 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: shown}\n',
+      'suite.yaml':
+        'apiVersion: test.gatekeeper.sh/v1alpha1\nkind: Suite\ntests:\n- name: any\n  template: template.yaml\n  constraint: constraint.yaml\n  cases:\n  - {name: yes it is, object: object.yaml, assertions: [{violations: 1, message: shown}]}\n  - {name: no it is not, object: object.yaml, assertions: [{violations: no}]}\n',
+    };
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(gatekeeper, name), text);
+    const { code, stdout } = await run('test', gatekeeper, '--output', 'json');
+    rmSync(gatekeeper, { recursive: true });
+    const lines = stdout.trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>); // prettier-ignore
+    expect(lines.at(-1)).toEqual({ passed: 2, failed: 1, skipped: 0 });
+    expect(lines.find(({ outcome }) => outcome === 'failed')).toMatchObject({ name: 'no it is not', row: 9 });
+    expect(code).toBe(1);
   });
 
   it('passes the starter rules in their own folder', async () => {

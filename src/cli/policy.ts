@@ -14,7 +14,7 @@ export function register(program: Command): void {
   const policy = program.command('policy').description('list, test and format rules');
   policy
     .command('test')
-    .description('run the tests (test_ rules in *_test.rego) of a policy folder')
+    .description('run the tests of a policy folder: test_ rules in *_test.rego, and suites of Gatekeeper')
     .argument('[path]', 'folder or file', 'policies')
     .option('--run <pattern>', 'only tests whose full name matches this regular expression')
     .addOption(outputOption())
@@ -48,8 +48,9 @@ async function withCompiler(action: (compiler: RegoCompiler) => Promise<void>): 
 }
 
 async function test(compiler: RegoCompiler, path: string, { output, run }: Options): Promise<void> {
-  const { policyFolder } = await import('../policy/folder.js');
-  const results = await compiler.test(policyFolder(path, { profile: 'off' }), run);
+  const { testFolder } = await import('../policy/folder.js');
+  const { testPolicies } = await import('./policy-tests.js');
+  const results = await testPolicies(compiler, testFolder(path), run);
   const count = (...outcomes: RegoTestResult['outcome'][]) =>
     results.filter((r) => outcomes.includes(r.outcome)).length;
   const summary = { passed: count('passed'), failed: count('failed', 'error'), skipped: count('skipped') };

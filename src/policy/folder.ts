@@ -3,6 +3,7 @@ import { basename, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { CountersignError } from '../errors.js';
 import type { PolicySources } from './bundle.js';
+import { mayHoldGatekeeper } from './gatekeeper/gatekeeper.js';
 import { policySources, readStarterFolder, STARTER_FOLDER, type StarterSettings } from './sources.js';
 
 const MAX_FILES = 5000;
@@ -21,6 +22,23 @@ export function policyFolder(path: string, starter: StarterSettings = {}): Polic
   return policySources(readFiles(path, folder), starter, relative('', path));
 }
 
+/**
+ * The same without Gatekeeper's templates and constraints, and the texts of files that hold some: a folder of tests has many that
+ * are in force nowhere.
+ */
+export function testFolder(path: string): {
+  readonly sources: PolicySources;
+  readonly yaml: ReadonlyMap<string, string>;
+} {
+  const files = readFiles(path, isFolder(path));
+  const yaml = new Map([...files].filter(([file]) => isYaml(file)));
+  if (yaml.size === 0) return { sources: policyFolder(path, { profile: 'off' }), yaml };
+  const others = new Map([...files].filter(([file]) => !isYaml(file)));
+  return { sources: policySources(others, { profile: 'off' }, relative('', path)), yaml };
+}
+
+const isYaml = (file: string): boolean => mayHoldGatekeeper(basename(file));
+
 /** The Rego of a folder or file, by path. */
 export function regoFiles(path: string): ReadonlyMap<string, string> {
   return new Map([...readFiles(path, isFolder(path))].filter(([file]) => file.endsWith('.rego')));
@@ -31,12 +49,13 @@ function readFiles(path: string, folder: boolean): ReadonlyMap<string, string> {
   for (const name of folder ? filesBelow(path) : ['']) {
     const file = join(path, name);
     if (!/\.(rego|ya?ml|json)$/.test(basename(file))) continue;
-    const data = /^data\.(ya?ml|json)$/.test(basename(file));
-    const large = statSync(file).size > MAX_BYTES;
-    // Other YAML counts only where it is Gatekeeper's, and none of theirs is so large.
-    if (large && !data && !file.endsWith('.rego')) continue;
-    if (files.size >= MAX_FILES || large) throw tooLarge(file);
-    files.set(file, readFileSync(file, 'utf8'));
+    const counts = /\.rego$|^data\.(ya?ml|json)$/.test(basename(file));
+    if (counts && statSync(file).size > MAX_BYTES) throw tooLarge(file);
+    const text = readFileSync(file, 'utf8');
+    // Other YAML counts only where it is Gatekeeper's.
+    if (!counts && !text.includes('gatekeeper.sh/')) continue;
+    if (files.size >= MAX_FILES) throw tooLarge(file);
+    files.set(file, text);
   }
   return files;
 }

@@ -148,13 +148,20 @@ export class RegoCompiler implements Compiler {
     return [...((await this.request(request)).json.rules?.map(toRule) ?? []), ...(gatekeeper?.rules ?? [])];
   }
 
+  /** Those files that are Rego v0 and no v1. */
+  async oldFiles(files: ReadonlyMap<string, string>): Promise<ReadonlySet<string>> {
+    const { json } = await this.request({ op: 'versions', files: Object.fromEntries(files) });
+    return new Set(Object.keys(json.files ?? {}).filter((file) => json.files![file] === 'v0'));
+  }
+
   /** Runs the `test_` rules of *_test.rego. `run` is a regular expression over their full names. */
-  async test(sources: PolicySources, run = ''): Promise<readonly RegoTestResult[]> {
+  async test(sources: PolicySources, run = '', v0 = false): Promise<readonly RegoTestResult[]> {
     const { json } = await this.request({
       op: 'test',
       files: Object.fromEntries(sources.files),
       data: sources.data,
       run,
+      v0,
     });
     return json.tests ?? [];
   }

@@ -1,6 +1,6 @@
 import { type Event, EVENT_ID, YAMLException } from 'js-yaml';
 import { guardAliases } from '../../cluster/aliases.js';
-import { defaultLimits } from '../../cluster/manifest.js';
+import { defaultLimits, tooLarge } from '../../cluster/manifest.js';
 import { isJsonObject, type Json, type JsonObject } from '../../cluster/object.js';
 import { eventStart, lineCounter, pathKey, pathPositions } from '../../cluster/positions.js';
 import { loadYaml } from '../../cluster/yaml.js';
@@ -111,6 +111,7 @@ export function readDocuments(file: string, text: string): PolicyDocument[] {
 }
 
 function load(file: string, text: string): ReturnType<typeof loadYaml> {
+  if (text.length > defaultLimits.bytes) throw tooLarge(file, Buffer.byteLength(text), defaultLimits.bytes);
   try {
     return loadYaml(text, defaultLimits, (events) => guardAliases(events, text, file, defaultLimits));
   } catch (thrown) {

@@ -1,7 +1,7 @@
 import type { Json, JsonObject, KubernetesObject } from '../../cluster/object.js';
 import type { RuleSet } from '../bundle.js';
 import type { Rule } from '../decision.js';
-import { type Constraint, ENFORCEMENT_POINTS, readConstraint } from './constraint.js';
+import { type Constraint, ENFORCEMENT_POINTS, readConstraint, SchemaBreach, SUITE_POINTS } from './constraint.js';
 import { type Fault, fault, faultsError, Faulty, type PolicyDocument, readDocuments } from './document.js';
 import { type Expansion, expansionOrder, readExpansion } from './expansion.js';
 import { glueOf, needsNamespaces } from './glue.js';
@@ -31,8 +31,6 @@ export interface GatekeeperDocuments {
   readonly templates: readonly PolicyDocument[];
   readonly constraints: readonly PolicyDocument[];
   readonly expansions: readonly PolicyDocument[];
-  /** Suites of `gator verify`. */
-  readonly suites: readonly PolicyDocument[];
 }
 
 /** Whether a file of a policy folder may hold objects of Gatekeeper. Data files are read as data. */
@@ -41,7 +39,9 @@ export function mayHoldGatekeeper(path: string): boolean {
 }
 
 /** Reads what Gatekeeper knows in these files, and nothing else. Throws `manifest-malformed` and its kin, with the place. */
-export function gatekeeperDocuments(files: Iterable<readonly [string, string]>): GatekeeperDocuments {
+function gatekeeperDocuments(
+  files: Iterable<readonly [string, string]>,
+): GatekeeperDocuments & { readonly suites: readonly PolicyDocument[] } {
   const found = { templates: [], constraints: [], expansions: [], suites: [] } as Record<string, PolicyDocument[]>;
   for (const [path, text] of files) {
     // Cheaper than reading: most YAML of a repository is no policy.
@@ -54,7 +54,7 @@ export function gatekeeperDocuments(files: Iterable<readonly [string, string]>):
       else if (group === 'test.gatekeeper.sh') found['suites'].push(document);
     }
   }
-  return found as unknown as GatekeeperDocuments;
+  return found as unknown as ReturnType<typeof gatekeeperDocuments>;
 }
 
 /**
@@ -70,7 +70,6 @@ export function readGatekeeper(files: ReadonlyMap<string, string>): GatekeeperSo
     templates: all.templates.filter(inForce),
     constraints: all.constraints.filter(inForce),
     expansions: all.expansions.filter(inForce),
-    suites: [],
   });
 }
 
@@ -81,11 +80,13 @@ export function assemble(
 ): GatekeeperSources | undefined {
   if (documents.templates.length + documents.constraints.length + documents.expansions.length === 0) return undefined;
   const faults: Fault[] = [];
+  let breach: SchemaBreach | undefined;
   const collect = <T>(read: () => T): T[] => {
     try {
       return [read()];
     } catch (thrown) {
       if (!(thrown instanceof Faulty)) throw thrown;
+      if (thrown instanceof SchemaBreach) breach = thrown;
       faults.push(...thrown.faults);
       return [];
     }
@@ -108,6 +109,7 @@ export function assemble(
   }
   const expansions = documents.expansions.flatMap((document) => collect(() => readExpansion(document)));
   const ordered = collect(() => expansionOrder(expansions)).flat();
+  if (breach && points === SUITE_POINTS) throw breach; // what a suite may expect
   if (faults.length > 0) throw faultsError(faults);
   return sourcesOf([...templates.values()], constraints, ordered);
 }

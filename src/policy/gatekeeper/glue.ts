@@ -51,18 +51,18 @@ gk_resource := {"group": "", "version": "", "resource": ""}
 gk_original := input.review if input.review
 else := gk_review(gk_object, input.before, gk_operations[input.op])
 
-gk_review(thing, old, operation) := {
+# As in a request, there is no namespace where it would be empty.
+gk_review(thing, old, operation) := object.union(gk_base_namespace(thing), {
   "uid": "",
   "kind": gk_kind(thing),
   "resource": gk_resource,
   "name": thing.metadata.name,
-  "namespace": object.get(thing.metadata, "namespace", ""),
   "operation": operation,
   "userInfo": {},
   "object": thing,
   "oldObject": old,
   "options": null,
-}
+})
 
 gk_deletes if input.op == "delete"
 
@@ -210,6 +210,7 @@ else := {}
 
 gk_base_namespace(base) := {"namespace": namespace} if {
   namespace := base.metadata.namespace
+  namespace != ""
 }
 else := {}
 

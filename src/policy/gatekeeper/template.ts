@@ -99,7 +99,8 @@ function readRego(document: PolicyDocument, kind: string): Pick<Template, 'v1' |
       sources: readSources(document, kind, isJsonObject(source) ? source : {}, [...path, 'code', chosen, 'source']),
     };
   }
-  if (engines.length > 0) {
+  // Beside code for another engine, the older field is how such a template says the same in Rego.
+  if (engines.length > 0 && typeof target.rego !== 'string') {
     const named = engines.map((engine) => JSON.stringify(engine ?? null)).join(', ');
     throw fault(
       placeOf([...path, 'code', 0, 'engine']),

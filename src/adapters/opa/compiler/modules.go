@@ -111,6 +111,22 @@ func (q *Request) format() (*Response, error) {
 	return &Response{Files: files}, nil
 }
 
+// versions says of each file which Rego it is written in: "v0" where it is no v1 but v0.
+func (q *Request) versions() map[string]string {
+	found := map[string]string{}
+	old := Request{V0: true}
+	for name, text := range q.Files {
+		found[name] = "v1"
+		if _, err := ast.ParseModuleWithOpts(name, text, ast.ParserOptions{RegoVersion: ast.RegoV1, Capabilities: q.capabilities()}); err == nil {
+			continue
+		}
+		if _, err := ast.ParseModuleWithOpts(name, text, ast.ParserOptions{RegoVersion: ast.RegoV0, Capabilities: old.capabilities()}); err == nil {
+			found[name] = "v0"
+		}
+	}
+	return found
+}
+
 func isTest(file string) bool { return strings.HasSuffix(file, "_test.rego") }
 
 func sortedKeys[V any](m map[string]V) []string {

@@ -94,6 +94,8 @@ func (q *Request) answer(ctx context.Context) (*Response, []byte, error) {
 	case "builtins":
 		impure = q.Impure
 		return &Response{}, nil, nil
+	case "versions":
+		return &Response{Files: q.versions()}, nil, nil
 	}
 	modules, err := q.parse()
 	if err != nil {
