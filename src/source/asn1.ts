@@ -69,6 +69,23 @@ export class Asn1 {
     return Buffer.from(valueHexView);
   }
 
+  /** Seconds since the epoch, of a GeneralizedTime in UTC as DER writes it; fractions are dropped. */
+  get generalizedTime(): number {
+    if (this.universal !== 24) throw malformed('a part of it is not a time');
+    const [, year, month, day, hour, minute, second] =
+      /^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(?:\.\d+)?Z$/.exec(this.written.toString('latin1')) ?? [];
+    const seconds = Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`) / 1000;
+    if (!Number.isFinite(seconds)) throw malformed('a time in it is damaged');
+    return seconds;
+  }
+
+  /** The content's bytes as written, whatever the library made of them. */
+  private get written(): Buffer {
+    const { raw } = this;
+    const length = raw[1] ?? 0;
+    return raw.subarray(length < 0x80 ? 2 : 2 + (length & 0x7f));
+  }
+
   /** The bits, and nothing of how many there are. */
   get bits(): Buffer {
     if (this.universal !== 3) throw malformed('a part of it is not a string of bits');
@@ -76,8 +93,15 @@ export class Asn1 {
   }
 }
 
+const UNREADABLE = 'the X.509 signature cannot be read: ';
+
 export function malformed(what: string): CountersignError {
-  return new CountersignError('signature-malformed', `the X.509 signature cannot be read: ${what}`);
+  return new CountersignError('signature-malformed', `${UNREADABLE}${what}`);
+}
+
+/** What is wrong, for where another sentence already says with what. */
+export function whatIsMalformed(thrown: unknown): string {
+  return (thrown as Error).message.replace(UNREADABLE, '');
 }
 
 /** The element at a place of a list. */

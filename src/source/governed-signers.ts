@@ -2,6 +2,7 @@ import { CountersignError } from '../errors.js';
 import { IDENTITIES_PATH, NO_IDENTITIES, parseIdentities } from './identities.js';
 import { type OpenPgpKey, readOpenPgpKeys } from './openpgp-key.js';
 import type { TreeEntry, TreeReader } from './repository.js';
+import { readLogKeys } from './rekor.js';
 import { readRoots } from './x509-certificate.js';
 import { ALLOWED_SIGNERS_PATH, parseSigners, REVOKED_SIGNERS_PATH, type Signers } from './signers.js';
 
@@ -13,6 +14,9 @@ export const KEYS_PATH = '.countersign/keys';
 export const FORGE_KEYS_PATH = '.countersign/forge-keys';
 /** Certificates of authorities. */
 export const X509_PATH = '.countersign/x509';
+/** Certificates of authorities for time-stamps, and public keys of transparency logs. */
+export const TIMESTAMPS_PATH = '.countersign/timestamps';
+export const LOGS_PATH = '.countersign/logs';
 
 /**
  * The signers that a repository names in itself, as of one commit: the caller chooses the last approved one (invariant 2).
@@ -26,13 +30,15 @@ export async function readSigners(repository: TreeReader, commit: string): Promi
     if ([...files.keys()].some((path) => path.startsWith(`${file}/`))) throw notAFile(file);
     return undefined;
   };
-  const [allowed, revoked, identities, people, forge, x509] = await Promise.all([
+  const [allowed, revoked, identities, people, forge, x509, timestamps, logs] = await Promise.all([
     text(ALLOWED_SIGNERS_PATH),
     text(REVOKED_SIGNERS_PATH),
     text(IDENTITIES_PATH),
     keysIn(repository, files, KEYS_PATH, false),
     keysIn(repository, files, FORGE_KEYS_PATH, true),
     eachFile(repository, files, X509_PATH, /\.(?:pem|crt|cer)$/, readRoots),
+    eachFile(repository, files, TIMESTAMPS_PATH, /\.(?:pem|crt|cer)$/, readRoots),
+    eachFile(repository, files, LOGS_PATH, /\.(?:pem|pub)$/, readLogKeys),
   ]);
   // A forge's key that somebody also lists as a person's stays the forge's: it must not pass for anybody.
   const forges = new Set(forge.map(({ primary }) => primary));
@@ -40,6 +46,8 @@ export async function readSigners(repository: TreeReader, commit: string): Promi
     ...parseSigners(allowed ?? { text: '', file: ALLOWED_SIGNERS_PATH }, revoked),
     openpgp: [...forge, ...people.filter(({ primary }) => !forges.has(primary))],
     x509,
+    timestamps,
+    logs,
     identities: identities ? parseIdentities(identities.text, identities.file) : NO_IDENTITIES,
   };
 }

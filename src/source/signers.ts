@@ -3,6 +3,7 @@ import { matchesPatterns, parseAllowedSigners, type AllowedSigner } from './allo
 import { type Identities, NO_IDENTITIES, normalFingerprint, personOf } from './identities.js';
 import { checkOpenPgp } from './openpgp.js';
 import type { OpenPgpKey } from './openpgp-key.js';
+import type { TimeLog } from './rekor.js';
 import type { Commit } from './repository.js';
 import type { Signature, SignatureKind } from './signature.js';
 import { signatureKind, splitSignedPayload, type SignedPayload } from './signed-payload.js';
@@ -24,6 +25,9 @@ export interface Signers {
   readonly openpgp: readonly OpenPgpKey[];
   /** Authorities whose certificates count. */
   readonly x509: readonly Certificate[];
+  /** Authorities for time-stamps (RFC 3161), and transparency logs, whose word counts for when a certificate signed. */
+  readonly timestamps: readonly Certificate[];
+  readonly logs: readonly TimeLog[];
   readonly identities: Identities;
 }
 
@@ -32,6 +36,8 @@ export const NO_SIGNERS: Signers = {
   revoked: new Set(),
   openpgp: [],
   x509: [],
+  timestamps: [],
+  logs: [],
   identities: NO_IDENTITIES,
 };
 

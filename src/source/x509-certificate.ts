@@ -20,6 +20,7 @@ const UNDERSTOOD: ReadonlySet<string> = new Set([
 ]);
 /** Any purpose, protecting mail, signing code: what people's and gitsign's certificates are for. */
 const SIGNING: ReadonlySet<string> = new Set(['2.5.29.37.0', '1.3.6.1.5.5.7.3.4', '1.3.6.1.5.5.7.3.3']);
+const TIME_STAMPING = '1.3.6.1.5.5.7.3.8';
 // eslint-disable-next-line no-control-regex
 const PLAIN = /^[^\s\x00-\x1f\x7f-\uffff]+$/;
 
@@ -40,6 +41,8 @@ export interface Certificate {
   readonly pathLength: number;
   /** Why nothing that hangs on it counts. */
   readonly unusable?: string;
+  /** Whether it is for time-stamping, and for nothing else (RFC 3161, 2.3). */
+  readonly timeStamping: boolean;
   /** Why it may not sign commits itself. */
   readonly notForSigning?: string;
 }
@@ -64,6 +67,7 @@ export function parseCertificate(der: Buffer): Certificate {
     from: certificate.validFromDate.getTime() / 1000,
     until: certificate.validToDate.getTime() / 1000,
     names: namesOf(extensions.get(EXTENSION.alternativeName)?.value),
+    timeStamping: isForTimeStamping(extensions.get(EXTENSION.extendedKeyUsage)),
     pathLength: pathLength(extensions.get(EXTENSION.basicConstraints)?.value),
     ...defined({
       unusable: unknown
@@ -117,6 +121,12 @@ function notForSigning(extensions: Extensions): string | undefined {
   if (purposes && !Asn1.parse(purposes).sequence.some(({ objectId }) => SIGNING.has(objectId)))
     return 'its certificate is for other purposes';
   return undefined;
+}
+
+function isForTimeStamping(purposes: { readonly critical: boolean; readonly value: Buffer } | undefined): boolean {
+  if (!purposes?.critical) return false;
+  const ids = Asn1.parse(purposes.value).sequence;
+  return ids.length === 1 && ids[0].objectId === TIME_STAMPING;
 }
 
 function weakness(certificate: X509Certificate): string | undefined {

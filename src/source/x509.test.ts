@@ -6,6 +6,7 @@ import { parseCommit } from './commit.js';
 import type { Commit } from './repository.js';
 import type { Signature } from './signature.js';
 import { checkSignature, NO_SIGNERS, type Signers } from './signers.js';
+import { readLogKeys } from './rekor.js';
 import { readRoots } from './x509-certificate.js';
 
 const folder = temporaryFolder();
@@ -162,7 +163,7 @@ describe('a commit signed with a certificate', () => {
     expect(check(commit, trusting('root'), new Date(NOW.getTime() - DAY)).reason).toContain('valid only after');
   });
 
-  it('with a short-lived certificate, as gitsign’s are, needs a time that nobody vouches for here', () => {
+  it('with a short-lived certificate, as gitsign’s are, needs somebody to vouch for its time', () => {
     certificate('gitsign', 'root', { days: 1, extensions: PERSON.replace('emailProtection', 'codeSigning') });
     const commit = signed('gitsign');
     expect(check(commit).status).toBe('verified');
@@ -206,7 +207,7 @@ describe('a commit signed with a certificate', () => {
     const signers = trusting('root');
     const whole = check(withSignature(der), signers);
     expect(whole.status).toBe('verified');
-    for (let i = 1; i < der.length; i += 3) {
+    for (let i = 1; i < der.length; i += 7) {
       const changed = Buffer.from(der);
       changed[i] ^= 1;
       const [one, cut] = [changed, der.subarray(0, i)].map((bytes) => check(withSignature(bytes), signers));
@@ -215,6 +216,171 @@ describe('a commit signed with a certificate', () => {
       expect(cut.status).toBe('unverified');
     }
   }, 60_000);
+});
+
+/** The element that begins here, and the last one in it. */
+function element(der: Buffer, at: number): { readonly content: number; readonly end: number; readonly last: number } {
+  const header = (start: number): [content: number, end: number] => {
+    const first = der[start + 1];
+    const bytes = first < 0x80 ? 0 : first & 0x7f;
+    const length = bytes === 0 ? first : der.readUIntBE(start + 2, bytes);
+    return [start + 2 + bytes, start + 2 + bytes + length];
+  };
+  const [content, end] = header(at);
+  let last = content;
+  for (let next = content; next < end; [, next] = header(next)) last = next;
+  return { content, end, last };
+}
+
+function tagged(tag: number, ...content: readonly Buffer[]): Buffer {
+  const whole = Buffer.concat(content);
+  const { length } = whole;
+  const size = length < 0x80 ? [length] : length < 0x100 ? [0x81, length] : [0x82, length >> 8, length & 0xff];
+  return Buffer.concat([Buffer.from([tag, ...size]), whole]);
+}
+
+/** From the message down to its signer everything is the last in what holds it: this many levels. */
+const SIGNER = 4;
+
+function signatureBytes(der: Buffer): Buffer {
+  let at = 0;
+  for (let level = 0; level < SIGNER; level++) at = element(der, at).last;
+  const { last } = element(der, at);
+  const { content, end } = element(der, last);
+  return der.subarray(content, end);
+}
+
+/** The message with one more attribute that nobody signed. */
+function withUnsigned(der: Buffer, id: string, value: Buffer, level = 0): Buffer {
+  const { content, end, last } = element(der, 0);
+  const more =
+    level === SIGNER
+      ? [der.subarray(content, end), tagged(0xa1, tagged(0x30, Buffer.from(id, 'hex'), tagged(0x31, value)))]
+      : [der.subarray(content, last), withUnsigned(der.subarray(last, end), id, value, level + 1)];
+  return tagged(der[0], ...more);
+}
+
+const messageOf = (commit: Commit): Buffer => {
+  const text = /gpgsig [^]*?-----END SIGNED MESSAGE-----\n/.exec(commit.raw.toString('latin1'))![0];
+  return Buffer.from(text.replaceAll(/gpgsig |-----[^-]+-----|\s/g, ''), 'base64');
+};
+
+const stamp = (bytes: Buffer, by: string): Buffer => {
+  writeFileSync(folder.path('bytes'), bytes);
+  writeFileSync(
+    folder.path('tsa.cnf'),
+    '[tsa]\nserial = serial\nsigner_digest = sha256\ndefault_policy = 1.2.3.4\ndigests = sha256\ness_cert_id_alg = sha256\n',
+  );
+  openssl('ts', '-query', '-data', 'bytes', '-sha256', '-cert', '-out', 'query');
+  const signer = ['-signer', `${by}.pem`, '-inkey', `${by}.key`, '-config', 'tsa.cnf', '-section', 'tsa'];
+  openssl('ts', '-reply', '-queryfile', 'query', ...signer, '-token_out', '-out', 'token');
+  return readFileSync(folder.path('token'));
+};
+
+const vouching = (...names: string[]): Signers => ({ ...trusting('root'), timestamps: trusting(...names).x509 });
+
+const vector = (name: string): Buffer => readFileSync(new URL(`../../test/vectors/gitsign/${name}`, import.meta.url));
+
+describe('a certificate that is past its time', () => {
+  const GITSIGN = PERSON.replace('emailProtection', 'codeSigning');
+  const STAMPS = 'extendedKeyUsage=critical,timeStamping\nkeyUsage=critical,digitalSignature';
+  const LATER = new Date(NOW.getTime() + 2 * DAY);
+  const TOKEN = '060b2a864886f70d010910020e';
+
+  const stampedBy = (by: string, bytes?: Buffer): Commit => {
+    const der = messageOf(signed('brief'));
+    return withSignature(withUnsigned(der, TOKEN, stamp(bytes ?? signatureBytes(der), by)));
+  };
+  beforeAll(() => {
+    authority('clock');
+    certificate('brief', 'root', { days: 1, extensions: GITSIGN });
+    certificate('stamps', 'clock', { extensions: STAMPS });
+  }, 60_000);
+
+  it('counts by a time-stamp of its time from a governed authority (RFC 3161)', () => {
+    const commit = stampedBy('stamps');
+    expect(check(commit, vouching('clock'), LATER)).toMatchObject({ status: 'verified', principal: 'ann@example.org' });
+    expect(check(commit, trusting('root'), LATER)).toMatchObject({
+      status: 'unverified',
+      reason: expect.stringContaining('by none of the authorities in .countersign/timestamps'),
+    });
+    const printed = openssl('x509', '-in', 'stamps.pem', '-noout', '-fingerprint', '-sha256').toString();
+    const revoked = new Set([printed.trim().split('=')[1].replaceAll(':', '')]);
+    expect(check(commit, { ...vouching('clock'), revoked }, LATER).status).toBe('unverified');
+    // An authority for time-stamps is none for people.
+    expect(check(commit, { ...vouching('clock'), x509: trusting('clock').x509 }, LATER).status).toBe('unknown_key');
+  });
+
+  it('counts no time-stamp of other bytes, by a certificate for other things, or that was changed', () => {
+    const elsewhere = check(stampedBy('stamps', Buffer.from('another')), vouching('clock'), LATER);
+    expect(elsewhere.reason).toMatch(/its time-stamp is of another signature$/);
+    const der = messageOf(signed('brief'));
+    const token = stamp(signatureBytes(der), 'stamps');
+    const changed = Buffer.from(token);
+    const year = token.indexOf(`${new Date().getUTCFullYear()}`, 0, 'latin1');
+    changed.write('2020', year, 'latin1');
+    const later = check(withSignature(withUnsigned(der, TOKEN, changed)), vouching('clock'), LATER);
+    expect(later).toMatchObject({ status: 'unverified', reason: expect.stringContaining('time-stamp') });
+    for (let i = 0; i < token.length; i += 40) {
+      const cut = withSignature(withUnsigned(der, TOKEN, token.subarray(0, i)));
+      expect(check(cut, vouching('clock'), LATER).status).toBe('unverified');
+    }
+  });
+});
+
+describe('a commit that gitsign signed, with Rekor’s entry in it', () => {
+  const raw = vector('commit.txt');
+  const commit = (bytes = raw): Commit => parseCommit('1'.repeat(40), bytes);
+  const signers: Signers = {
+    ...NO_SIGNERS,
+    x509: readRoots(vector('fulcio.pem'), 'fulcio.pem'),
+    logs: readLogKeys(vector('rekor.pub'), 'rekor.pub'),
+  };
+  /** The commit with one part of its signature in other bytes. */
+  const changed = (from: string, to: string): Commit => {
+    const [head, body, rest] = raw
+      .toString('latin1')
+      .split(/gpgsig -----BEGIN SIGNED MESSAGE-----\n|(?<=\n) -----END/) as [string, string, string];
+    const der = Buffer.from(body.replaceAll(/\s/g, ''), 'base64').toString('hex');
+    if (!der.includes(from)) throw new Error(`${from} is not in it`);
+    const lines = Buffer.from(der.replace(from, to), 'hex')
+      .toString('base64')
+      .match(/.{1,64}/g)!;
+    return commit(
+      Buffer.from(`${head}gpgsig -----BEGIN SIGNED MESSAGE-----\n ${lines.join('\n ')}\n -----END${rest}`, 'latin1'),
+    );
+  };
+
+  it('is verified years later: the log took it up while the certificate was valid', () => {
+    expect(check(commit(), signers)).toMatchObject({ status: 'verified', principal: 'billy@chainguard.dev' });
+  });
+
+  it('is not where no log is governed, nor before it was made', () => {
+    expect(check(commit(), { ...signers, logs: [] })).toMatchObject({
+      status: 'unverified',
+      reason: expect.stringContaining('by none of the logs in .countersign/logs'),
+    });
+    expect(check(commit(), signers, new Date('2023-04-14T18:00:00Z')).status).toBe('unverified');
+    expect(check(commit(), { ...signers, logs: [] }, new Date('2023-04-14T18:30:00Z')).status).toBe('verified');
+  });
+
+  it.each([
+    ['another time', '208cb6e6a106', '208db6e6a106', 'is of another signature'],
+    ['another place in the log', '088c8cc908', '088d8cc908', 'is of another signature'],
+    ['another log', '0a20c0d2', '0a20c0d3', 'by none of the logs'],
+    ['no promise', '2a480a46', '2a481246', 'no promise'],
+    ['a field of a kind that is not known', '208cb6e6a106', '238cb6e6a106', 'damaged'],
+  ])('is not with %s', (_name, from, to, reason) => {
+    expect(check(changed(from, to), signers)).toMatchObject({
+      status: 'unverified',
+      reason: expect.stringContaining(reason),
+    });
+  });
+
+  it('takes keys of logs only', () => {
+    expect(() => readLogKeys(Buffer.from('nothing'), '.countersign/logs/a.pub')).toThrow('no public key');
+    expect(() => readLogKeys(readFileSync(folder.path('ann.pem')), '.countersign/logs/a.pub')).toThrow('no public key');
+  });
 });
 
 describe('an authority', () => {
