@@ -3,6 +3,7 @@ import type { RegoCompiler, RegoTestResult } from '../adapters/opa/compiler.js';
 import type { Rule } from '../policy/decision.js';
 import { formatPlace } from '../errors.js';
 import { jsonLine, print, printable } from './output.js';
+import type { ImportOptions } from './policy-import.js';
 
 interface Options {
   readonly output: 'text' | 'json';
@@ -25,6 +26,15 @@ export function register(program: Command): void {
     .argument('[path]', 'folder or file', 'policies')
     .addOption(outputOption())
     .action((path: string, options: Options) => withCompiler((compiler) => check(compiler, path, options)));
+  policy
+    .command('import')
+    .description('write the Gatekeeper templates and constraints of a cluster into files')
+    .requiredOption('--kubeconfig <file>', 'how to reach the cluster, which is only read')
+    .option('--context <name>', 'of the kubeconfig; by default its current one')
+    .requiredOption('--to <folder>', 'where to write them, as policies/gatekeeper')
+    .option('--force', 'write over files that differ')
+    .addOption(outputOption())
+    .action(async (options: ImportOptions) => (await import('./policy-import.js')).importPolicies(options));
   policy
     .command('format')
     .description('show which files are not formatted as `opa fmt` would, or format them')
