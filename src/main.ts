@@ -49,6 +49,7 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       vkey: keys.log.vkey,
       ledger,
       ready: () => service.ready(),
+      explain: service.explain,
     };
     const metrics = createMetrics(state, queries);
     const logFiles = { checkpoint: () => service.checkpoint(), tile: (path: string) => serveTile(ledger, path) };

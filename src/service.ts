@@ -36,7 +36,9 @@ import { serviceEntry } from './review/entries.js';
 import { RepositoryFollower } from './review/follower.js';
 import { RequestFollower } from './review/requests.js';
 import { GovernanceReader } from './review/governance.js';
-import type { Records, Trouble } from './review/records.js';
+import type { Explanation } from './policy/explain.js';
+import { explainDecision } from './review/explain-decision.js';
+import type { DecisionRecord, Records, Trouble } from './review/records.js';
 import { describeTrouble } from './review/trouble.js';
 
 /** Where the service's running commentary goes. The log that counts is the ledger. */
@@ -52,6 +54,8 @@ export interface Service {
   readonly ledger: PostgresLedger;
   readonly records: Records;
   readonly dataSource: DataSource;
+  /** Why a recorded decision came out as it did. */
+  readonly explain: (decision: DecisionRecord, trace: boolean) => Promise<readonly Explanation[]>;
   /** Whether it can do all of its work right now, and why not. */
   ready(): Promise<{ readonly ok: boolean; readonly reasons: readonly string[] }>;
   /** What strangers are shown: where there are witnesses, the newest checkpoint that enough of them signed. */
@@ -206,7 +210,9 @@ export async function startService(config: Config, commentary: Commentary): Prom
     const ready = () => readiness(dataSource, records, deployments);
     const checkpoint = async (): Promise<string> =>
       (config.log.witnesses && (await cosigned.newest())) ?? (await ledger.checkpoint());
-    return { config, ledger, records, dataSource, close, nudge, ready, checkpoint };
+    const explain = (decision: DecisionRecord, trace: boolean): Promise<readonly Explanation[]> =>
+      explainDecision(decision, ledger, compiler, trace);
+    return { config, ledger, records, dataSource, close, nudge, ready, explain, checkpoint };
   } catch (thrown) {
     await close().catch((again: unknown) =>
       commentary.error({ trouble: describeTrouble(toCountersignError(again)) }, 'while stopping'),

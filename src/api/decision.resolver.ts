@@ -11,11 +11,14 @@ import type {
 } from '../review/records.js';
 import { connect, type Connection, type PageArguments } from './connection.js';
 import type { ApiContext } from './context.js';
-import { QUERIES } from './state.js';
+import { QUERIES, STATE, type ServiceState } from './state.js';
 
 @Resolver('Decision')
 export class DecisionResolver {
-  constructor(@Inject(QUERIES) private readonly queries: Queries) {}
+  constructor(
+    @Inject(QUERIES) private readonly queries: Queries,
+    @Inject(STATE) private readonly state: ServiceState,
+  ) {}
 
   @Query('decisions')
   decisions(@Args() args: PageArguments & { filter?: Filters['decision'] }): Promise<Connection<DecisionRecord>> {
@@ -48,6 +51,12 @@ export class DecisionResolver {
   ): Promise<readonly ExceptionRecord[]> {
     const rows = await Promise.all(exceptions.map((id) => loaders.exception.load(id)));
     return rows.filter((row) => row !== null);
+  }
+
+  @ResolveField('explanations')
+  async explanations(@Parent() decision: DecisionRecord, @Args('trace') trace: boolean): Promise<readonly object[]> {
+    const found = await this.state.explain(decision, trace);
+    return found.map(({ rule, ...rest }) => ({ ...rest, title: rule?.title, description: rule?.description }));
   }
 
   @ResolveField('reviewDuty')

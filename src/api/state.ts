@@ -1,4 +1,6 @@
 import type { Ledger } from '../audit/ledger.js';
+import type { Explanation } from '../policy/explain.js';
+import type { DecisionRecord } from '../review/records.js';
 
 /** What the API shows of the running service beside its records. */
 export interface ServiceState {
@@ -8,6 +10,8 @@ export interface ServiceState {
   /** C2SP vkey of the log's key; its name is the log's origin. */
   readonly vkey: string;
   readonly ledger: Ledger;
+  /** Why a recorded decision came out as it did. Throws `content-missing`, `policy-result`. */
+  explain(decision: DecisionRecord, trace: boolean): Promise<readonly Explanation[]>;
   /** Whether it can do all of its work right now, and why not, one sentence each. */
   ready(): Promise<{ readonly ok: boolean; readonly reasons: readonly string[] }>;
 }

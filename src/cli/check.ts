@@ -10,6 +10,7 @@ interface Options {
   readonly policies?: string;
   readonly profile?: 'baseline' | 'strict' | 'off';
   readonly worktree?: boolean;
+  readonly explain?: boolean;
   readonly output: 'text' | 'json' | 'sarif' | 'junit';
 }
 
@@ -30,6 +31,7 @@ export function register(program: Command): void {
       ]),
     )
     .option('--worktree', 'judge the files as they are now, committed or not')
+    .option('--explain', 'say of each finding what made it true, by OPA’s own interpreter (with text or json)')
     .addOption(
       new Option('--output <format>', 'how to show it').choices(['text', 'json', 'sarif', 'junit']).default('text'),
     )

@@ -5,11 +5,13 @@ import { RenderedFolders } from '../change/rendered-folders.js';
 import { Redactor } from '../cluster/secret.js';
 import type { PolicyBundle, PolicySources } from '../policy/bundle.js';
 import type { Evaluator } from '../policy/evaluator.js';
+import type { Explainer } from '../policy/explain.js';
 
 /** The parts that judge, for one run of a command. */
 export interface Engine {
   readonly compile: (sources: PolicySources) => Promise<PolicyBundle>;
   readonly evaluator: Evaluator;
+  readonly explainer: Explainer;
   /** Under a key of this run only: digests of what it hides mean nothing to anybody later. */
   readonly redactor: Redactor;
   /** Of Kustomize and Helm. */
@@ -32,6 +34,7 @@ export async function startEngine(threads = 2): Promise<Engine> {
   return {
     compile: (sources) => compiler.compile(sources),
     evaluator,
+    explainer: compiler,
     folders: new RenderedFolders(renderer),
     redactor: new Redactor(randomBytes(32), 'local'),
     close: async () => {

@@ -6,7 +6,9 @@ import type { Environment } from '../change/environment.js';
 import { environmentNamed } from '../change/environments.js';
 import { ManifestCache } from '../change/manifest-cache.js';
 import { CountersignError, toCountersignError } from '../errors.js';
+import { explain } from '../policy/explain.js';
 import { policyFolder } from '../policy/folder.js';
+import type { PolicyInput } from '../policy/input.js';
 import type { Verdict } from '../report/verdict.js';
 import { checkCommits, checkFiles, type Checked, type CheckParts, FILES } from '../review/check.js';
 import { forkPoint, type Law, readLaw } from '../review/law.js';
@@ -21,6 +23,8 @@ export interface ExamineOptions {
   readonly policies?: string;
   readonly profile?: 'baseline' | 'strict' | 'off';
   readonly worktree?: boolean;
+  /** Say of each finding what made it true. */
+  readonly explain?: boolean;
 }
 
 export interface Examination {
@@ -67,7 +71,7 @@ async function examineCommits(
   const verdicts: Verdict[] = [];
   for (const environment of chosen(law, options, place?.prefix ?? '', headName)) {
     const checked = await checkCommits(repository, environment, { base, head }, parts);
-    verdicts.push(verdict(checked, law, options.base ?? null, headName, lawFrom));
+    verdicts.push(await verdict(checked, law, options.base ?? null, headName, lawFrom, options, engine));
   }
   return { verdicts, notes: [...notes, ...ungoverned(law)] };
 }
@@ -93,7 +97,7 @@ async function examineWorkTree(
   const verdicts: Verdict[] = [];
   for (const environment of chosen(law, options, place.prefix, undefined)) {
     const checked = await checkFiles(files, environment, before, parts);
-    verdicts.push(verdict(checked, law, options.base ?? null, 'files', lawFrom));
+    verdicts.push(await verdict(checked, law, options.base ?? null, 'files', lawFrom, options, engine));
   }
   return { verdicts, notes: [...withoutCommits(law), ...ungoverned(law)] };
 }
@@ -111,9 +115,8 @@ async function examineFolder(path: string, options: ExamineOptions, engine: Engi
   const parts = checkParts(law, engine, name);
   const verdicts: Verdict[] = [];
   for (const environment of chosen(law, options, '', undefined, name)) {
-    verdicts.push(
-      verdict(await checkFiles(files, environment, null, parts), law, null, 'files', lawName(options, name, FILES)),
-    );
+    const checked = await checkFiles(files, environment, null, parts);
+    verdicts.push(await verdict(checked, law, null, 'files', lawName(options, name, FILES), options, engine));
   }
   return { verdicts, notes: [`${name} is outside of Git`, ...withoutCommits(law), ...ungoverned(law)] };
 }
@@ -184,8 +187,29 @@ function chosen(
   return own.length > 0 ? own : here;
 }
 
-function verdict({ change, decision }: Checked, law: Law, base: string | null, head: string, lawFrom: string): Verdict {
-  return { change, decision, rules: law.bundle.rules, base, head, lawFrom };
+async function verdict(
+  { change, decision, input }: Checked,
+  law: Law,
+  base: string | null,
+  head: string,
+  lawFrom: string,
+  options: ExamineOptions,
+  { evaluator, explainer }: Engine,
+): Promise<Verdict> {
+  const { bundle } = law;
+  const seen = { change, decision, rules: bundle.rules, base, head, lawFrom };
+  if (!options.explain || decision.error || !bundle.sources) return seen;
+  const results = await evaluator.evaluate(bundle, input);
+  const { violations, required, warnings, excepted } = decision;
+  const explanations = await explain(explainer, {
+    bundle,
+    sources: bundle.sources,
+    input: JSON.parse(input) as PolicyInput,
+    results,
+    violations: [...violations, ...required, ...warnings, ...excepted],
+    trace: false,
+  });
+  return { ...seen, explanations };
 }
 
 function lawName({ policies }: ExamineOptions, name: string, commit: string): string {

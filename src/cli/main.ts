@@ -12,6 +12,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
   environments: 'list the environments of a repository, or find them in Argo CD and Flux objects',
   approve: 'approve a change that waits, with your SSH key',
   exception: 'ask for, sign and list exceptions from rules',
+  explain: 'say why a recorded decision came out as it did',
   serve: 'follow repositories, judge, record and apply',
   keys: 'show or make the keys of a data folder',
   export: 'write the log of a data folder to a file or folder',

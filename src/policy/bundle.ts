@@ -12,8 +12,16 @@ export interface PolicyBundle {
   /** One for each clause that takes part in decisions: a package's `deny` may be several rules. */
   readonly rules: readonly Rule[];
   readonly outputs: BundleOutputs;
+  /** What it was compiled from; absent in one that is only to be replayed. */
+  readonly sources?: BundleSources;
   /** What the input must hold of the environment besides its changes, for Gatekeeper's templates that ask for it. */
   readonly inventory?: InventoryNeed;
+}
+
+/** The text of rules as they were compiled, kept with decisions so that these can be read and explained years later. */
+export interface BundleSources {
+  readonly files: Readonly<Record<string, string>>;
+  readonly starter: StarterChoice;
 }
 
 /** Which sets of results the Wasm's entry point of each scope gives, in its order. */

@@ -11,7 +11,7 @@ export function jsonReport(report: Report): Json {
   return JSON.parse(JSON.stringify(value)) as Json;
 }
 
-function environment({ change, decision, base, head, lawFrom }: Verdict): object {
+function environment({ change, decision, base, head, lawFrom, explanations }: Verdict): object {
   const {
     violations,
     warnings,
@@ -44,6 +44,7 @@ function environment({ change, decision, base, head, lawFrom }: Verdict): object
     exceptions,
     rulesRun,
     rulesPassed,
+    ...(explanations ? { explanations } : {}),
     notRendered: change.notRendered,
     otherDocuments: Object.fromEntries(change.otherDocuments),
     policy: { digest: bundleDigest, wasmDigest, from: lawFrom },

@@ -1,6 +1,7 @@
 import { formatPlace } from '../errors.js';
 import type { Violation } from '../policy/decision.js';
 import { describeScope, requestCommand } from '../policy/exception.js';
+import { explanationText } from './explanation.js';
 import { type Report, subjectOf, type Verdict } from './verdict.js';
 
 export interface TextOptions {
@@ -35,13 +36,19 @@ function block(verdict: Verdict, report: Report, { color, printable, limit = 50 
     const { message, place } = decision.error;
     lines.push('', `  ${printable(`${place ? `${formatPlace(place)}  ` : ''}${message}`)}`);
   }
-  const groups = grouped([...decision.violations, ...decision.required, ...decision.warnings], verdict);
+  const groups = verdict.explanations
+    ? []
+    : grouped([...decision.violations, ...decision.required, ...decision.warnings], verdict);
   for (const [subject, violations] of groups.slice(0, limit)) {
     lines.push('', `  ${paint(1, printable(subject))}`);
     for (const said of byRule(violations))
       lines.push(...ruleLines(said, verdict.change.environment.name).map((line) => `    ${printable(line)}`));
   }
   if (groups.length > limit) lines.push('', `  … and ${groups.length - limit} more (--output json shows all)`);
+  for (const { rule, ...explanation } of verdict.explanations ?? []) {
+    const { title, description } = rule ?? {};
+    lines.push('', ...explanationText({ ...explanation, title, description }).map((line) => `  ${printable(line)}`));
+  }
   const used = exceptionLines(verdict);
   if (used.length > 0) lines.push('', ...used.map((line) => `  ${printable(line)}`));
   const aside = asides(verdict);

@@ -1,6 +1,7 @@
 import { describeIdentity } from '../cluster/object.js';
 import type { ProposedChange } from '../change/proposed-change.js';
 import type { Decision, Outcome, Rule, Violation } from '../policy/decision.js';
+import type { Explanation } from '../policy/explain.js';
 
 /** One environment's judgement with what is needed to show it. */
 export interface Verdict {
@@ -12,6 +13,8 @@ export interface Verdict {
   readonly base: string | null;
   /** `feature/x`; `files` for what is on disk and in no commit. */
   readonly head: string;
+  /** Where it was asked why. */
+  readonly explanations?: readonly Explanation[];
   /** Where settings and policy were read: `main 1f3c9a2`. */
   readonly lawFrom: string;
 }

@@ -11,6 +11,7 @@ import type { Evaluator } from '../policy/evaluator.js';
 import { type InputPush, type InputRepository, policyInput } from '../policy/input.js';
 import type { Repository, TreeReader } from '../source/repository.js';
 import { checkSignature } from '../source/signers.js';
+import { withFieldLines } from './field-lines.js';
 import { exceptionsFor } from './exceptions.js';
 import type { Law } from './law.js';
 
@@ -30,6 +31,8 @@ export interface CheckParts {
 /** A change and what policy says about it; nothing is recorded, and nobody may act on it. */
 export interface Checked {
   readonly change: ProposedChange;
+  /** Canonical JSON, as policy saw it. */
+  readonly input: string;
   readonly decision: Decision;
 }
 
@@ -45,7 +48,7 @@ export async function checkCommits(
     cache,
     checkSignature: (commit) => checkSignature(commit, law.signers, time),
   });
-  return judge({ ...read, problems: [...problems, ...read.problems] }, parts);
+  return judge({ ...read, problems: [...problems, ...read.problems] }, reader, parts);
 }
 
 /** Judges files that are in no commit, against a commit of `before` if there is one. Rules about commits find none to judge. */
@@ -70,13 +73,13 @@ export async function checkFiles(
     otherDocuments: now.otherDocuments,
     notRendered: now.notRendered,
   };
-  return judge(change, parts);
+  return judge(change, files, parts);
 }
 
 /** Stands for a commit where there is none. */
 export const FILES = '';
 
-async function judge(change: ProposedChange, parts: CheckParts): Promise<Checked> {
+async function judge(change: ProposedChange, tree: TreeReader, parts: CheckParts): Promise<Checked> {
   const { law, evaluator, redactor, repository, time, push } = parts;
   const exceptions = exceptionsFor(law.exceptions, change.environment.name, time);
   const input = policyInput({
@@ -88,5 +91,6 @@ async function judge(change: ProposedChange, parts: CheckParts): Promise<Checked
     inventory: law.bundle.inventory,
     ...(push && { push }),
   });
-  return { change, decision: await decide(evaluator, law.bundle, input, change) };
+  const decision = await decide(evaluator, law.bundle, input, change);
+  return { change, input, decision: await withFieldLines(decision, change, tree, redactor) };
 }

@@ -207,17 +207,24 @@ export function serviceEntry(service: {
   };
 }
 
-/** Wasm, and the rest of the bundle beside it: both are the same for many decisions, so neither is salted. */
-function policyContents(bundle: PolicyBundle): Record<'wasm' | 'policy', ContentDraft> {
-  const { digest, wasmDigest, data, rules, outputs } = bundle;
-  return {
+const bundleContents = new WeakMap<PolicyBundle, Record<string, ContentDraft>>();
+
+/** Wasm, the rest of the bundle and its Rego beside it: they are the same for many decisions, so none of them is salted. */
+function policyContents(bundle: PolicyBundle): Record<string, ContentDraft> {
+  const known = bundleContents.get(bundle);
+  if (known) return known;
+  const { digest, wasmDigest, data, rules, outputs, sources } = bundle;
+  const contents = {
     wasm: { mediaType: 'application/wasm', bytes: bundle.wasm, salted: false },
-    policy: {
-      mediaType: 'application/json',
-      bytes: Buffer.from(canonicalJson(withoutUndefined({ digest, wasmDigest, data, rules, outputs }))),
-      salted: false,
-    },
+    policy: unsalted({ digest, wasmDigest, data, rules, outputs }),
+    ...(sources ? { rego: unsalted(sources) } : {}),
   };
+  bundleContents.set(bundle, contents);
+  return contents;
+}
+
+function unsalted(value: unknown): ContentDraft {
+  return { mediaType: 'application/json', bytes: Buffer.from(canonicalJson(withoutUndefined(value))), salted: false };
 }
 
 function json(value: unknown): ContentDraft {

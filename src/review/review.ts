@@ -22,6 +22,7 @@ import { checkSignature } from '../source/signers.js';
 import type { ApprovedBytes } from './approval.js';
 import type { CountedApproval } from './approvals.js';
 import type { DecisionFacts } from './entries.js';
+import { withFieldLines } from './field-lines.js';
 import type { Governance } from './governance.js';
 import { emergencyOf, reviewDuty } from './emergency.js';
 import { exceptionsFor } from './exceptions.js';
@@ -115,7 +116,7 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
     push: { ref: push.ref, old: push.old, new: push.new ?? head, forced },
   });
   const results = await evaluate(request.evaluator, governance.bundle, input);
-  const decision = decide(governance.bundle, input, change, results);
+  const decision = await withFieldLines(decide(governance.bundle, input, change, results), change, reader, redactor);
   const id = randomUUID();
   const changeId = randomUUID();
   const time = request.now();

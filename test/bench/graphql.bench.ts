@@ -51,6 +51,7 @@ const state = {
   vkey: keys.log.vkey,
   ledger,
   ready: () => Promise.resolve({ ok: true, reasons: [] }),
+  explain: () => Promise.resolve([]),
 };
 const metrics = createMetrics(state, queries);
 const logFiles = { checkpoint: () => ledger.checkpoint(), tile: () => Promise.resolve(undefined) };

@@ -68,10 +68,16 @@ describe('countersign check', () => {
     expect(lines[0]).toMatch(
       /^✗ denied {3}shop\/production {3}main [0-9a-f]{7} → feature [0-9a-f]{7} {3}1 commit, 1 object changed$/,
     );
-    expect(lines[2]).toBe(`  ${production}:2   Deployment shop/cart`);
+    // The line of the image, not of the object.
+    expect(lines[2]).toBe(`  ${production}:8   Deployment shop/cart`);
     expect(stdout).toMatch(/rule {3}images\.pinned \(countersign:policies\/.*images\.rego:\d+\) +control +SOC2:CC8\.1/);
     expect(stdout).toMatch(/fix {4}use nginx/);
     expect(stdout).toMatch(/policy [0-9a-f]{4}… from main [0-9a-f]{7} {3}\d+\.\d\d s/);
+    const explained = await check('--base', 'main', '--explain');
+    expect(explained.stdout).toMatch(/because {2}field = "containers"\n[^]* reference = "nginx:latest"\n/);
+    expect(explained.stdout).toMatch(
+      /or {7}ask for an exception: countersign exception request images\.pinned --env shop\/production --object apps\/Deployment\/shop\/cart/,
+    );
   });
 
   it('when a change keeps all rules, allows it and exits with 0', async () => {

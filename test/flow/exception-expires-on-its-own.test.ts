@@ -1,11 +1,13 @@
 import { Client } from 'pg';
 import { signWithSsh } from '../../src/adapters/keys/ssh-keygen.js';
 import { EXCEPTION_NAMESPACE, exceptionText } from '../../src/policy/exception.js';
+import { runCli } from '../support/cli.js';
 import { createRepository, person, type Person, temporaryFolder } from '../support/git-fixture.js';
 import { startTestService, type TestService } from '../support/service.js';
 import { eventually } from '../support/world.js';
 
 interface Decision {
+  readonly id: string;
   readonly outcome: string;
   readonly head: string;
   readonly base: string | null;
@@ -25,9 +27,12 @@ const policy = `package countersign.values
 
 # METADATA
 # custom: {id: values.small, scope: object}
-deny contains "too much" if to_number(input.changes[0].after.data.value) > 5
+deny contains "too much" if {
+	value := to_number(input.changes[0].after.data.value)
+	value > 5
+}
 `;
-const DECISIONS = `SELECT outcome, change.head, change.base, log_index AS index, exceptions, violations
+const DECISIONS = `SELECT decision.id, outcome, change.head, change.base, log_index AS index, exceptions, violations
   FROM decision JOIN change ON change.id = decision.change WHERE decision.environment = $1 ORDER BY decision.time DESC`;
 
 async function exception(who: Person, seconds: number, change: (text: string) => string = (text) => text) {
@@ -134,6 +139,14 @@ describe('an exception', () => {
     expect(lapsed).toMatchObject({ base: covered.base, exceptions: [], violations: [{ rule: 'values.small' }] });
     const { rows } = await database.query('SELECT approved, no_longer_compliant FROM environment WHERE name = $1', ['prod']); // prettier-ignore
     expect(rows).toEqual([{ approved: used!.next, no_longer_compliant: true }]);
+    // Why it is denied now, from what the log keeps: the interpreter gives what the Wasm gave.
+    const { stdout, code, stderr } = await runCli(['explain', lapsed.id, '--url', service.url, '--trace']);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(stdout).toMatch(
+      /^deny {3}prod {3}[0-9a-f]{7}\n\nenvironments\/prod\/a\.yaml:\d+ {3}ConfigMap shop\/a\n {2}too much\n/,
+    );
+    expect(stdout).toMatch(/because {2}value = 9\n[^]* {2}\| policies\/values\.rego:5 .*Enter/);
+
     const data = await service.query<{ exceptions: { nodes: { uses: number }[] } }>(
       '{ exceptions { nodes { rule status refusal expired uses principal owner ticket entry { type predicate } } } }',
     );

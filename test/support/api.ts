@@ -58,6 +58,7 @@ export async function startApi(): Promise<TestApi> {
     startedAt: '2026-07-01T00:00:00.000Z',
     vkey: keys.log.vkey,
     ledger,
+    explain: () => Promise.resolve([]),
     ready: () => Promise.resolve({ ok: reasons.length === 0, reasons }),
   };
   const queries = new PostgresQueries(dataSource);

@@ -3,8 +3,9 @@ import { Worker } from 'node:worker_threads';
 import { digestOf } from '../../cluster/canonical.js';
 import type { Json } from '../../cluster/object.js';
 import { CountersignError } from '../../errors.js';
-import type { BundleOutputs, Compiler, PolicyBundle, PolicySources } from '../../policy/bundle.js';
+import type { BundleOutputs, BundleSources, Compiler, PolicyBundle, PolicySources } from '../../policy/bundle.js';
 import type { Rule } from '../../policy/decision.js';
+import type { ExplainedView, Explainer, View } from '../../policy/explain.js';
 import { STARTER_PREFIX } from '../../policy/sources.js';
 import { BundleCache } from './bundle-cache.js';
 import { builtFile, programVersion } from './program.js';
@@ -58,6 +59,19 @@ interface Answer {
   readonly annotations?: readonly Annotation[];
   readonly result?: Json;
   readonly defined?: boolean;
+  readonly explained?: readonly {
+    readonly sets?: ExplainedView['sets'];
+    readonly fired: readonly {
+      readonly name: string;
+      readonly file: string;
+      readonly row: number;
+      readonly result?: Json;
+      readonly uses?: readonly string[];
+      readonly values: Readonly<Record<string, Json>>;
+    }[];
+    readonly trace?: readonly string[];
+    readonly more?: number;
+  }[];
 }
 
 interface Reply {
@@ -73,7 +87,7 @@ const WAITING_FACTOR = 20;
  * OPA's compiler, in a worker thread that is started when first needed and stopped when idle. Throws `rego-invalid` for what is
  * wrong with the sources, `policy-timeout` and `policy-memory` for what takes too much; the next request is served normally.
  */
-export class RegoCompiler implements Compiler {
+export class RegoCompiler implements Compiler, Explainer {
   readonly version = programVersion();
   private readonly cache: BundleCache | undefined;
   private worker: Worker | undefined;
@@ -116,6 +130,7 @@ export class RegoCompiler implements Compiler {
     return {
       digest,
       data: sources.data,
+      sources: { files, starter: { profile: starter.profile, off: starter.off } },
       ...compiled,
       ...(gatekeeper?.inventory ? { inventory: gatekeeper.inventory } : {}),
     };
@@ -188,6 +203,33 @@ export class RegoCompiler implements Compiler {
     };
     const { json } = await this.request(request);
     return json.defined ? (json.result ?? null) : undefined;
+  }
+
+  async explain(
+    { files, starter }: BundleSources,
+    data: Json,
+    views: readonly View[],
+    time: Date,
+    trace: boolean,
+  ): Promise<readonly ExplainedView[]> {
+    if (views.length === 0) return [];
+    const request = {
+      op: 'explain',
+      files,
+      starter: { prefix: STARTER_PREFIX, ...starter },
+      data,
+      views,
+      trace,
+      time: time.toISOString(),
+    };
+    const { explained = [], outputs } = (await this.request(request)).json;
+    return explained.map(({ sets = [], fired, trace: lines = [], more = 0 }, i) => ({
+      sets,
+      outputs: outputs?.[views[i].scope] ?? [],
+      fired: fired.map(({ file, row, ...rest }) => ({ ...rest, place: { file, line: row } })),
+      trace: lines,
+      more,
+    }));
   }
 
   async close(): Promise<void> {

@@ -1,4 +1,5 @@
 import { CountersignError } from '../../errors.js';
+import { ask } from '../ask.js';
 import type { ApprovedBytes } from '../../review/approval.js';
 
 export interface Said {
@@ -125,42 +126,4 @@ export async function withinClone({ base, head, tree, commitIds }: Waiting, clon
       remedy: 'Do not approve; compare the service’s commits and tree with your clone',
     },
   );
-}
-
-async function ask<T>(url: string, query: string, variables: Record<string, string> = {}): Promise<T> {
-  let response: Response;
-  try {
-    response = await fetch(new URL('/graphql', url), {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify({ query, variables }),
-      signal: AbortSignal.timeout(20_000),
-    });
-  } catch (cause) {
-    throw new CountersignError('not-found', `no service answers at ${url}: ${reasonOf(cause)}`, {
-      remedy: 'Name it with --url',
-      cause,
-    });
-  }
-  const text = await response.text();
-  try {
-    const body = JSON.parse(text) as { data?: T; errors?: readonly { message: string }[] };
-    if (body.data && !body.errors?.length) return body.data;
-    const words = body.errors?.map(({ message }) => message).join('; ') ?? `HTTP ${response.status}`;
-    throw new CountersignError('query-invalid', words);
-  } catch (cause) {
-    throw new CountersignError(
-      'not-found',
-      `the service at ${url} did not say what waits: ${(cause as Error).message}`,
-      {
-        remedy: 'Is that address a Countersign service’s, of this version?',
-        cause,
-      },
-    );
-  }
-}
-
-function reasonOf(cause: unknown): string {
-  const error = cause as Error & { cause?: Error };
-  return error.cause?.message ?? error.message;
 }

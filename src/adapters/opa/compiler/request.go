@@ -27,6 +27,9 @@ type Request struct {
 	Raw      []string          `json:"raw"`      // compile: entry points as they are, without our conventions
 	Impure   bool              `json:"impure"`   // refuse no builtin: for OPA's conformance cases, never for a decision
 
+	Time       string      `json:"time"`       // explain: RFC 3339
+	Views      []View      `json:"views"`      // explain
+	Trace      bool        `json:"trace"`      // explain: the whole story, not only which rules were true
 	Gatekeeper *Gatekeeper `json:"gatekeeper"` // compile, check
 }
 
@@ -64,6 +67,7 @@ type Response struct {
 	Annotations any               `json:"annotations,omitempty"`
 	Result      any               `json:"result,omitempty"`
 	Defined     bool              `json:"defined,omitempty"`
+	Explained   []Explained       `json:"explained,omitempty"`
 }
 
 // Handle answers one request with a frame: length of the JSON (4 bytes, little endian), the JSON, then Wasm if any was made.
@@ -118,6 +122,9 @@ func (q *Request) answer(ctx context.Context) (*Response, []byte, error) {
 		return &Response{}, wasm, err
 	case "test":
 		r, err := q.test(ctx, modules)
+		return r, nil, err
+	case "explain":
+		r, err := q.explain(ctx, modules)
 		return r, nil, err
 	case "eval":
 		r, err := q.eval(ctx, modules)
