@@ -34,7 +34,7 @@ $(REGO): node_modules/.installed $(wildcard src/adapters/opa/compiler/*)
 	@mkdir -p $(@D) && test/support/build-cached.sh rego $@
 
 # Kustomize and Helm, the same way.
-$(RENDERER): node_modules/.installed $(wildcard src/adapters/render/renderer/*)
+$(RENDERER): node_modules/.installed $(shell find src/adapters/render/renderer -type f)
 	@mkdir -p $(@D) && test/support/build-cached.sh renderer $@
 
 .PHONY: build

@@ -1,7 +1,14 @@
 import { posix } from 'node:path';
 import { CountersignError } from '../errors.js';
 import type { TreeEntry } from '../source/repository.js';
-import { pluginReferences, type Reference, referencesOf, refused } from './kustomization.js';
+import {
+  type GeneratedObject,
+  generatedBy,
+  pluginReferences,
+  type Reference,
+  referencesOf,
+  refused,
+} from './kustomization.js';
 import type { TreeIndex } from './tree-index.js';
 
 /** Every file that rendering one folder may read. */
@@ -9,6 +16,10 @@ export interface Closure {
   readonly files: ReadonlyMap<string, TreeEntry>;
   /** Those that are YAML by their role, so that what is wrong with them can be said with their place. */
   readonly yaml: ReadonlySet<string>;
+  /** Of a kustomization: those whose objects it takes, and not only what to do with others. */
+  readonly resources: ReadonlySet<string>;
+  /** Its ConfigMaps and Secrets that no file holds. */
+  readonly generated: readonly GeneratedObject[];
 }
 
 /** The text of a file of the tree. */
@@ -39,6 +50,8 @@ export function chartClosure(tree: TreeIndex, dir: string, values: readonly stri
 class Walk implements Closure {
   readonly files = new Map<string, TreeEntry>();
   readonly yaml = new Set<string>();
+  readonly resources = new Set<string>();
+  readonly generated: GeneratedObject[] = [];
   private readonly done = new Set<string>();
 
   constructor(
@@ -66,6 +79,7 @@ class Walk implements Closure {
     }
     const text = await this.read(this.tree.file(file)!);
     for (const reference of referencesOf(file, text)) await this.follow(reference, file, dir, [...stack, dir]);
+    this.generated.push(...generatedBy(file, text));
   }
 
   chart(dir: string, by: string, line: number | undefined): void {
@@ -97,6 +111,7 @@ class Walk implements Closure {
       throw missing(path, file, line);
     }
     if (entry && kind !== 'folder') {
+      if (kind === 'any') this.resources.add(path);
       this.add(entry, file, line, kind !== 'file' || /\.(ya?ml|json)$/i.test(path));
       if (kind !== 'plugin') return;
       for (const further of pluginReferences(path, await this.read(entry)))

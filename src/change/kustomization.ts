@@ -61,6 +61,35 @@ export function referencesOf(file: string, text: string): Reference[] {
   return references;
 }
 
+/** A ConfigMap or Secret that a kustomization makes, and the line that names it. */
+export interface GeneratedObject {
+  readonly kind: string;
+  readonly name: string;
+  readonly file: string;
+  readonly line: number;
+}
+
+/** Those that it makes itself, not what it adds to others'. The text is one that `referencesOf` could read. */
+export function generatedBy(file: string, text: string): GeneratedObject[] {
+  if (!text.includes('Generator')) return [];
+  const [fields] = documentsOf(file, text);
+  if (!isJsonObject(fields as Json)) return [];
+  const lines = text.split('\n');
+  const found: GeneratedObject[] = [];
+  for (const [field, kind] of [
+    ['configMapGenerator', 'ConfigMap'],
+    ['secretGenerator', 'Secret'],
+  ] as const) {
+    const start = Math.max(0, lines.findIndex((line) => line.startsWith(field))); // prettier-ignore
+    for (const { name, behavior } of objects((fields as JsonObject)[field])) {
+      if (typeof name !== 'string' || (behavior !== undefined && behavior !== 'create')) continue;
+      const at = lines.findIndex((line, i) => i >= start && /name:/.test(line) && line.includes(name));
+      found.push({ kind, name, file, line: at < 0 ? start + 1 : at + 1 });
+    }
+  }
+  return found;
+}
+
 /** Of a file that configures generators, transformers or validators: those that are Kustomize's own and what they read. */
 export function pluginReferences(file: string, text: string, firstLine = 1): Reference[] {
   const references: Reference[] = [];

@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import type { ManifestObject } from '../cluster/object.js';
+import type { ManifestObject, Source } from '../cluster/object.js';
 import { inNamespace } from '../cluster/scope.js';
 import { CountersignError, toCountersignError } from '../errors.js';
 import type { TreeEntry, TreeReader } from '../source/repository.js';
@@ -8,6 +8,7 @@ import type { Environment } from './environment.js';
 import { readFile, type ReadFile, type ManifestCache } from './manifest-cache.js';
 import type { RenderedDocument, Renderer, RenderRequest } from './renderer.js';
 import { refused } from './kustomization.js';
+import { placeIn, placeOf } from './rendered-place.js';
 import type { TreeIndex } from './tree-index.js';
 
 const CAPACITY = 64 * 1024 * 1024;
@@ -99,17 +100,26 @@ export class RenderedFolders {
     const files = new Map<string, Buffer>();
     const inputs = new Map<string, ReadFile>();
     for (const entry of closure.files.values()) {
-      const bytes = await repository.blob(entry.id, cache.limits.bytes ?? 10 * 1024 * 1024);
-      files.set(entry.path, bytes);
+      files.set(entry.path, await repository.blob(entry.id, cache.limits.bytes ?? 10 * 1024 * 1024));
       if (!closure.yaml.has(entry.path)) continue;
-      const read = readFile(entry.path, bytes, cache.limits);
+      // One base is read by many overlays.
+      const read = await cache.read(repository, entry);
       inputs.set(entry.path, read);
       const problems = read.problems.filter((problem) => INPUT_FAULTS.includes(problem.code));
       if (problems.length > 0) return { objects: [], otherDocuments: 0, problems, bytes: 0 };
     }
     this.rendered++;
     const documents = await this.renderer.render({ ...request, files });
-    return assemble(documents, { files, inputs, request, environment, cache });
+    const places = documents.map((document) => placeOf(document, { files, inputs, closure }));
+    if (places.includes(undefined)) {
+      const origins = await this.renderer.render({ ...request, files, origins: true }).catch(() => []);
+      // What Kustomize says of a build with more in it only counts if it is the same build.
+      const same = origins.length === documents.length;
+      documents.forEach((document, i) => {
+        places[i] ??= placeIn(same ? origins[i].file : document.file, document, { files, inputs, closure });
+      });
+    }
+    return assemble(documents, places as readonly Source[], { request, environment, cache });
   }
 
   private async text(repository: TreeReader, entry: TreeEntry): Promise<string> {
@@ -133,53 +143,40 @@ export class RenderedFolders {
   }
 }
 
-interface Origin {
-  readonly files: ReadonlyMap<string, Buffer>;
-  readonly inputs: ReadonlyMap<string, ReadFile>;
+interface Assembly {
   readonly request: Omit<RenderRequest, 'files'>;
   readonly environment: Environment;
   readonly cache: ManifestCache;
 }
 
 /** Rendered text to objects, each with the file and, where it can be told, the line that it was made from. */
-function assemble(documents: readonly RenderedDocument[], origin: Origin): ReadFile {
-  const { request, environment, cache } = origin;
+function assemble(
+  documents: readonly RenderedDocument[],
+  places: readonly Source[],
+  { request, environment, cache }: Assembly,
+): ReadFile {
   const namespace = request.helm ? (request.helm.namespace ?? null) : environment.namespace;
   const objects: ManifestObject[] = [];
   const problems: CountersignError[] = [];
   let otherDocuments = 0;
   let bytes = 0;
-  for (const { text, file } of documents) {
-    const read = readFile(file, Buffer.from(text), cache.limits);
+  documents.forEach(({ text }, i) => {
+    const { path, line } = places[i];
+    const read = readFile(path, Buffer.from(text), cache.limits);
     bytes += read.bytes;
     otherDocuments += read.otherDocuments;
-    // The line is one of what was rendered, which nobody can look up.
-    problems.push(...read.problems.map(({ code, message, remedy }) => new CountersignError(code, `rendered: ${message}`, { place: { file }, remedy }))); // prettier-ignore
+    // The line in its text is one of what was rendered, which nobody can look up.
+    const place = { file: path, ...(line > 1 && { line }) };
+    problems.push(...read.problems.map(({ code, message, remedy }) => new CountersignError(code, `rendered: ${message}`, { place, remedy }))); // prettier-ignore
     for (const entry of read.objects) {
-      const source = { path: file, line: lineOf(entry, file, origin) };
       try {
-        objects.push(inNamespace({ ...entry, source }, namespace));
+        objects.push(inNamespace({ ...entry, source: { path, line } }, namespace));
       } catch (thrown) {
         problems.push(toCountersignError(thrown));
       }
     }
-  }
+  });
   return { objects, otherDocuments, problems, bytes };
-}
-
-/** 1 where it cannot be told. Prefixes and suffixes of names are Kustomize's own, so a name within the name is a match. */
-function lineOf({ identity }: ManifestObject, file: string, { inputs, files, request }: Origin): number {
-  if (request.op === 'helm') {
-    const kinds = [...(files.get(file)?.toString() ?? '').matchAll(/^kind: *["']?(\w+)/gm)];
-    const ofKind = kinds.filter((match) => match[1] === identity.kind);
-    return ofKind.length === 1 ? files.get(file)!.toString().slice(0, ofKind[0].index).split('\n').length : 1;
-  }
-  const ofKind = (inputs.get(file)?.objects ?? []).filter((written) => written.identity.kind === identity.kind);
-  const named =
-    ofKind.find((written) => written.identity.name === identity.name) ??
-    ofKind.find((written) => identity.name.includes(written.identity.name)) ??
-    (ofKind.length === 1 ? ofKind[0] : undefined);
-  return named?.source.line ?? 1;
 }
 
 function placed(error: CountersignError, dir: string): CountersignError {

@@ -8,12 +8,17 @@ export interface RenderRequest {
   readonly files: ReadonlyMap<string, Buffer>;
   /** For a chart; its `values` are paths from the root of the repository. */
   readonly helm?: HelmSettings & { readonly release: string; readonly namespace: string };
+  /** Of a kustomization: only the file of each document, in the same order, without text. As much work as rendering it again. */
+  readonly origins?: boolean;
 }
 
-/** YAML as `kustomize build` or `helm template` prints it, and the file of the repository it was made from. */
+/** YAML as `kustomize build` or `helm template` prints it. */
 export interface RenderedDocument {
   readonly text: string;
+  /** The template that it was made from; of a kustomization, its own file unless `origins` were asked for. */
   readonly file: string;
+  /** Who the object of a kustomization was where it is written, before names and namespaces were changed. */
+  readonly written?: { readonly kind: string; readonly namespace: string; readonly name: string };
 }
 
 /**

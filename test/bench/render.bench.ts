@@ -24,7 +24,8 @@ class Listening implements Renderer {
   readonly version = this.#inner.version;
   said: readonly RenderedDocument[] = [];
   async render(request: RenderRequest): Promise<readonly RenderedDocument[]> {
-    return (this.said = await this.#inner.render(request));
+    const documents = await this.#inner.render(request);
+    return request.origins ? documents : (this.said = documents);
   }
   close(): Promise<void> {
     return this.#inner.close();

@@ -1,7 +1,7 @@
 import { Worker } from 'node:worker_threads';
 import type { RenderedDocument, Renderer, RenderRequest } from '../../change/renderer.js';
 import { CountersignError, type ErrorCode, type Place } from '../../errors.js';
-import { builtFile, programVersion } from './program.js';
+import { builtFile, programVersion, renderModule } from './program.js';
 
 export interface RendererOptions {
   /** Milliseconds for one folder, the start of the program (1 s) not counted. */
@@ -51,7 +51,7 @@ export class SandboxRenderer implements Renderer {
     await this.rest();
   }
 
-  private async run({ op, dir, files, helm }: RenderRequest): Promise<readonly RenderedDocument[]> {
+  private async run({ op, dir, files, helm, origins }: RenderRequest): Promise<readonly RenderedDocument[]> {
     if (this.closed) throw new CountersignError('internal', 'the renderer is closed');
     clearTimeout(this.idle);
     const content = Object.fromEntries([...files].map(([path, bytes]) => [path, bytes.toString('base64')]));
@@ -59,7 +59,7 @@ export class SandboxRenderer implements Renderer {
     worker.ref();
     try {
       const includeCRDs = helm?.includeCRDs ?? true;
-      const text = await this.exchange(worker, JSON.stringify({ op, dir, files: content, helm: { ...helm, includeCRDs } })); // prettier-ignore
+      const text = await this.exchange(worker, JSON.stringify({ op, dir, files: content, helm: { ...helm, includeCRDs }, origins })); // prettier-ignore
       const { documents, fault } = JSON.parse(text) as Answer;
       if (!fault) return documents ?? [];
       if (fault.code === 'panic') throw crashed(dir, new Error(fault.message));
@@ -94,8 +94,9 @@ export class SandboxRenderer implements Renderer {
   }
 
   private async start(): Promise<Worker> {
+    const module = await renderModule(this.options.maxPages ?? 12_288);
     const worker = new Worker(builtFile('renderer-worker.js'), {
-      workerData: { maxPages: this.options.maxPages ?? 12_288 },
+      workerData: { module },
       execArgv: [],
     });
     await new Promise<void>((resolve, reject) => {

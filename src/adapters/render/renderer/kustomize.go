@@ -5,10 +5,8 @@ import (
 	"strings"
 
 	"sigs.k8s.io/kustomize/api/konfig"
-	"sigs.k8s.io/kustomize/api/krusty"
 	"sigs.k8s.io/kustomize/api/resmap"
 	"sigs.k8s.io/kustomize/api/types"
-	"sigs.k8s.io/kustomize/kyaml/filesys"
 	kyaml "sigs.k8s.io/kustomize/kyaml/yaml"
 )
 
@@ -17,77 +15,69 @@ func (q *Request) kustomize() ([]Document, error) {
 	if err := q.inflate(); err != nil {
 		return nil, err
 	}
-	m, err := build(q.Files, q.Dir)
+	if q.Origins {
+		if err := q.annotate(); err != nil {
+			return nil, err
+		}
+	}
+	m, written, err := build(q.Files, q.Dir)
 	if err != nil {
 		return nil, err
 	}
-	origins := q.origins(m.Size())
+	if q.Origins {
+		return q.origins(m), nil
+	}
+	file, _ := q.kustomization(q.Dir)
 	documents := make([]Document, 0, m.Size())
 	for i, r := range m.Resources() {
 		text, err := r.AsYAML()
 		if err != nil {
 			return nil, err
 		}
-		documents = append(documents, Document{Text: string(text), File: origins[i]})
+		documents = append(documents, Document{Text: string(text), File: file, Written: written[i]})
 	}
 	return documents, nil
 }
 
-func build(files map[string][]byte, dir string) (resmap.ResMap, error) {
-	fs := filesys.MakeFsInMemory()
-	for name, content := range files {
-		if err := fs.WriteFile(path.Join("/", name), content); err != nil {
-			return nil, err
-		}
-	}
-	options := krusty.MakeDefaultOptions()
-	options.Reorder = krusty.ReorderOptionLegacy // the order of kustomize build
-	return krusty.MakeKustomizer(options).Run(fs, path.Join("/", dir))
-}
-
-// origins builds once more with Kustomize's own annotations of where each object comes from. These would not leave every
-// object as it is, so what counts is the build without; a build that fails here only leaves objects at their kustomization.
-func (q *Request) origins(n int) []string {
-	found := make([]string, n)
+// annotate asks Kustomize to say where each object comes from. What it then builds is not what it builds otherwise: an
+// object that has no annotations gets some, which a patch may find or take away. So this is only for finding the files.
+func (q *Request) annotate() error {
 	name, content := q.kustomization(q.Dir)
-	for i := range found {
-		found[i] = name
-	}
 	node, err := kyaml.Parse(string(content))
 	if err != nil {
-		return found
+		return err
 	}
 	option := kyaml.NewRNode(&kyaml.Node{Kind: kyaml.SequenceNode, Content: []*kyaml.Node{kyaml.NewScalarRNode(types.OriginAnnotations).YNode()}})
 	if err := node.PipeE(kyaml.SetField("buildMetadata", option)); err != nil {
-		return found
+		return err
 	}
 	annotated, err := node.String()
-	if err != nil {
-		return found
-	}
 	q.Files[name] = []byte(annotated)
-	m, err := build(q.Files, q.Dir)
-	q.Files[name] = content
-	if err != nil || m.Size() != n {
-		return found
-	}
-	for i, r := range m.Resources() {
+	return err
+}
+
+// origins are documents without text.
+func (q *Request) origins(m resmap.ResMap) []Document {
+	found := make([]Document, 0, m.Size())
+	name, _ := q.kustomization(q.Dir)
+	for _, r := range m.Resources() {
+		found = append(found, Document{File: name})
 		origin, err := r.GetOrigin()
-		if err != nil || origin == nil {
+		if err != nil || origin == nil || origin.Repo != "" {
 			continue
 		}
 		at := origin.Path
 		if at == "" {
 			at = origin.ConfiguredIn
 		}
-		if at == "" || origin.Repo != "" {
+		if at == "" {
 			continue
 		}
 		at = strings.TrimPrefix(path.Join("/", q.Dir, at), "/")
 		if from, ok := q.inflated[at]; ok {
 			at = from
 		}
-		found[i] = at
+		found[len(found)-1].File = at
 	}
 	return found
 }

@@ -12,6 +12,8 @@ type Request struct {
 	Dir   string            `json:"dir"`
 	Files map[string][]byte `json:"files"`
 	Helm  HelmOptions       `json:"helm"`
+	// Origins asks where each document of a kustomization comes from, and not for its text.
+	Origins bool `json:"origins"`
 
 	inflated map[string]string // charts that were rendered for a kustomization: our file, and the one that asked for it
 }
@@ -33,6 +35,15 @@ type HelmOptions struct {
 type Document struct {
 	Text string `json:"text"`
 	File string `json:"file,omitempty"`
+	// Written is who the object was before a kustomization changed its name.
+	Written *Written `json:"written,omitempty"`
+}
+
+// Written is an object's identity in the file or generator that it comes from.
+type Written struct {
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
 }
 
 // Fault is what stood in the way.

@@ -1,0 +1,5 @@
+// Package v1beta1 stands for the real one: its version is named in the scheme's list.
+package v1beta1
+
+// AddToScheme has nothing to add.
+func AddToScheme(any) {}
