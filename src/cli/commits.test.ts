@@ -27,6 +27,9 @@ beforeAll(async () => {
   await repository.commit({ author: ann, sign: false, message: 'not signed', delete: ['a.yaml'] });
   await repository.checkout('main');
   await repository.merge('side', { author: ann, message: 'merge' });
+  const key = ['-c', 'gpg.format=ssh', '-c', `user.signingKey=${ann.keyFile}`];
+  await repository.git(...key, 'tag', '-s', '-m', 'release', 'v1', 'main~1');
+  await repository.git('tag', '-a', '-m', 'mark', 'mark', 'main~1');
 });
 
 const lines = (stdout: string): Record<string, unknown>[] =>
@@ -36,6 +39,21 @@ const lines = (stdout: string): Record<string, unknown>[] =>
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 
 describe('countersign commits', () => {
+  it('shows annotated tags with their own signatures beside the commits they are of', async () => {
+    const { stdout } = await runCli(['commits', repository.path, '--output', 'jsonl']);
+    const tagged = lines(stdout).filter(({ tags }) => tags !== undefined);
+    const object = await repository.git('rev-parse', 'main~1');
+    expect(tagged.map(({ id }) => id)).toEqual([object]);
+    expect(tagged[0]).toMatchObject({
+      tags: [
+        { tag: 'mark', object, signature: { status: 'none' } },
+        { tag: 'v1', object, signature: { kind: 'ssh', status: 'verified', principal: 'ann@example.org' } },
+      ],
+    });
+    const text = await runCli(['commits', repository.path]);
+    expect(text.stdout).toContain('  tag mark (not signed)  tag v1 (ann@example.org)\n');
+  });
+
   it('prints every commit with its people, signature and files, parents first', async () => {
     const { code, stdout, stderr } = await runCli(['commits', repository.path, '--output', 'jsonl']);
     expect([code, stderr]).toEqual([0, '']);

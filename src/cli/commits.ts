@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { Option, type Command } from 'commander';
 import { CountersignError } from '../errors.js';
 import type { Commit, CommitWithFiles, Repository } from '../source/repository.js';
-import type { Signature } from '../source/signature.js';
+import type { Signature, TagSignature } from '../source/signature.js';
 import type { Signers } from '../source/signers.js';
 import { jsonLine, print, printable } from './output.js';
 import { Progress } from './progress.js';
@@ -30,7 +30,7 @@ export function register(program: Command): void {
 
 async function listCommits(path: string, options: Options): Promise<void> {
   const { openRepository } = await import('../adapters/git/open.js');
-  const { checkSignature } = await import('../source/signers.js');
+  const { checkNamedTag, checkSignature } = await import('../source/signers.js');
   const repository = await openRepository(path);
   try {
     const head = await repository.resolve(options.head);
@@ -38,14 +38,18 @@ async function listCommits(path: string, options: Options): Promise<void> {
     const signers = await signersFor(repository, head, options);
     // Nothing was seen before: now is when these commits are first seen, and their own dates are only claims.
     const seen = new Date();
+    const tags = Map.groupBy(await repository.tags(), ({ commit }) => commit);
     const progress = new Progress('commits', await repository.count(range));
     let first = true;
     if (options.output === 'json') await print('[');
     for await (const { commit, files } of repository.history(range)) {
       const signature = checkSignature(commit, signers, seen);
-      if (options.output === 'text') await print(textLine(commit, signature, files.length));
-      else
-        await print(`${options.output === 'json' && !first ? ',' : ''}${jsonLine(record(commit, signature, files))}`);
+      const tagged = (tags.get(commit.id) ?? []).map((tag) => checkNamedTag(tag, signers, seen));
+      if (options.output === 'text') await print(textLine(commit, signature, files.length, tagged));
+      else {
+        const line = jsonLine({ ...record(commit, signature, files), ...(tagged.length > 0 && { tags: tagged }) });
+        await print(`${options.output === 'json' && !first ? ',' : ''}${line}`);
+      }
       first = false;
       progress.advance();
     }
@@ -56,12 +60,16 @@ async function listCommits(path: string, options: Options): Promise<void> {
   }
 }
 
-function textLine(commit: Commit, signature: Signature, files: number): string {
-  const { principal, status, reason = '' } = signature;
-  const who = principal ?? (status === 'none' ? 'not signed' : `${status}: ${reason}`);
+function whoSigned({ principal, status, reason = '' }: Signature): string {
+  return principal ?? (status === 'none' ? 'not signed' : `${status}: ${reason}`);
+}
+
+function textLine(commit: Commit, signature: Signature, files: number, tags: readonly TagSignature[]): string {
+  const who = whoSigned(signature);
   const [title] = commit.message.split('\n', 1);
   const changed = `${files} ${files === 1 ? 'file' : 'files'}`;
-  return printable([commit.id.slice(0, 12), commit.committer.time, who, changed, title].join('  '));
+  const tagged = tags.map((one) => `tag ${one.tag} (${whoSigned(one.signature)})`);
+  return printable([commit.id.slice(0, 12), commit.committer.time, who, changed, title, ...tagged].join('  '));
 }
 
 /** The same shape as in the policy input. */

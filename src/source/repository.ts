@@ -45,6 +45,16 @@ export interface TreeEntry {
   readonly type: 'blob' | 'commit';
 }
 
+/** An annotated tag, as a ref under `refs/tags/` names it. */
+export interface Tag {
+  readonly ref: string;
+  readonly id: string;
+  /** The commit that it leads to, through other tags if need be. */
+  readonly commit: string;
+  /** The tag object's exact bytes: what signatures are verified over. */
+  readonly raw: Buffer;
+}
+
 export interface HistoryRange {
   /** Full commit id whose ancestors (itself included) are listed … */
   readonly head: string;
@@ -62,6 +72,8 @@ export interface Repository {
   readonly objectFormat: 'sha1' | 'sha256';
   /** All refs by full name, HEAD's symbolic target under 'HEAD' as its commit id; peeled to commits where they are tags. */
   refs(prefixes?: readonly string[]): Promise<ReadonlyMap<string, string>>;
+  /** Annotated tags that lead to a commit, by name; lightweight ones are in `refs` alone. */
+  tags(): Promise<readonly Tag[]>;
   /** Any revision git knows (`main`, `HEAD~2`, a short id) to a full commit id. */
   resolve(revision: string): Promise<string>;
   /** Oldest first, parents before children, merges included once; streamed, so a consumer that stops stops the work. */

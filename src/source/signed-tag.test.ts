@@ -11,7 +11,7 @@ import {
 import { Keyring } from '../../test/support/keyring.js';
 import { openRepository } from '../adapters/git/open.js';
 import { readOpenPgpKeys } from './openpgp-key.js';
-import { checkSignature, checkTag, parseSigners, type Signers } from './signers.js';
+import { checkNamedTag, checkSignature, checkTag, parseSigners, type Signers } from './signers.js';
 
 const folder = temporaryFolder();
 // Later than everything that is made here.
@@ -80,6 +80,26 @@ describe('a signed tag', () => {
       expect(checkTag(Buffer.from(other, 'latin1'), signers, NOW).reason).toBe('the signature is not of this tag');
     expect(checkTag(tag('plain'), signers, NOW)).toMatchObject({ kind: 'none', status: 'none' });
     expect(await gitAccepts('plain')).toBe(false);
+  });
+});
+
+describe('a tag in a repository', () => {
+  it('is checked under the name it has there: one that was signed under another says nothing', async () => {
+    await sshTag('v1', 'release');
+    await scratch.git('update-ref', 'refs/tags/v2', 'refs/tags/v1');
+    const repository = await openRepository(scratch.path);
+    const tags = await repository.tags();
+    await repository.close();
+    const checked = new Map(tags.map((one) => [one.ref, checkNamedTag(one, signers, NOW)]));
+    expect(checked.get('refs/tags/v1')).toMatchObject({
+      tag: 'v1',
+      object: await scratch.head(),
+      signature: { status: 'verified', principal: ann.email },
+    });
+    expect(checked.get('refs/tags/v2')).toMatchObject({
+      tag: 'v2',
+      signature: { status: 'unverified', reason: 'it was signed as the tag "v1"' },
+    });
   });
 });
 

@@ -4,8 +4,8 @@ import { type Identities, NO_IDENTITIES, normalFingerprint, personOf } from './i
 import { checkOpenPgp } from './openpgp.js';
 import type { OpenPgpKey } from './openpgp-key.js';
 import type { TimeLog } from './rekor.js';
-import type { Commit } from './repository.js';
-import type { Signature, SignatureKind } from './signature.js';
+import type { Commit, Tag } from './repository.js';
+import type { Signature, SignatureKind, TagSignature } from './signature.js';
 import { signatureKind, splitSignedPayload, type SignedPayload } from './signed-payload.js';
 import { mergedTags, splitSignedTag, tagClaim } from './signed-tag.js';
 import { refuse, type Signed, type Standing, time } from './standing.js';
@@ -92,6 +92,24 @@ export function checkSignature(commit: Commit, signers: Signers, at: Date): Sign
 /** Checks an annotated tag's signature over the tag object's exact bytes, as `checkSignature` does a commit's. */
 export function checkTag(raw: Buffer, signers: Signers, at: Date): Signature {
   return checkSigned(splitSignedTag(raw), 'tag', signers, at);
+}
+
+/**
+ * A tag that a ref names, with its signature. A signed tag under another name than it was signed for would lend its signer's word
+ * to what the signer never said.
+ */
+export function checkNamedTag({ ref, raw }: Tag, signers: Signers, at: Date): TagSignature {
+  const claim = tagClaim(raw);
+  const name = ref.replace(/^refs\/tags\//, '');
+  const signature = checkTag(raw, signers, at);
+  const { kind, key } = signature;
+  return kind === 'none' || claim.tag === name
+    ? { ...claim, tag: name, signature }
+    : {
+        ...claim,
+        tag: name,
+        signature: { kind, ...(key && { key }), ...refuse(`it was signed as the tag ${JSON.stringify(claim.tag)}`) },
+      };
 }
 
 function objectFormat(id: string): 'sha1' | 'sha256' {

@@ -21,7 +21,7 @@ import {
   type Person,
 } from '../../../test/support/git-fixture.js';
 import { CountersignError } from '../../errors.js';
-import type { CommitWithFiles, HistoryRange, Repository, TreeEntry } from '../../source/repository.js';
+import type { CommitWithFiles, HistoryRange, Repository, TreeEntry, Tag } from '../../source/repository.js';
 import { openRepository } from './open.js';
 
 const folder = temporaryFolder();
@@ -181,6 +181,16 @@ describe('both adapters', () => {
         [...(await opened.refs(['refs/heads/one', 'refs/tags']))].map(([ref]) => ref),
       ),
     ).toEqual(['refs/heads/one', 'refs/tags/annotated', 'refs/tags/light', 'refs/tags/nested']);
+  });
+
+  it('give the same annotated tags, byte for byte, with the commits that they lead to', async () => {
+    const tags = (await both(repository.path, (opened) => opened.tags())) as Tag[];
+    const side = await repository.git('rev-parse', 'refs/tags/light');
+    expect(tags.map(({ ref, commit }) => [ref, commit])).toEqual([
+      ['refs/tags/annotated', side],
+      ['refs/tags/nested', side],
+    ]);
+    expect(tags[1].raw.toString()).toContain(`object ${tags[0].id}\ntype tag\ntag nested\n`);
   });
 
   it.each([

@@ -10,6 +10,7 @@ import type {
   FileChange,
   HistoryRange,
   Repository,
+  Tag,
   TreeEntry,
 } from '../../source/repository.js';
 import type { ObjectType } from './cat-file.js';
@@ -67,6 +68,17 @@ export class IsomorphicRepository implements Repository {
       if (!inPrefixes(ref, prefixes)) continue;
       const commit = await this.peel(id);
       if (commit !== undefined) found.set(ref, commit);
+    }
+    return found;
+  }
+
+  async tags(): Promise<readonly Tag[]> {
+    const stored = await (await LocalRefs.open(this.path, true)).read(['refs/tags']);
+    const found: Tag[] = [];
+    for (const [ref, id] of [...stored].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+      if ((await this.read(id))?.type !== 'tag') continue;
+      const commit = await this.peel(id);
+      if (commit !== undefined) found.push({ ref, id, commit, raw: await this.object(id, 'tag', COMMIT_LIMIT) });
     }
     return found;
   }

@@ -8,6 +8,7 @@ import type {
   FileChange,
   HistoryRange,
   Repository,
+  Tag,
   TreeEntry,
 } from '../../source/repository.js';
 import { CatFile, type GitObject, type ObjectType } from './cat-file.js';
@@ -85,6 +86,24 @@ export class NativeRepository implements Repository {
     if (inPrefixes('HEAD', prefixes)) tags.push(add('HEAD', 'HEAD'));
     await Promise.all(tags);
     return new Map([...found].toSorted(([a], [b]) => (a < b ? -1 : 1)));
+  }
+
+  async tags(): Promise<readonly Tag[]> {
+    const { stdout } = await this.git([
+      'for-each-ref',
+      '--format=%(objectname) %(objecttype) %(refname)',
+      'refs/tags/',
+    ]);
+    const lines = stdout.toString('utf8').split('\n');
+    const found = lines.flatMap((line) => {
+      const [id = '', type = '', ref = ''] = line.split(' ');
+      return type === 'tag' ? [{ id, ref }] : [];
+    });
+    const tags = found.map(async ({ id, ref }) => {
+      const [{ data }, commit] = await Promise.all([this.object(id, 'tag', COMMIT_LIMIT), this.peel(id)]);
+      return commit === undefined ? [] : [{ ref, id, commit, raw: data }];
+    });
+    return (await Promise.all(tags)).flat().toSorted((a, b) => (a.ref < b.ref ? -1 : 1));
   }
 
   async resolve(revision: string): Promise<string> {
