@@ -13,6 +13,24 @@ import { contentsOf } from './statement.js';
 /** Reads a content, salt taken off, already checked against its digest; undefined if it was withheld. */
 export type ContentReader = (reference: ContentReference) => Promise<Uint8Array | undefined>;
 
+/** What a decision says that judging it again does not confirm. */
+export interface Difference {
+  readonly index: number;
+  readonly why: string;
+  /** Results that were recorded and are not given now, and the other way round; empty if the results are not what differs. */
+  readonly recorded: readonly Json[];
+  readonly now: readonly Json[];
+}
+
+export interface ReplayOptions {
+  /** Hears of each difference; without it the first is thrown. */
+  readonly differs?: (difference: Difference) => void;
+  /** Hears of decisions that the evaluator cannot judge, which without it is a difference. */
+  readonly unable?: (index: number, why: string) => void;
+  /** Lists are compared as sets: for an evaluator that cannot tell them apart. */
+  readonly loosely?: boolean;
+}
+
 interface Recorded {
   readonly entry: LoggedEntry;
   readonly input: string;
@@ -32,17 +50,26 @@ export class Replay {
   replayed = 0;
   /** Decisions that can't be judged again: their contents were withheld, or there was nothing to judge. */
   readonly skipped: number[] = [];
-  readonly #bundles = new Map<string, PolicyBundle>();
+  readonly #bundles = new Map<string, { readonly bundle: PolicyBundle; readonly wasmDigest: string }>();
   #batch: Recorded[] = [];
   #bundle: PolicyBundle | undefined;
 
   constructor(
     private readonly evaluator: Evaluator,
     private readonly read: ContentReader,
+    private readonly options: ReplayOptions = {},
   ) {}
 
-  /** Throws `bundle-invalid` for the first decision that does not replay. */
+  /** Throws `bundle-invalid` for the first decision that does not replay, or tells `differs` of each. */
   async add(entry: LoggedEntry): Promise<void> {
+    try {
+      await this.#add(entry);
+    } catch (error) {
+      this.#report(error);
+    }
+  }
+
+  async #add(entry: LoggedEntry): Promise<void> {
     const contents = contentsOf(entry.predicate);
     const bundle = await this.#bundleOf(entry, contents);
     const input = await this.#text(entry, contents.get('input'));
@@ -64,15 +91,54 @@ export class Replay {
     this.#batch = [];
     if (!bundle || batch.length === 0) return;
     const results = await this.evaluator.evaluateMany(bundle, batch.map(({ input }) => input)); // prettier-ignore
-    for (const [i, { entry, input, result: recorded, rendered }] of batch.entries()) {
+    for (const [i, recorded] of batch.entries()) {
       const result = results[i];
-      if (result instanceof CountersignError) throw differs(entry, `could not be judged again: ${result.message}`);
-      if (canonicalJson(result as unknown as Json) !== recorded)
-        throw differs(entry, 'gives another result when it is judged again');
-      this.#follows(entry, bundle, input, result);
-      if (rendered) expect(entry, 'renderedDigest', digestOfRendered(rendered), 'the rendered objects');
-      this.replayed += 1;
+      if (result instanceof CountersignError && this.options.unable) {
+        this.options.unable(recorded.entry.index, result.message);
+        continue;
+      }
+      try {
+        this.#compare(recorded, bundle, result);
+        this.replayed += 1;
+      } catch (error) {
+        this.#report(error);
+      }
     }
+  }
+
+  #compare(
+    { entry, input, result: recorded, rendered }: Recorded,
+    bundle: PolicyBundle,
+    result: readonly RuleResult[] | CountersignError,
+  ): void {
+    if (result instanceof CountersignError) throw differs(entry, `could not be judged again: ${result.message}`);
+    const now = result as unknown as readonly Json[];
+    if (!this.#same(recorded, now)) {
+      const before = parse(entry, recorded) as unknown as readonly Json[];
+      throw differs(entry, 'gives another result when it is judged again', this.#without(before, now), this.#without(now, before)); // prettier-ignore
+    }
+    this.#follows(entry, bundle, input, result);
+    if (rendered) expect(entry, 'renderedDigest', digestOfRendered(rendered), 'the rendered objects');
+  }
+
+  #same(recorded: string, now: readonly Json[]): boolean {
+    if (!this.options.loosely) return canonicalJson(now) === recorded;
+    return this.#key(JSON.parse(recorded) as Json) === this.#key(now);
+  }
+
+  /** What is in the first list and not in the second. */
+  #without(list: readonly Json[], other: readonly Json[]): readonly Json[] {
+    const keys = new Set(other.map((one) => this.#key(one)));
+    return list.filter((one) => !keys.has(this.#key(one)));
+  }
+
+  #key(value: Json): string {
+    return canonicalJson(this.options.loosely ? unordered(value) : value);
+  }
+
+  #report(error: unknown): void {
+    if (!(error instanceof DifferenceError) || !this.options.differs) throw error;
+    this.options.differs(error.difference);
   }
 
   /** Whether an allow follows from what the rules gave, with the exceptions that the input says were in force. */
@@ -96,18 +162,19 @@ export class Replay {
     const [wasm, policy] = [contents.get('wasm'), contents.get('policy')];
     if (!wasm || !policy) return undefined;
     const key = `${wasm.sha256} ${policy.sha256}`;
-    let bundle = this.#bundles.get(key);
-    if (!bundle) {
+    let known = this.#bundles.get(key);
+    if (!known) {
       const [bytes, text] = [await this.read(wasm), await this.#text(entry, policy)];
       if (!bytes || text === undefined) return undefined;
       // Copied out: the evaluator's threads are handed the buffer as it is.
-      bundle = { ...(parse(entry, text) as unknown as PolicyBundle), wasm: new Uint8Array(bytes) };
+      const bundle = { ...(parse(entry, text) as unknown as PolicyBundle), wasm: new Uint8Array(bytes) };
+      known = { bundle, wasmDigest: toHex(sha256(bundle.wasm)) };
       if (this.#bundles.size >= keptBundles) this.#bundles.delete(this.#bundles.keys().next().value!);
-      this.#bundles.set(key, bundle);
+      this.#bundles.set(key, known);
     }
-    expect(entry, 'wasmDigest', toHex(sha256(bundle.wasm)), 'the Wasm');
-    expect(entry, 'bundleDigest', bundle.digest, 'the policy bundle');
-    return bundle;
+    expect(entry, 'wasmDigest', known.wasmDigest, 'the Wasm');
+    expect(entry, 'bundleDigest', known.bundle.digest, 'the policy bundle');
+    return known.bundle;
   }
 
   async #text(entry: LoggedEntry, reference: ContentReference | undefined): Promise<string | undefined> {
@@ -139,6 +206,24 @@ function expect(entry: LoggedEntry, member: string, found: string, what: string)
   throw differs(entry, `names ${member} ${JSON.stringify(entry.predicate[member])}, but ${what} give ${found}`);
 }
 
-function differs(entry: LoggedEntry, why: string): CountersignError {
-  return new CountersignError('bundle-invalid', `decision ${entry.index} ${why}`);
+function differs(
+  entry: LoggedEntry,
+  why: string,
+  recorded: readonly Json[] = [],
+  now: readonly Json[] = [],
+): DifferenceError {
+  return new DifferenceError({ index: entry.index, why, recorded, now });
+}
+
+class DifferenceError extends CountersignError {
+  constructor(readonly difference: Difference) {
+    super('bundle-invalid', `decision ${difference.index} ${difference.why}`);
+  }
+}
+
+/** The same value, every list in it in one order. */
+function unordered(value: Json): Json {
+  if (Array.isArray(value)) return value.map(unordered).toSorted((a, b) => compare(canonicalJson(a), canonicalJson(b)));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value as JsonObject).map(([key, member]) => [key, unordered(member)]));
 }

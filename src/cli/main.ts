@@ -17,6 +17,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
   keys: 'show or make the keys of a data folder',
   export: 'write the log of a data folder to a file or folder',
   verify: 'check exported evidence, offline',
+  replay: 'judge past decisions again, and tell which differ',
   witness: 'sign that logs only grow, for others to rely on',
   policy: 'list, test and explain rules',
   demo: 'the whole story on a real repository, a real log and a real Kubernetes API server',

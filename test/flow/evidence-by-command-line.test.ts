@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { openKeys } from '../../src/adapters/keys/file.js';
 import { openDatabase } from '../../src/adapters/postgres/connect.js';
 import { openLedger } from '../../src/adapters/postgres/ledger.js';
-import { pushDraft } from '../support/log.js';
+import { pushDraft, TestJudge } from '../support/log.js';
 import { unzip, zip } from '../support/zip.js';
 
 // keys, export and verify as people type them, beside a running service's data and a stopped one's.
@@ -34,6 +34,10 @@ beforeAll(async () => {
   await ledger.append(...Array.from({ length: 300 }, (_, n) => pushDraft(n)));
   const contents = { note: { mediaType: 'text/plain', bytes: Buffer.from('a name'), salted: true } };
   await ledger.append({ ...pushDraft(1), contents });
+  const judge = await TestJudge.open();
+  await ledger.append(...[0, 1, 2].map((i) => ({ ...pushDraft(i), predicate: { id: `push-d${i}` } })));
+  await ledger.append(...(await Promise.all([3, 9, 4].map((replicas, i) => judge.decision(`d${i}`, replicas)))));
+  await judge.close();
   stop = async () => {
     await ledger.close();
     await dataSource.destroy();
@@ -51,21 +55,26 @@ it('exports beside the running service, and from its folder when it has stopped;
 
   const running = join(work, 'running.zip');
   expect(await cli('export', '--data', data, '--format', 'bundle', '--to', running)).toMatchObject({ code: 0 });
+  const replayed = await cli('replay', '--data', data, '--output', 'json');
+  expect([replayed.code, JSON.parse(replayed.out)]).toEqual([0, expect.objectContaining({ replayed: 3, differ: 0, with: 'countersign' })]); // prettier-ignore
+  const second = await cli('replay', '--bundle', running, '--range', '306-307', '--with', 'opa-wasm');
+  expect([second.code, second.out]).toEqual([0, expect.stringMatching(/^2 decisions replayed, all equal/)]);
+  expect((await cli('replay', '--bundle', running, '--range', '306-308')).err).toContain('entries 0-307');
   await stop();
   const stopped = join(work, 'tiles');
   const exported = await cli('export', '--data', data, '--format', 'tiles', '--to', stopped, '--output', 'json');
-  expect(JSON.parse(exported.out)).toMatchObject({ size: 302, origin: 'log.example.org/cli' });
+  expect(JSON.parse(exported.out)).toMatchObject({ size: 308, origin: 'log.example.org/cli' });
 
   for (const path of [running, stopped]) {
     const { code, out } = await cli('verify', path, '--trust', trust);
-    expect(out).toContain('entries 0 … 301 complete and unaltered');
+    expect(out).toContain('entries 0 … 307 complete and unaltered');
     expect(out).toContain('resting on the word of the service');
     expect(out).toContain('nothing was sent anywhere');
     expect(code).toBe(0);
   }
 
   const files = await unzip(running);
-  const content = [...files.keys()].find((name) => name.startsWith('content/'));
+  const content = [...files.keys()].find((name) => name.startsWith('content/') && files.get(name)?.includes('a name'));
   files.set(content ?? '', Buffer.from('another name'));
   const changed = join(work, 'changed.zip');
   await zip(changed, files);
