@@ -7,6 +7,7 @@ import type { Difference, ReplayOptions } from './replay.js';
 import { Replay } from './replay.js';
 
 const stored = new Map<string, Uint8Array>();
+const read = (reference: ContentReference) => Promise.resolve(stored.get(reference.sha256));
 
 /** As the ledger logs a draft, without salt. */
 function logged(index: number, draft: EntryDraft): LoggedEntry {
@@ -37,7 +38,6 @@ describe('judging decisions again', () => {
   async function replay(entries: readonly LoggedEntry[], bySdk = false, more: ReplayOptions = {}) {
     const differences: Difference[] = [];
     const options = { differs: (difference: Difference) => differences.push(difference), loosely: bySdk, ...more };
-    const read = (reference: ContentReference) => Promise.resolve(stored.get(reference.sha256));
     const replayed = new Replay(bySdk ? sdk : judge.evaluator, read, options);
     for (const entry of entries) await replayed.add(entry);
     await replayed.flush();
