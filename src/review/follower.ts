@@ -14,6 +14,7 @@ import { APPROVALS_REF } from './approval.js';
 import { Approvals } from './approvals.js';
 import { decisionEntry, genesisEntry, pushEntry } from './entries.js';
 import { isGoverned } from './governed-files.js';
+import { changeCommits, ingestCommits } from './ingest.js';
 import {
   type Governance,
   type GovernanceReader,
@@ -95,8 +96,6 @@ const MISSING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 ]);
 /** After these it is not known whether what was under way is recorded: the records are asked again. */
 const UNCERTAIN: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['database-unavailable', 'disk-full', 'internal']);
-/** Commit rows written by one statement while a first ingest streams. */
-const INGEST_BATCH = 500;
 
 /**
  * Follows one repository: sees refs move, records the pushes, reviews what they propose, and says what was approved.
@@ -324,19 +323,9 @@ export class RepositoryFollower {
         ? { head: move.new, exclude: [...new Set([...this.#tips.values()].map((tip) => tip.commit))] }
         : null;
     const signers = this.#governance?.signers ?? NO_SIGNERS;
+    const parts = { ledger, records, reader: mirror.repository, repository: this.repository.name };
+    const count = range ? await ingestCommits(range, parts, (seen) => this.#commitRecord(seen, time, signers)) : 0;
     const { entries } = await ledger.record(async (transaction) => {
-      let count = 0;
-      let batch: CommitRecord[] = [];
-      const flush = async (): Promise<void> => {
-        await records.save(transaction, 'commit', batch);
-        count += batch.length;
-        batch = [];
-      };
-      for await (const seen of range ? mirror.repository.history(range) : []) {
-        batch.push(this.#commitRecord(seen, time, signers));
-        if (batch.length === INGEST_BATCH) await flush();
-      }
-      await flush();
       await records.save(transaction, 'push', [push]);
       if (move.new) {
         const tip = { repository: this.repository.name, ref: move.ref, commit: move.new, push: push.id };
@@ -445,13 +434,14 @@ export class RepositoryFollower {
 
   /** Commits seen before anybody was trusted get their signatures checked now, still at the time they were first seen. */
   async #recheckSignatures(governance: Governance): Promise<void> {
-    const { records, mirror } = this.parts;
-    for (const record of await records.find('commit', { repository: this.repository.name })) {
-      if (record.signature.kind === 'none') continue;
+    const { ledger, records, mirror } = this.parts;
+    const parts = { ledger, records, reader: mirror.repository, repository: this.repository.name };
+    const tips = [...this.#tips.values()].filter(({ ref }) => ref !== APPROVALS_REF).map(({ commit }) => commit);
+    await changeCommits([...new Set(tips)], parts, async (record) => {
+      if (record.signature.kind === 'none') return undefined;
       const commit = await mirror.repository.commit(record.id);
-      const signature = checkSignature(commit, governance.signers, new Date(record.firstSeen));
-      await records.update('commit', { repository: this.repository.name, id: record.id }, { signature });
-    }
+      return { ...record, signature: checkSignature(commit, governance.signers, new Date(record.firstSeen)) };
+    });
   }
 
   #adopt(governance: Governance): void {
