@@ -88,6 +88,18 @@ export const fileSchema = z.strictObject({
       }),
     )
     .default([]),
+  admission: z
+    .strictObject({
+      listen: z.string(),
+      certificate: z.string(),
+      key: z.string(),
+      clientAuthority: z.string().optional(),
+      identity: z.array(z.string().min(1)).min(1, { error: 'it must name the user that Countersign itself writes as' }),
+      namespace: z.string().min(1).default('countersign'),
+      controllers: z.array(z.string().min(2)).optional(),
+      bypass: z.array(z.string().min(1)).default([]),
+    })
+    .optional(),
   limits: z
     .strictObject({
       manifestBytes: bytes({ atLeast: 1_024, atMost: 2 ** 30 }).optional(),

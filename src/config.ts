@@ -28,7 +28,25 @@ export interface Config {
   readonly repositories: readonly RepositoryConfig[];
   readonly targets: readonly TargetConfig[];
   readonly limits: Limits;
+  /** The validating webhook; none unless it is configured. */
+  readonly admission?: AdmissionConfig;
 }
+
+export interface AdmissionConfig {
+  /** Other machines may reach it: the API servers of the targets do. */
+  readonly listen: { readonly host: string; readonly port: number };
+  /** Absolute paths of PEM files. */
+  readonly certificate: string;
+  readonly key: string;
+  readonly clientAuthority?: string;
+  readonly identity: readonly string[];
+  readonly namespace: string;
+  readonly controllers: readonly string[];
+  readonly bypass: readonly string[];
+}
+
+/** What works in every cluster on behalf of nobody: garbage collection, scaling, scheduling. */
+const CONTROLLERS = ['system:kube-controller-manager', 'system:kube-scheduler', 'system:apiserver', 'system:serviceaccount:kube-system:*', 'system:node:*']; // prettier-ignore
 
 export interface WitnessConfig {
   /** Absolute path. */
@@ -213,6 +231,9 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
       if (!existsSync(kubeconfig)) fault(['targets', i, 'kubeconfig'], `there is no file ${kubeconfig}`);
       return { ...target, kubeconfig };
     }),
+    ...(written.admission
+      ? { admission: resolveAdmission(written.admission, base, (p, m) => fault(['admission', p], m)) }
+      : {}),
     limits: {
       manifestBytes: written.limits?.manifestBytes ?? 10 * 2 ** 20,
       evaluationMilliseconds: written.limits?.evaluation ?? 2_000,
@@ -243,13 +264,43 @@ function readWitnesses(
   return { witnesses: { file, policy: readFileSync(file, 'utf8'), everyMilliseconds } };
 }
 
-function parseListen(text: string, fault: (message: string) => void): Config['listen'] {
+function resolveAdmission(
+  written: NonNullable<Written['admission']>,
+  base: string,
+  fault: (field: string, message: string) => void,
+): AdmissionConfig {
+  const { certificate, key, clientAuthority, listen, controllers = CONTROLLERS, ...rest } = written;
+  const file = (field: string, path: string): string => {
+    const found = resolve(base, path);
+    if (!existsSync(found)) fault(field, `there is no file ${found}`);
+    return found;
+  };
+  return {
+    ...rest,
+    controllers,
+    listen: addressOf(listen, (message) => fault('listen', message)),
+    certificate: file('certificate', certificate),
+    key: file('key', key),
+    ...(clientAuthority === undefined ? {} : { clientAuthority: file('clientAuthority', clientAuthority) }),
+  };
+}
+
+function addressOf(text: string, fault: (message: string) => void): Config['listen'] {
   const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(text);
-  const host = match?.[1] ?? match?.[2] ?? '';
   const port = Number(match?.[3]);
   if (!match || port > 65_535) fault(`"${text}" is no address; it must be like 127.0.0.1:4100 or [::1]:4100`);
+  return { host: match?.[1] ?? match?.[2] ?? '', port };
+}
+
+function parseListen(text: string, fault: (message: string) => void): Config['listen'] {
+  let wrong = false;
+  const { host, port } = addressOf(text, (message) => {
+    wrong = true;
+    fault(message);
+  });
+  if (wrong) return { host, port };
   // Loopback only: nothing asks callers who they are yet, so nobody but this machine's users may call.
-  else if (host !== 'localhost' && host !== '::1' && !(isIP(host) === 4 && host.startsWith('127.'))) {
+  if (host !== 'localhost' && host !== '::1' && !(isIP(host) === 4 && host.startsWith('127.'))) {
     fault(`"${text}" can be reached from other machines, and there is no access control yet; use 127.0.0.1:${port}`);
   }
   return { host, port };

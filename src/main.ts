@@ -1,4 +1,4 @@
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -9,9 +9,10 @@ import { createHttp } from './api/http.js';
 import { createMetrics, requestHistogram } from './api/metrics.js';
 import { AppModule } from './app.module.js';
 import { serveTile } from './audit/serve.js';
-import { type Config, withoutSecrets } from './config.js';
+import { type AdmissionServer, startAdmission } from './api/admission.js';
+import { type AdmissionConfig, type Config, withoutSecrets } from './config.js';
 import { CountersignError } from './errors.js';
-import { packageVersion, startService } from './service.js';
+import { packageVersion, type Service, startService } from './service.js';
 
 export interface RunningService {
   /** `http://127.0.0.1:4100`, with the port that was really taken. */
@@ -61,6 +62,10 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
     const app = await createHttp(module, { logger, requests: requestHistogram(metrics), webhooks });
     stops.push(() => app.close());
     await app.listen(config.listen.port, config.listen.host);
+    if (config.admission) {
+      const admission = await openAdmission(config.admission, service, logger);
+      stops.push(() => admission.close());
+    }
     const { port } = app.getHttpServer().address() as AddressInfo;
     const url = `http://${hostInUrl(config.listen.host)}:${port}`;
     const addressFile = join(config.data, 'service.json');
@@ -71,6 +76,20 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
     await close();
     throw listenFault(thrown, config) ?? thrown;
   }
+}
+
+async function openAdmission(config: AdmissionConfig, service: Service, logger: Logger): Promise<AdmissionServer> {
+  const { listen, certificate, key, clientAuthority, ...settings } = config;
+  const authority = clientAuthority === undefined ? undefined : await readFile(clientAuthority, 'utf8');
+  return startAdmission({
+    listen,
+    certificate: await readFile(certificate, 'utf8'),
+    key: await readFile(key, 'utf8'),
+    ...(authority === undefined ? {} : { clientAuthority: authority }),
+    settings,
+    ...service.admission,
+    onFault: (fault) => logger.warn({ code: fault.code }, `admission: ${fault.message}`),
+  });
 }
 
 async function prepareFolder(config: Config): Promise<void> {

@@ -31,6 +31,8 @@ import { Deployments } from './reconcile/deployments.js';
 import type { Cluster } from './reconcile/cluster.js';
 import { RecordedRuns } from './reconcile/recorded-runs.js';
 import { APPROVALS_REF } from './review/approval.js';
+import type { AdmissionOptions } from './api/admission.js';
+import { bypassEntry } from './reconcile/bypass-entry.js';
 import { repairIndexes } from './review/repair-indexes.js';
 import { serviceEntry } from './review/entries.js';
 import { RepositoryFollower } from './review/follower.js';
@@ -60,6 +62,8 @@ export interface Service {
   ready(): Promise<{ readonly ok: boolean; readonly reasons: readonly string[] }>;
   /** What strangers are shown: where there are witnesses, the newest checkpoint that enough of them signed. */
   checkpoint(): Promise<string>;
+  /** The validating webhook, where it is configured. */
+  readonly admission: Pick<AdmissionOptions, 'view' | 'recordBypass'>;
   /** Looks at a repository now rather than at its next poll. */
   nudge(repository: string): void;
   /** Finishes what is under way, in order, and stops what it started. */
@@ -212,7 +216,14 @@ export async function startService(config: Config, commentary: Commentary): Prom
       (config.log.witnesses && (await cosigned.newest())) ?? (await ledger.checkpoint());
     const explain = (decision: DecisionRecord, trace: boolean): Promise<readonly Explanation[]> =>
       explainDecision(decision, ledger, compiler, trace);
-    return { config, ledger, records, dataSource, close, nudge, ready, explain, checkpoint };
+    const admission: Service['admission'] = {
+      view: (target) => (clusters.has(target) ? deployments.approvedIn(target) : undefined),
+      recordBypass: async (target, request, reason) => {
+        const time = new Date().toISOString();
+        await ledger.record(async (transaction) => transaction.append(bypassEntry({ target, request, reason, time })));
+      },
+    };
+    return { config, ledger, records, dataSource, close, nudge, ready, explain, checkpoint, admission };
   } catch (thrown) {
     await close().catch((again: unknown) =>
       commentary.error({ trouble: describeTrouble(toCountersignError(again)) }, 'while stopping'),

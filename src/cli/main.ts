@@ -14,6 +14,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
   exception: 'ask for, sign and list exceptions from rules',
   explain: 'say why a recorded decision came out as it did',
   serve: 'follow repositories, judge, record and apply',
+  admission: 'print what makes an API server ask the service before it writes',
   keys: 'show or make the keys of a data folder',
   export: 'write the log of a data folder to a file or folder',
   verify: 'check exported evidence, offline',

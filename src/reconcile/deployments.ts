@@ -10,6 +10,7 @@ import { recordFault } from '../review/record-fault.js';
 import type { Approved } from '../review/follower.js';
 import type { EnvironmentRecord, FaultRecord, Records, Trouble } from '../review/records.js';
 import { describeTrouble } from '../review/trouble.js';
+import type { ApprovedView } from './admission.js';
 import type { Cluster } from './cluster.js';
 import { approve, type ApprovedChange } from './gate.js';
 import { Informers } from './informer.js';
@@ -37,6 +38,8 @@ interface Deployment {
   reconciler: EnvironmentReconciler | null;
   /** What was written last about it. */
   trouble: Trouble | null;
+  /** Whether what was approved before this process began has been handed over, or found not to be. */
+  known: boolean;
   /** One step at a time for one environment; others are not delayed. */
   work: Promise<void>;
 }
@@ -72,6 +75,40 @@ export class Deployments {
     this.#then(deployment, () => this.#show(deployment, 'refused', trouble));
   }
 
+  /** What is approved in a target, for those who ask before they write there. */
+  approvedIn(target: string): ApprovedView {
+    const reconcilers = () =>
+      [...this.#deployments.values()].flatMap(({ reconciler, target: of }) =>
+        reconciler && of === target ? [reconciler] : [],
+      );
+    return {
+      complete: async () => {
+        const approved = (await this.parts.records.find('environment', { target })).filter(
+          ({ approvedDecision }) => approvedDecision !== null,
+        );
+        return approved.every(({ repository, name }) => this.#deployments.get(`${repository}\0${name}`)?.known);
+      },
+      approvedState: (identity) => {
+        const states = reconcilers().map((reconciler) => reconciler.approvedState(identityKey(identity)));
+        return (
+          states.find((state) => state !== undefined && state !== null) ?? states.find((state) => state !== undefined)
+        );
+      },
+      scaled: ({ group, kind: plural, namespace, name }) =>
+        reconcilers()
+          .map((reconciler) =>
+            reconciler.governs(
+              (one) =>
+                one.group === group &&
+                one.namespace === namespace &&
+                one.name === name &&
+                `${one.kind.toLowerCase()}s` === plural,
+            ),
+          )
+          .find((found) => found !== undefined),
+    };
+  }
+
   /** Targets that cannot be reached right now. */
   troubles(): { readonly target: string; readonly trouble: Trouble }[] {
     const found = new Map<string, Trouble>();
@@ -96,7 +133,15 @@ export class Deployments {
     let deployment = this.#deployments.get(key);
     if (!deployment || (target !== null && deployment.target !== target)) {
       const before = deployment;
-      deployment = { repository, environment, target, reconciler: null, trouble: null, work: Promise.resolve() };
+      deployment = {
+        repository,
+        environment,
+        target,
+        reconciler: null,
+        trouble: null,
+        known: false,
+        work: Promise.resolve(),
+      };
       // The same environment on another target: what holds it to the old one ends first.
       if (before) deployment.work = before.work.then(async () => before.reconciler?.stop());
       this.#deployments.set(key, deployment);
@@ -106,7 +151,11 @@ export class Deployments {
 
   #then(deployment: Deployment, work: () => Promise<void>): void {
     const { repository, environment } = deployment;
-    deployment.work = deployment.work.then(work).catch(async (thrown: unknown) => {
+    const step = async () => {
+      await work();
+      deployment.known = true;
+    };
+    deployment.work = deployment.work.then(step).catch(async (thrown: unknown) => {
       const trouble = describeTrouble(toCountersignError(thrown));
       this.parts.onFault(trouble, repository, environment);
       // The environment stays as it is and says why (invariant 7).

@@ -5,6 +5,7 @@ import type { Redactor } from '../cluster/secret.js';
 import { CountersignError, toCountersignError } from '../errors.js';
 import { Backoff, Damper } from './backoff.js';
 import type { LiveObject } from './cluster.js';
+import type { ApprovedState } from './admission.js';
 import { compare } from './drift.js';
 import { driftOf, type Finding } from './finding.js';
 import { assertApproved, type ApprovedChange } from './gate.js';
@@ -59,6 +60,8 @@ export class EnvironmentReconciler {
   /** What the last complete run applied: what a live object is compared with when it is found changed. */
   #desired: Desired = new Map();
   #inventory: Inventory;
+  /** Of what is approved, whether or not it is live: for those who ask what may be written. */
+  #newest: { readonly of: ApprovedChange; readonly desired: Desired } | null = null;
   #expected = new Map<string, LiveObject>();
   #dirty = new Set<string>();
   /** What the pass under way looks at: dirty again if it fails. */
@@ -103,6 +106,24 @@ export class EnvironmentReconciler {
       const live = this.#view.get(entry.identity) ?? null;
       return { entry, live, health: healthOf(live) };
     });
+  }
+
+  /** What an object is approved to be, as soon as it is approved; undefined for what is not governed here. */
+  approvedState(key: string): ApprovedState | undefined {
+    if (this.#approved && this.#newest?.of !== this.#approved) {
+      this.#newest = { of: this.#approved, desired: desiredOf(this.#approved, this.#inventory, this.parts.redactor) };
+    }
+    const desired = this.#newest?.desired ?? this.#desired;
+    const object = desired.get(key);
+    if (!object) return this.#inventory.has(key) ? null : undefined;
+    const current = this.#inventory.get(key)?.digest === object.digest;
+    return { sent: object.sent, expected: current ? this.#expected.get(key) : undefined };
+  }
+
+  /** The governed objects of that kind's plural name. */
+  governs(test: (identity: ObjectIdentity) => boolean): ObjectIdentity | undefined {
+    for (const { identity } of this.#inventory.values()) if (test(identity)) return identity;
+    return undefined;
   }
 
   /** From now on this is what the environment should be. Throws `not-approved`; `run-superseded` for an older one than it has. */

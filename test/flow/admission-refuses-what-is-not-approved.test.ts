@@ -1,0 +1,156 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { startControlPlane, type ControlPlane } from '../../src/adapters/kubernetes/control-plane.js';
+import { type AdmissionServer, startAdmission } from '../../src/api/admission.js';
+import { webhookConfiguration } from '../../src/api/admission-manifest.js';
+import { identityKey } from '../../src/cluster/object.js';
+import type { WriteRequest } from '../../src/reconcile/admission.js';
+import { runCli } from '../support/cli.js';
+import { configMap, deployment, namespace, Person, until, World } from '../support/cluster.js';
+import { DecisionLog, environmentNamed } from '../support/approvals.js';
+
+const NS = 'admitted';
+const settingsPath = `/api/v1/namespaces/${NS}/configmaps/settings`;
+const cartPath = `/apis/apps/v1/namespaces/${NS}/deployments/cart`;
+const webhooks = '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations';
+
+describe('a write past Git, on a real API server that asks first', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'countersign-admission-'));
+  const decisions = new DecisionLog();
+  const bypassed: { request: WriteRequest; reason: string }[] = [];
+  let plane: ControlPlane;
+  let world: World;
+  let dana: Person;
+  let admin: Person;
+  let server: AdmissionServer;
+  let complete = true;
+  let recordable = true;
+
+  const approve = (head: string, replicas: number) =>
+    decisions.approved(environmentNamed(NS, NS), head.repeat(40), [
+      namespace(NS),
+      configMap(NS, 'settings', { a: '1' }),
+      deployment(NS, 'cart', 'cart:1', replicas),
+    ]);
+
+  beforeAll(async () => {
+    const [certificate, key] = [join(folder, 'tls.crt'), join(folder, 'tls.key')];
+    const request = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', '/CN=admission', '-addext', 'subjectAltName=IP:127.0.0.1']; // prettier-ignore
+    execFileSync('openssl', [...request, '-keyout', key, '-out', certificate], { stdio: 'ignore' });
+    plane = await startControlPlane();
+    [dana, admin] = [new Person(plane, 'dana'), new Person(plane, 'admin')];
+    world = await World.open(plane, NS);
+    world.reconciler.approve(await approve('a', 2));
+    await world.reconciler.settled();
+    server = await startAdmission({
+      listen: { host: '127.0.0.1', port: 0 },
+      certificate: readFileSync(certificate, 'utf8'),
+      key: readFileSync(key, 'utf8'),
+      settings: { identity: ['countersign'], namespace: 'countersign', controllers: ['system:*'], bypass: ['admin'] },
+      view: (target) =>
+        target === 'prod'
+          ? {
+              complete: async () => complete,
+              approvedState: (identity) => world.reconciler.approvedState(identityKey(identity)),
+              scaled: ({ name, kind }) =>
+                world.reconciler.governs((one) => one.name === name && `${one.kind.toLowerCase()}s` === kind),
+            }
+          : undefined,
+      recordBypass: async (_target, write, reason) => {
+        if (!recordable) throw new Error('the log is away');
+        bypassed.push({ request: write, reason });
+      },
+      onFault: () => undefined,
+    });
+    await configure('Fail');
+  }, 120_000);
+
+  afterAll(async () => {
+    await server?.close();
+    await world?.close();
+    await dana?.close();
+    await admin?.close();
+    await plane?.stop();
+    rmSync(folder, { recursive: true });
+  });
+
+  async function configure(onFailure: 'Fail' | 'Ignore'): Promise<void> {
+    const configuration = webhookConfiguration({
+      target: 'prod',
+      address: { url: `https://127.0.0.1:${server.port}` },
+      authority: readFileSync(join(folder, 'tls.crt'), 'utf8'),
+      namespace: 'countersign',
+      onFailure,
+    });
+    await admin.apply(`${webhooks}/countersign`, configuration, 'admin');
+  }
+
+  it('is refused, whoever the field manager claims to be', async () => {
+    // The API server begins to ask a moment after it was told to.
+    await until(
+      'writes are refused',
+      async () =>
+      dana.edit(settingsPath, { data: { a: '2' } }).then(() => false, (error: Error) => /would not be as approved at/.test(error.message)), // prettier-ignore
+    );
+    await world.reconciler.settled();
+    await expect(dana.edit(settingsPath, { data: { a: '3' } }, 'countersign')).rejects.toThrow(
+      /ConfigMap admitted\/settings would not be as approved at data\.a.*Change it in Git/,
+    );
+    await expect(dana.edit(settingsPath, { metadata: { labels: { 'applyset.kubernetes.io/part-of': null } } })).rejects.toThrow(/as approved/); // prettier-ignore
+    await expect(dana.delete(settingsPath)).rejects.toThrow(/approved to be there/);
+    await expect(dana.edit(cartPath, { spec: { replicas: 5 } })).rejects.toThrow(/spec\.replicas/);
+    await expect(dana.edit(`${cartPath}/scale`, { spec: { replicas: 5 } })).rejects.toThrow(/approved with 2 replicas/);
+    expect((await dana.must(settingsPath))['data']).toEqual({ a: '1' });
+  });
+
+  it('passes where it leaves things as approved, and where nothing is governed', async () => {
+    await dana.edit(`${cartPath}/status`, { status: { observedGeneration: 1 } });
+    await dana.apply(settingsPath, configMap(NS, 'settings', { a: '1' }), 'kubectl');
+    await dana.create(`/api/v1/namespaces/${NS}/configmaps`, configMap(NS, 'mine', { a: '1' }));
+    expect(await dana.delete(`/api/v1/namespaces/${NS}/configmaps/mine`)).not.toBeNull();
+    expect((await dana.must(cartPath))['status']).toMatchObject({ observedGeneration: 1 });
+  });
+
+  it('does not stand in the way of what was approved', async () => {
+    world.reconciler.approve(await approve('b', 3));
+    await world.reconciler.settled();
+    expect((await dana.must(cartPath))['spec']).toMatchObject({ replicas: 3 });
+    expect(world.reconciler.state.trouble).toBeNull();
+  });
+
+  it('passes by for those who may, if they say why, and only once that is recorded', async () => {
+    const edit = { metadata: { annotations: { 'countersign.dev/bypass': 'INC-7: cart is down' } }, data: { a: '9' } };
+    await expect(dana.edit(settingsPath, edit)).rejects.toThrow(/as approved/);
+    await expect(admin.edit(settingsPath, { data: { a: '9' } })).rejects.toThrow(/as approved/);
+    recordable = false;
+    await expect(admin.edit(settingsPath, edit)).rejects.toThrow(/admission\.countersign\.dev/);
+    recordable = true;
+    await admin.edit(settingsPath, edit);
+    expect(bypassed).toMatchObject([
+      {
+        reason: 'INC-7: cart is down',
+        request: { user: 'admin', operation: 'UPDATE', identity: { name: 'settings' } },
+      },
+    ]);
+    await world.reconciler.settled();
+  });
+
+  it('is refused while it is not known what is approved, unless the cluster is told to go on', async () => {
+    complete = false;
+    await expect(dana.edit(settingsPath, { data: { a: '4' } })).rejects.toThrow(/admission\.countersign\.dev/);
+    await configure('Ignore');
+    await until('writes pass', async () => dana.edit(settingsPath, { data: { a: '4' } }).then(() => true, () => false)); // prettier-ignore
+    complete = true;
+  });
+
+  it('can be told to a cluster by a manifest that it takes', async () => {
+    const { code, stdout } = await runCli(['admission', '--target', 'prod', '--service', 'countersign/admission:443', '--authority', join(folder, 'tls.crt')]); // prettier-ignore
+    expect(code).toBe(0);
+    const { load } = await import('js-yaml');
+    const manifest = load(stdout) as { metadata: { name: string } };
+    await admin.apply(`${webhooks}/printed`, { ...manifest, metadata: { name: 'printed' } }, 'admin');
+    await admin.delete(`${webhooks}/printed`);
+  });
+});
