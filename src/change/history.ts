@@ -5,10 +5,11 @@ import type { ManifestCache, ReadFile } from './manifest-cache.js';
 import { isManifestPath, isOwnerFile, SUBMODULE, SYMLINK } from './manifest-files.js';
 import { changeOf } from './object-changes.js';
 import type { ObjectChange } from './proposed-change.js';
+import { RenderedHistory, type RenderedStep } from './rendered-history.js';
 
 /** One commit of a history with what it did to the objects that are written in its files. */
 export interface HistoryStep extends CommitWithFiles {
-  /** Against the first parent. Files are read as they are written: nothing is rendered. */
+  /** Against the first parent. Files are read as they are written, unless the cache renders folders. */
   readonly changes: readonly ObjectChange[];
   /** Versions of files that came with this commit and could not be read. */
   readonly unreadable: readonly CountersignError[];
@@ -33,7 +34,8 @@ interface FilePair {
 /**
  * Walks a history, oldest first, in time that grows with the files that changed. Without configuration nobody knows which files
  * deploy together, so an object's identity includes its file; one that moved to another file in one commit is still itself.
- * Files of Kustomize and Helm that only say how to render are passed over.
+ * Files of Kustomize and Helm that only say how to render are passed over; where the cache renders folders, what they give
+ * takes the place of the files that they read.
  */
 export async function* walkHistory(
   repository: Repository,
@@ -42,6 +44,8 @@ export async function* walkHistory(
 ): AsyncGenerator<HistoryStep> {
   const window: Ahead[] = [];
   const held = { bytes: 0 };
+  const rendered = cache.folders && new RenderedHistory(repository, cache, cache.folders);
+  let last: Promise<unknown> = Promise.resolve();
   const next = async (): Promise<HistoryStep> => {
     const { at, files, own } = window.shift()!;
     const pairs = await files;
@@ -54,7 +58,20 @@ export async function* walkHistory(
       own.bytes += bytes;
       held.bytes += bytes;
     };
-    const files = readPairs(repository, at.files, cache, count);
+    // One after the other: each starts from what the commit before it found.
+    const step: Promise<RenderedStep> | undefined = rendered && last.then(() => rendered.step(at));
+    if (step) last = step.catch(() => undefined);
+    const files = step
+      ? step.then(async ({ pairs, owned }) => [
+          ...(await readPairs(
+            repository,
+            at.files.filter(({ path }) => !owned(path)),
+            cache,
+            count,
+          )),
+          ...pairs,
+        ])
+      : readPairs(repository, at.files, cache, count);
     // Awaited in its turn; a fault must not be taken for one that nobody handles until then.
     files.catch(() => undefined);
     window.push({ at, files, own });

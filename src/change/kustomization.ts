@@ -73,7 +73,7 @@ export interface GeneratedObject {
 export function generatedBy(file: string, text: string): GeneratedObject[] {
   if (!text.includes('Generator')) return [];
   const [fields] = documentsOf(file, text);
-  if (!isJsonObject(fields as Json)) return [];
+  if (!isJsonObject(fields)) return [];
   const lines = text.split('\n');
   const found: GeneratedObject[] = [];
   for (const [field, kind] of [
@@ -81,7 +81,7 @@ export function generatedBy(file: string, text: string): GeneratedObject[] {
     ['secretGenerator', 'Secret'],
   ] as const) {
     const start = Math.max(0, lines.findIndex((line) => line.startsWith(field))); // prettier-ignore
-    for (const { name, behavior } of objects((fields as JsonObject)[field])) {
+    for (const { name, behavior } of objects(fields[field])) {
       if (typeof name !== 'string' || (behavior !== undefined && behavior !== 'create')) continue;
       const at = lines.findIndex((line, i) => i >= start && /name:/.test(line) && line.includes(name));
       found.push({ kind, name, file, line: at < 0 ? start + 1 : at + 1 });

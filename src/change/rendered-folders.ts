@@ -16,6 +16,11 @@ const TEXTS = 2_000;
 /** Of what is wrong with an input file, what its renderer would not say or not survive. */
 const INPUT_FAULTS = ['manifest-malformed', 'manifest-aliases', 'manifest-too-deep', 'manifest-too-large'];
 
+/** As much of an environment as what a folder renders to depends on; `namespace` undefined leaves objects as they are. */
+export type RenderedFor = Pick<Environment, 'name' | 'helm'> & { readonly namespace: string | null | undefined };
+
+const OF_FILES = /^(render|manifest|object)-/;
+
 /**
  * Folders of Kustomize and Helm as they were rendered, by the ids of every file they read, the renderer's version and its settings:
  * a commit that touches one of many renders one. The least recently used leave first.
@@ -34,13 +39,18 @@ export class RenderedFolders {
     repository: TreeReader,
     tree: TreeIndex,
     dir: string,
-    environment: Environment,
+    environment: RenderedFor,
     cache: ManifestCache,
   ): Promise<ReadFile> {
     try {
       const { request, closure } = await this.request(repository, tree, dir, environment);
       const ids = [...closure.files.values()].map(({ path, id, mode }) => `${mode} ${id} ${path}`).toSorted();
-      const key = JSON.stringify([this.renderer.version, request, environment.namespace, ids]);
+      const key = JSON.stringify([
+        this.renderer.version,
+        request,
+        environment.namespace ?? (environment.namespace === null ? 0 : 1),
+        ids,
+      ]);
       const known = this.folders.get(key);
       if (known) {
         this.folders.delete(key);
@@ -57,8 +67,23 @@ export class RenderedFolders {
       return read;
     } catch (thrown) {
       const error = toCountersignError(thrown);
-      if (!/^(render|manifest|object)-/.test(error.code)) throw error;
+      if (!OF_FILES.test(error.code)) throw error;
       return { objects: [], otherDocuments: 0, problems: [placed(error, dir)], bytes: 0 };
+    }
+  }
+
+  /** Paths of the files that a folder reads; null where that cannot be told. Throws only faults of the repository. */
+  async closure(
+    repository: TreeReader,
+    tree: TreeIndex,
+    dir: string,
+    environment: RenderedFor,
+  ): Promise<ReadonlySet<string> | null> {
+    try {
+      return new Set((await this.request(repository, tree, dir, environment)).closure.files.keys());
+    } catch (thrown) {
+      if (!OF_FILES.test(toCountersignError(thrown).code)) throw thrown;
+      return null;
     }
   }
 
@@ -66,7 +91,7 @@ export class RenderedFolders {
     repository: TreeReader,
     tree: TreeIndex,
     dir: string,
-    environment: Environment,
+    environment: RenderedFor,
   ): Promise<{ request: Omit<RenderRequest, 'files'>; closure: Closure }> {
     const names = new Set(tree.within(dir).map(({ path }) => path.slice(path.lastIndexOf('/') + 1)));
     const isChart = names.has('Chart.yaml') || names.has('Chart.yml');
@@ -94,7 +119,7 @@ export class RenderedFolders {
     repository: TreeReader,
     request: Omit<RenderRequest, 'files'>,
     closure: Closure,
-    environment: Environment,
+    environment: RenderedFor,
     cache: ManifestCache,
   ): Promise<ReadFile> {
     const files = new Map<string, Buffer>();
@@ -145,7 +170,7 @@ export class RenderedFolders {
 
 interface Assembly {
   readonly request: Omit<RenderRequest, 'files'>;
-  readonly environment: Environment;
+  readonly environment: RenderedFor;
   readonly cache: ManifestCache;
 }
 
@@ -155,7 +180,8 @@ function assemble(
   places: readonly Source[],
   { request, environment, cache }: Assembly,
 ): ReadFile {
-  const namespace = request.helm ? (request.helm.namespace ?? null) : environment.namespace;
+  const namespace =
+    environment.namespace !== undefined && request.helm ? request.helm.namespace : environment.namespace;
   const objects: ManifestObject[] = [];
   const problems: CountersignError[] = [];
   let otherDocuments = 0;
@@ -170,7 +196,8 @@ function assemble(
     problems.push(...read.problems.map(({ code, message, remedy }) => new CountersignError(code, `rendered: ${message}`, { place, remedy }))); // prettier-ignore
     for (const entry of read.objects) {
       try {
-        objects.push(inNamespace({ ...entry, source: { path, line } }, namespace));
+        const object = { ...entry, source: { path, line } };
+        objects.push(namespace === undefined ? object : inNamespace(object, namespace));
       } catch (thrown) {
         problems.push(toCountersignError(thrown));
       }

@@ -10,6 +10,7 @@ interface Options {
   readonly base?: string;
   readonly policies?: string;
   readonly profile?: 'baseline' | 'strict' | 'off';
+  readonly render?: boolean;
   readonly output: 'text' | 'json' | 'jsonl';
 }
 
@@ -26,6 +27,7 @@ export function register(program: Command): void {
         ['baseline', 'strict', 'off'],
       ),
     )
+    .option('--render', 'judge what kustomizations and charts give, in place of the files that they read')
     .addOption(
       new Option('--output <format>', 'json: the last line only; jsonl: a line a commit, too')
         .choices(['text', 'json', 'jsonl'])
@@ -36,7 +38,8 @@ export function register(program: Command): void {
 }
 
 const HELP = `
-Files are read as they are written; kustomizations and charts are not rendered. An object's identity includes its file.
+Files are read as they are written. With --render, a kustomization or chart that no other takes in is rendered whenever a commit
+changes a file that it reads; that takes about as long as rendering does. An object's identity includes its file or folder.
 The last line is JSON: commits, objectChanges, allowed, denied, byRule (commits that each rule denied), notCounted, excepted,
 exceptionsUsed, errors, unreadable, seconds. Exit code: 0 if it could be judged, 2 if not.`;
 
@@ -83,7 +86,7 @@ async function judge(path: string, options: Options): Promise<void> {
       repository: { name: basename(repository.path), url: '' },
       ref: options.head,
       bundle: law.bundle,
-      cache: new ManifestCache(CACHE_BYTES, limits, parser),
+      cache: new ManifestCache(CACHE_BYTES, limits, parser, options.render ? engine.folders : undefined),
       exceptions: historyExceptions(law, time),
       checkSignature: (commit) => checkSignature(commit, law.signers, time),
       time,
