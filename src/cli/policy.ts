@@ -3,6 +3,7 @@ import type { RegoCompiler, RegoTestResult } from '../adapters/opa/compiler.js';
 import type { Rule } from '../policy/decision.js';
 import { formatPlace } from '../errors.js';
 import { jsonLine, print, printable } from './output.js';
+import type { ImpactOptions } from './policy-impact.js';
 import type { ImportOptions } from './policy-import.js';
 
 interface Options {
@@ -26,6 +27,17 @@ export function register(program: Command): void {
     .argument('[path]', 'folder or file', 'policies')
     .addOption(outputOption())
     .action((path: string, options: Options) => withCompiler((compiler) => check(compiler, path, options)));
+  policy
+    .command('impact')
+    .description('say which recorded decisions, and what that runs, other policies would judge otherwise')
+    .requiredOption('--policies <folder>', 'the policies to try; starter rules stay as each repository has them')
+    .requiredOption('--since <time>', 'decisions from then on: 2026-07-01')
+    .option('--data <folder>', 'the data folder of the service, running or stopped', 'data')
+    .option('--database <url>', 'where the database is, if the data folder does not tell')
+    .option('--repository <name>', 'only decisions about this one')
+    .option('--again', 'begin anew, not where it was stopped')
+    .addOption(outputOption())
+    .action(async (options: ImpactOptions) => (await import('./policy-impact.js')).impact(options));
   policy
     .command('import')
     .description('write the Gatekeeper templates and constraints of a cluster into files')

@@ -1,6 +1,8 @@
+import { mkdir, writeFile } from 'node:fs/promises';
 import { Client } from 'pg';
 import { signWithSsh } from '../../src/adapters/keys/ssh-keygen.js';
 import { EXCEPTION_NAMESPACE, exceptionText } from '../../src/policy/exception.js';
+import type { ImpactTally } from '../../src/review/impact-tally.js';
 import { runCli } from '../support/cli.js';
 import { createRepository, person, type Person, temporaryFolder } from '../support/git-fixture.js';
 import { startTestService, type TestService } from '../support/service.js';
@@ -146,6 +148,21 @@ describe('an exception', () => {
       /^deny {3}prod {3}[0-9a-f]{7}\n\nenvironments\/prod\/a\.yaml:\d+ {3}ConfigMap shop\/a\n {2}too much\n/,
     );
     expect(stdout).toMatch(/because {2}value = 9\n[^]* {2}\| policies\/values\.rego:5 .*Enter/);
+
+    // What a stricter policy would have done to all this, beside the running service.
+    const stricter = folder.path('stricter');
+    await mkdir(stricter, { recursive: true });
+    await writeFile(`${stricter}/none.rego`, policy.replace('value > 5', 'value > 0'));
+    const asked = ['policy', 'impact', '--policies', stricter, '--since', '2020-01-01', '--database', service.database];
+    const env = { COUNTERSIGN_CACHE: folder.path('cache') };
+    const impact = await runCli([...asked, '--data', folder.path(''), '--output', 'json'], { env });
+    expect(impact.stderr).toBe('');
+    const { tally, total } = JSON.parse(impact.stdout) as { total: number; tally: ImpactTally };
+    expect(tally.decisions).toBe(total);
+    expect(tally).toMatchObject({ skipped: 0, outcomes: { 'allow → deny': expect.any(Number) as number } });
+    expect(tally.byRule['values.small']?.newly).toBeGreaterThan(1);
+    const again = await runCli([...asked, '--data', folder.path('')], { env });
+    expect(again.stdout).toContain(`went on after ${total} that were looked at before`);
 
     const data = await service.query<{ exceptions: { nodes: { uses: number }[] } }>(
       '{ exceptions { nodes { rule status refusal expired uses principal owner ticket entry { type predicate } } } }',

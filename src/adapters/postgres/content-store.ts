@@ -44,16 +44,37 @@ export async function storeContents(manager: EntityManager, contents: readonly S
 /** The stored bytes, salt included, checked against the digest that names them. Throws `content-missing`, `content-corrupt`. */
 export async function loadContent(manager: EntityManager, digest: string): Promise<Buffer> {
   const key = fromHex(digest, 32);
-  const [row] = await manager.query<{ encoding: string; size: string; bytes: Buffer }[]>(
-    'SELECT encoding, size, bytes FROM content WHERE digest = $1',
-    [key],
-  );
+  const [row] = await manager.query<StoredContent[]>('SELECT encoding, size, bytes FROM content WHERE digest = $1', [
+    key,
+  ]);
   if (!row) {
     throw new CountersignError(
       'content-missing',
       `the content ${digest} is not in the store: withheld, erased or lost`,
     );
   }
+  return unpacked(digest, row);
+}
+
+/** Those of several that are in the store, in one question. Throws `content-corrupt`. */
+export async function loadContents(manager: EntityManager, digests: readonly string[]): Promise<Map<string, Buffer>> {
+  const rows = await manager.query<({ digest: Buffer } & StoredContent)[]>(
+    'SELECT digest, encoding, size, bytes FROM content WHERE digest = ANY($1)',
+    [[...new Set(digests)].map((digest) => fromHex(digest, 32))],
+  );
+  const loaded = await Promise.all(
+    rows.map(async (row) => [toHex(row.digest), await unpacked(toHex(row.digest), row)] as const),
+  );
+  return new Map(loaded);
+}
+
+interface StoredContent {
+  readonly encoding: string;
+  readonly size: string;
+  readonly bytes: Buffer;
+}
+
+async function unpacked(digest: string, row: StoredContent): Promise<Buffer> {
   let bytes: Buffer;
   try {
     bytes = row.encoding === 'zstd' ? await decompress(row.bytes, { maxOutputLength: Number(row.size) }) : row.bytes;

@@ -1,0 +1,135 @@
+import type { DataSource } from 'typeorm';
+import { contentsOf, entryOf } from '../../audit/statement.js';
+import type { ContentReference } from '../../audit/entry.js';
+import { identityKey, identityOf, isJsonObject, type KubernetesObject } from '../../cluster/object.js';
+import { CountersignError, toCountersignError } from '../../errors.js';
+import type { BundleSources, PolicyBundle } from '../../policy/bundle.js';
+import type { StarterSettings } from '../../policy/sources.js';
+import type { PastDecision, PastDecisions, PastRange } from '../../review/impact.js';
+import type { LiveEnvironment, LiveEnvironments } from '../../review/impact-live.js';
+import { openDatabase } from './connect.js';
+import { notedDatabase } from './embedded.js';
+import { loadContent, loadContents, withoutSalt } from './content-store.js';
+import { databaseFault } from './faults.js';
+
+interface Row {
+  readonly id: string;
+  readonly log_index: string;
+  readonly repository: string;
+  readonly environment: string;
+  readonly time: Date;
+  readonly outcome: PastDecision['outcome'];
+  readonly violations: PastDecision['violations'];
+  readonly required: PastDecision['required'];
+  readonly leaf: Buffer;
+}
+
+const WITHIN = `log_index > $1 AND time >= CAST($2 AS timestamptz) AND ($3::text IS NULL OR repository = $3)`;
+
+/** As `openLogForReading` opens a data folder's database. Throws `data-folder`, `database-unavailable`. */
+export async function openPast(data: string, url?: string): Promise<PostgresPast> {
+  const running = url ?? (await notedDatabase(data));
+  return new PostgresPast(await openDatabase(running === undefined ? { data } : { url: running }, { readOnly: true }));
+}
+
+/** Recorded decisions, and what they left running, from the database of a log; also beside its running service. */
+export class PostgresPast implements PastDecisions, LiveEnvironments {
+  constructor(private readonly dataSource: DataSource) {}
+
+  async count({ after, since, repository }: PastRange): Promise<number> {
+    const [{ count }] = await this.#query<{ count: string }>(`SELECT count(*) FROM decision WHERE ${WITHIN}`, [after, since, repository]); // prettier-ignore
+    return Number(count);
+  }
+
+  async read({ after, since, repository }: PastRange, limit: number): Promise<readonly PastDecision[]> {
+    const rows = await this.#query<Row>(
+      `SELECT decision.*, leaf FROM (SELECT id, log_index, repository, environment, time, outcome, violations, required FROM decision
+         WHERE ${WITHIN} ORDER BY log_index LIMIT $4) AS decision JOIN log_entry USING (log_index) ORDER BY log_index`,
+      [after, since, repository, limit],
+    );
+    const references = rows.map(({ log_index, leaf }) => contentsOf(entryOf(Number(log_index), leaf).predicate).get('input')); // prettier-ignore
+    const inputs = await loadContents(this.dataSource.manager, references.flatMap((one) => (one ? [one.sha256] : []))); // prettier-ignore
+    return rows.map(({ log_index, time, leaf: _leaf, ...row }, i) => {
+      const reference = references[i];
+      const stored = reference && inputs.get(reference.sha256);
+      const input = stored ? withoutSalt(stored, reference).toString('utf8') : null;
+      return { ...row, index: Number(log_index), time: time.toISOString(), input };
+    });
+  }
+
+  async newest(repository: string): Promise<number | null> {
+    const [row] = await this.#query<{ index: string | null }>('SELECT max(log_index) AS index FROM decision WHERE repository = $1', [repository]); // prettier-ignore
+    return row?.index === null || row === undefined ? null : Number(row.index);
+  }
+
+  async repositories(): Promise<readonly string[]> {
+    return (await this.#query<{ repository: string }>('SELECT DISTINCT repository FROM decision ORDER BY 1', [])).map((row) => row.repository); // prettier-ignore
+  }
+
+  /** One content of a decision's entry, as JSON. Throws `content-missing`. */
+  async contentOf<T>(index: number, role: string): Promise<T> {
+    return JSON.parse((await this.#content(index, role)).toString('utf8')) as T;
+  }
+
+  /** The starter rules and their settings that judged a decision; the usual ones where that was not kept. */
+  async starterAt(index: number): Promise<StarterSettings> {
+    try {
+      const [{ starter }, { data }] = await Promise.all([
+        this.contentOf<BundleSources>(index, 'rego'),
+        this.contentOf<Pick<PolicyBundle, 'data'>>(index, 'policy'),
+      ]);
+      const ours = isJsonObject(data) ? data['countersign'] : undefined;
+      const settings = isJsonObject(ours) ? ours['settings'] : undefined;
+      return { ...starter, ...(isJsonObject(settings) ? { data: settings } : {}) };
+    } catch (thrown) {
+      if (toCountersignError(thrown).code === 'content-missing') return {};
+      throw thrown;
+    }
+  }
+
+  close(): Promise<void> {
+    return this.dataSource.destroy();
+  }
+
+  async *all(repository: string | null): AsyncIterable<LiveEnvironment> {
+    const rows = await this.#query<{ repository: string; name: string; log_index: string }>(
+      `SELECT environment.repository, environment.name, decision.log_index FROM environment JOIN decision ON decision.id = approved_decision
+       WHERE target IS NOT NULL AND decision.log_index IS NOT NULL AND ($1::text IS NULL OR environment.repository = $1) ORDER BY 1, 2`,
+      [repository],
+    );
+    for (const row of rows) {
+      const index = Number(row.log_index);
+      const live =
+        await this.#query<{ api_group: string; kind: string; namespace: string; name: string; path: string; line: number }>( // prettier-ignore
+          'SELECT api_group, kind, namespace, name, path, line FROM live_object WHERE repository = $1 AND environment = $2',
+          [row.repository, row.name],
+        );
+      if (live.length === 0) continue;
+      const places = new Map(live.map(({ api_group: group, path, line, ...rest }) => [identityKey({ ...rest, group, version: '' }), { path, line }])); // prettier-ignore
+      const rendered = await this.contentOf<readonly KubernetesObject[]>(index, 'rendered');
+      const objects = rendered.flatMap((object) => {
+        const source = places.get(identityKey(identityOf(object)));
+        return source ? [{ object, source }] : [];
+      });
+      const bundle = await this.contentOf<Omit<PolicyBundle, 'wasm'>>(index, 'policy');
+      const wasm = new Uint8Array(await this.#content(index, 'wasm'));
+      const input = (await this.#content(index, 'input')).toString('utf8');
+      yield { repository: row.repository, environment: row.name, objects, input, bundle: { ...bundle, wasm } };
+    }
+  }
+
+  async #content(index: number, role: string): Promise<Buffer> {
+    const [row] = await this.#query<{ leaf: Buffer }>('SELECT leaf FROM log_entry WHERE log_index = $1', [index]);
+    const reference: ContentReference | undefined = row && contentsOf(entryOf(index, row.leaf).predicate).get(role);
+    if (!reference) throw new CountersignError('content-missing', `entry ${index} was recorded without its ${role}`);
+    return withoutSalt(await loadContent(this.dataSource.manager, reference.sha256), reference);
+  }
+
+  async #query<T>(text: string, parameters: unknown[]): Promise<T[]> {
+    try {
+      return await this.dataSource.query<T[]>(text, parameters);
+    } catch (thrown) {
+      throw toCountersignError(databaseFault(thrown));
+    }
+  }
+}
