@@ -78,10 +78,12 @@ export async function explain(explainer: Explainer, explained: Explained): Promi
   const { bundle, sources, input, results, violations, trace } = explained;
   const rules = rulesByPlace(bundle as PolicyBundle);
   const groups = new Map<string, { view: View; results: RuleResult[] }>();
+  const constraints = new Set(bundle.outputs.gatekeeper?.map(({ package: pkg, name }) => `${pkg} ${name}`));
   for (const result of results) {
+    if (constraints.has(`${result.package} ${result.name}`)) continue; // its template is no Rego of these sources
     const scope = rules.get(`${result.file}:${result.row}`)?.scope as string | undefined;
     const view = scope === undefined ? undefined : viewOf(input, scope, result.change);
-    if (!view) continue; // a constraint's: its template is no Rego of this bundle
+    if (!view) continue;
     const key = `${scope} ${result.change ?? ''}`;
     groups.set(key, { view, results: [...(groups.get(key)?.results ?? []), result] });
   }

@@ -6,6 +6,7 @@ import type { Evaluator, RuleResult } from '../../policy/evaluator.js';
 type Policy = Awaited<ReturnType<typeof loadPolicy>>;
 
 interface SdkInput {
+  readonly inventory?: unknown;
   readonly changes?: readonly { readonly after?: unknown }[];
 }
 
@@ -20,7 +21,7 @@ export class SdkEvaluator implements Evaluator {
   async evaluate(bundle: PolicyBundle, input: string): Promise<readonly RuleResult[]> {
     const policy = await this.policyOf(bundle);
     try {
-      return resultsOf(policy, bundle.outputs, JSON.parse(input) as SdkInput);
+      return resultsOf(policy, bundle, JSON.parse(input) as SdkInput);
     } catch (cause) {
       if (cause instanceof CountersignError) throw cause;
       // It throws texts as well as errors.
@@ -61,10 +62,8 @@ export class SdkEvaluator implements Evaluator {
   }
 }
 
-function resultsOf(policy: Policy, outputs: BundleOutputs, input: SdkInput): RuleResult[] {
-  if (outputs.gatekeeper?.length) {
-    throw new CountersignError('policy-failed', "opa-wasm is not asked about Gatekeeper's constraints");
-  }
+function resultsOf(policy: Policy, { outputs, data }: PolicyBundle, all: SdkInput): RuleResult[] {
+  const { inventory, ...input } = outputs.gatekeeper ? all : { ...all, inventory: undefined };
   const changes = input.changes ?? [];
   const found: RuleResult[] = [];
   if (outputs.change.length) gather(policy, outputs, 'change', input, undefined, found);
@@ -72,24 +71,31 @@ function resultsOf(policy: Policy, outputs: BundleOutputs, input: SdkInput): Rul
     if (outputs.object.length) gather(policy, outputs, 'object', { ...input, commits: [], changes: [one] }, i, found);
     if (outputs.conftest.length && one.after) gather(policy, outputs, 'conftest', one.after, i, found);
   }
+  if (!outputs.gatekeeper?.length) return found;
+  // What constraints see of others is data, as in Gatekeeper.
+  if (inventory !== undefined) policy.setData({ ...(data as object), inventory });
+  for (const [i, one] of changes.entries()) gather(policy, outputs, 'gatekeeper', one, i, found);
+  if (inventory !== undefined) policy.setData(data as object);
   return found;
 }
 
 function gather(
   policy: Policy,
   outputs: BundleOutputs,
-  scope: 'change' | 'object' | 'conftest',
+  scope: keyof BundleOutputs,
   input: unknown,
   change: number | undefined,
   into: RuleResult[],
 ): void {
-  const [{ result: sets }] = policy.evaluate(input, `countersign__run/${scope}`) as [{ result: unknown[][] }];
+  const entry = scope === 'gatekeeper' ? 'countersign__gatekeeper/results' : `countersign__run/${scope}`;
+  const [{ result: sets }] = policy.evaluate(input, entry) as [{ result: unknown[][] }];
+  const names = outputs[scope] ?? [];
   const excepted = new Set<string>();
-  for (const [i, { package: pkg, name }] of outputs[scope].entries()) {
+  for (const [i, { package: pkg, name }] of names.entries()) {
     if (scope !== 'conftest' || name !== 'exception') continue;
     for (const suffix of sets[i].flat()) excepted.add(`${pkg} ${String(suffix)}`);
   }
-  for (const [i, { package: pkg, name }] of outputs[scope].entries()) {
+  for (const [i, { package: pkg, name }] of names.entries()) {
     if (scope === 'conftest' && (name === 'exception' || excepted.has(`${pkg} ${suffixOf(name)}`))) continue;
     for (const member of sets[i]) {
       const [value, file, row] = member as [unknown, string, number];
