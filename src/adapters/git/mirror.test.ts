@@ -240,6 +240,33 @@ describe('a remote over HTTP', () => {
     }
   });
 
+  it('is followed in SHA-256, too, and not mixed with a mirror in SHA-1', async () => {
+    const repository = await createRepository(folder.path('sha256-http', 'work'), { objectFormat: 'sha256' });
+    const first = await commit(repository, 'first');
+    const bare = await ScratchRepository.clone(repository.path, folder.path('sha256-http', 'shop.git'), '--bare');
+    const server = await startGitServer(folder.path('sha256-http'), { reader: 'secret' });
+    try {
+      const url = `${server.url}/shop.git`;
+      const credentials = { username: 'reader', password: 'secret' };
+      server.down = true;
+      const early = await mirrorOf(url, { credentials });
+      server.down = false;
+      await expect(early.poll()).rejects.toMatchObject({
+        code: 'repository-unsupported',
+        remedy: expect.stringContaining('remove') as string,
+      });
+      const mirror = await mirrorOf(url, { credentials });
+      expect(await mirror.fetch(new Map())).toEqual([{ ref: MAIN, kind: 'created', old: null, new: first }]);
+      const second = await commit(repository, 'second');
+      await repository.push(bare.path, 'main');
+      expect(await mirror.poll()).toEqual(new Map([[MAIN, second]]));
+      expect(kinds(await mirror.fetch(new Map([[MAIN, first]])))).toEqual([`advanced ${MAIN}`]);
+      expect((await mirror.repository.commit(second)).message).toBe('second\n');
+    } finally {
+      await server.close();
+    }
+  });
+
   it.each([
     ['credentials in the URL', 'https://user:secret@git.example.org/shop.git', 'holds credentials'],
     ['plain HTTP to another machine', 'http://git.example.org/shop.git', 'not followed'],

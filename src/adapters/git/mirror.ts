@@ -29,7 +29,7 @@ const FETCH_TIMEOUT = 30 * 60_000;
 export async function openMirror(dir: string, remote: RemoteOptions): Promise<Mirror> {
   const where = remoteOf(remote);
   const path = resolvePath(dir);
-  if (!(await isFolder(join(path, 'objects')))) await makeMirror(path, where);
+  if (!(await isFolder(join(path, 'objects')))) await makeMirror(path, where, remote.refs);
   await removeLeftovers(path);
   // upload-pack of a repository that somebody else owns asks the user's own config whether to trust it, nothing else.
   await writeFile(join(path, 'trust.gitconfig'), `[safe]\n\tdirectory = *\n`);
@@ -42,11 +42,11 @@ export async function openMirror(dir: string, remote: RemoteOptions): Promise<Mi
 }
 
 /** Made beside its place and renamed, so that a killed process leaves either a whole mirror or none. */
-async function makeMirror(path: string, remote: Remote): Promise<void> {
+async function makeMirror(path: string, remote: Remote, refs: readonly string[]): Promise<void> {
   const temporary = `${path}.new`;
   await rm(temporary, { recursive: true, force: true });
   await mkdir(dirname(path), { recursive: true });
-  const format = await objectFormatOf(remote);
+  const format = await objectFormatOf(remote, refs);
   const { code, stderr } = await runGit([
     'init',
     '--quiet',
@@ -60,11 +60,20 @@ async function makeMirror(path: string, remote: Remote): Promise<void> {
   await rename(temporary, path);
 }
 
-async function objectFormatOf({ address, environment }: Remote): Promise<string> {
-  if (!environment.protocols?.includes('file')) return 'sha1';
+/** Over a network its ids tell; one that is away or empty is taken for what nearly all are. */
+async function objectFormatOf(remote: Remote, followed: readonly string[]): Promise<string> {
+  const { address, environment } = remote;
+  if (!environment.protocols?.includes('file')) {
+    const tips = await remote
+      .refs(followed.map((ref) => ref.replace(/\/\*$/, '')))
+      .catch(() => new Map<string, string>());
+    return [...tips.values()].some((id) => id.length === SHA256_ID) ? 'sha256' : 'sha1';
+  }
   const { stdout } = await runGit(['-C', address, 'rev-parse', '--show-object-format']).catch(() => ({ stdout: '' }));
   return stdout.toString().trim() || 'sha1';
 }
+
+const SHA256_ID = 64;
 
 /** What a fetch that was killed leaves behind: locks that would stop the next one, and half-written packs. */
 async function removeLeftovers(path: string): Promise<void> {
@@ -91,7 +100,7 @@ class NativeMirror implements Mirror {
   ) {}
 
   async poll(): Promise<ReadonlyMap<string, string>> {
-    const tips = await this.remote.refs(this.refs);
+    const tips = await this.tips();
     const commits = new Map<string, string>();
     // A tip that is not fetched yet stands for itself: what matters is that it differs from the one seen.
     for (const [ref, id] of tips) commits.set(ref, (await this.commitOf(id)) ?? id);
@@ -99,7 +108,7 @@ class NativeMirror implements Mirror {
   }
 
   async fetch(seen: ReadonlyMap<string, string>): Promise<readonly RefMove[]> {
-    const tips = await this.remote.refs(this.refs);
+    const tips = await this.tips();
     await this.bring(new Set(tips.values()));
     const moves: RefMove[] = [];
     for (const ref of new Set([...seen.keys(), ...tips.keys()])) {
@@ -114,6 +123,19 @@ class NativeMirror implements Mirror {
 
   close(): Promise<void> {
     return this.repository.close();
+  }
+
+  private async tips(): Promise<Map<string, string>> {
+    const tips = await this.remote.refs(this.refs);
+    const sha256 = this.repository.objectFormat === 'sha256';
+    for (const id of tips.values()) {
+      if ((id.length === SHA256_ID) === sha256) continue;
+      const { address } = this.remote;
+      throw new CountersignError('repository-unsupported', `${address} and its mirror differ in their object format`, {
+        remedy: `Stop the service, remove ${this.path} and start it again`,
+      });
+    }
+    return tips;
   }
 
   /**

@@ -81,28 +81,33 @@ async function refsByGit(
 
 function httpRemote(url: URL, credentials: RemoteOptions['credentials']): Remote {
   const authorization = credentials && authorizationOf(credentials);
+  const environment: GitEnvironment = {
+    protocols: [url.protocol === 'https:' ? 'https' : 'http'],
+    settings: [
+      // A redirect would carry the credentials to whoever it names.
+      ['http.followRedirects', 'false'],
+      ['http.lowSpeedLimit', '1'],
+      ['http.lowSpeedTime', '30'],
+      ...(authorization ? [[`http.${url.origin}/.extraHeader`, `Authorization: ${authorization}`] as const] : []),
+    ],
+    variables: inherited([
+      'SSL_CERT_FILE',
+      'SSL_CERT_DIR',
+      'GIT_SSL_CAINFO',
+      'HTTPS_PROXY',
+      'https_proxy',
+      'NO_PROXY',
+      'no_proxy',
+    ]),
+  };
   return {
     address: url.href,
-    environment: {
-      protocols: [url.protocol === 'https:' ? 'https' : 'http'],
-      settings: [
-        // A redirect would carry the credentials to whoever it names.
-        ['http.followRedirects', 'false'],
-        ['http.lowSpeedLimit', '1'],
-        ['http.lowSpeedTime', '30'],
-        ...(authorization ? [[`http.${url.origin}/.extraHeader`, `Authorization: ${authorization}`] as const] : []),
-      ],
-      variables: inherited([
-        'SSL_CERT_FILE',
-        'SSL_CERT_DIR',
-        'GIT_SSL_CAINFO',
-        'HTTPS_PROXY',
-        'https_proxy',
-        'NO_PROXY',
-        'no_proxy',
-      ]),
+    environment,
+    async refs(prefixes) {
+      const found = await askRefs(url, authorization, prefixes);
+      // The client in process knows SHA-1 alone and takes a SHA-256 repository for an empty one; git knows both.
+      return found.size > 0 ? found : refsByGit(url.href, environment, prefixes);
     },
-    refs: (prefixes) => askRefs(url, authorization, prefixes),
   };
 }
 

@@ -57,6 +57,14 @@ describe('a mirror over SSH', () => {
     expect((await mirror.repository.commit(second)).message).toBe('second\n');
   });
 
+  it('follows a repository in SHA-256', async () => {
+    const other = await createRepository(folder.path('sha256'), { objectFormat: 'sha256' });
+    const head = await other.commit({ author: ann, sign: false, message: 'first', files: { a: '1' } });
+    const mirror = await mirrorOf(`ssh://${server.user}@127.0.0.1:${server.port}${other.path}`, files);
+    expect(await mirror.fetch(new Map())).toEqual([{ ref: MAIN, kind: 'created', old: null, new: head }]);
+    expect((await mirror.repository.commit(head)).message).toBe('first\n');
+  });
+
   it('refuses a host whose key is unknown or another, before it shows its own', async () => {
     const url = `ssh://${server.user}@127.0.0.1:${server.port}${repository.path}`;
     const empty = folder.path('known-none');
