@@ -117,12 +117,15 @@ describe('proposeChange', () => {
       'env/twice.yaml': `${configMap('a', '1')}kind: Secret\n`,
       'env/lfs.yaml': 'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n',
       'env/Good.yaml': configMap('other', '1'),
+      'env/cafe\u0301.yaml': configMap('decomposed', '1'),
+      'env/caf\u00e9.yaml': configMap('composed', '1'),
       'env/ignored/bad.yaml': 'a: [',
       'env/README.md': '# not a manifest',
       'env/values.yaml': 'a: 1\n---\nb: 2\n',
     });
     const change = await propose(null, head);
     expect(problems(change)).toEqual([
+      ['manifest-malformed', 'env/caf\u00e9.yaml', undefined],
       ['manifest-malformed', 'env/good.yaml', undefined],
       ['manifest-malformed', 'env/bad.yaml', 2],
       ['manifest-malformed', 'env/lfs.yaml', undefined],
@@ -130,7 +133,7 @@ describe('proposeChange', () => {
     ]);
     expect(change.problems.every((p) => p.remedy)).toBe(true);
     expect(change.otherDocuments).toEqual(new Map([['env/values.yaml', 2]]));
-    expect(change.rendered.map((o) => o.identity.name)).toEqual(['other']);
+    expect(change.rendered.map((o) => o.identity.name).toSorted()).toEqual(['decomposed', 'other']);
   });
 
   it('when two files define one object, names both places', async () => {

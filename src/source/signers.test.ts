@@ -11,7 +11,7 @@ import {
 import { openRepository } from '../adapters/git/open.js';
 import { parseCommit } from './commit.js';
 import type { Commit, Repository } from './repository.js';
-import { checkSignature, NO_SIGNERS, parseSigners, VerifiedSigner, type Signers } from './signers.js';
+import { checkSignature, namesOfKey, NO_SIGNERS, parseSigners, VerifiedSigner, type Signers } from './signers.js';
 
 const folder = temporaryFolder();
 const NOW = new Date();
@@ -147,6 +147,46 @@ describe('a commit signed with ssh-keygen', () => {
       kind: 'ssh',
       status: 'unverified',
     });
+  });
+
+  it('when its signature is written in another way, is the same or is unverified: never somebody else’s', async () => {
+    const commit = await signedBy(ann);
+    const signers = signersOf(allowedSigners([ann]));
+    const whole = checkSignature(commit, signers, NOW);
+    const body = armour(commit).replaceAll(/gpgsig |-----[^-]+-----|\s/g, '');
+    const written = (text: string): Commit =>
+      altered(commit, (raw) =>
+        raw.replace(
+          /gpgsig [^]*?-----END SSH SIGNATURE-----\n/,
+          () => `gpgsig -----BEGIN SSH SIGNATURE-----\n${text}\n -----END SSH SIGNATURE-----\n`,
+        ),
+      );
+    const lines = (width: number): string => ` ${body.match(new RegExp(`.{1,${width}}`, 'g'))!.join('\n ')}`;
+    expect(checkSignature(written(lines(70)), signers, NOW)).toEqual(whole);
+    const blob = Buffer.from(body, 'base64');
+    const others = [
+      lines(20),
+      lines(1000),
+      lines(70).replaceAll('\n', '\r\n'),
+      ` ${body.replaceAll('=', '')}`,
+      ` ${blob.toString('base64url')}`,
+      ` ${Buffer.concat([blob, Buffer.alloc(1)]).toString('base64')}`,
+      ` ${body}=`,
+    ];
+    for (const again of others) {
+      const verdict = checkSignature(written(again), signers, NOW);
+      expect(verdict.status === 'verified' ? verdict : { status: verdict.status }).toEqual(
+        verdict.status === 'verified' ? whole : { status: 'unverified' },
+      );
+    }
+    expect(checkSignature(written(others[5]), signers, NOW).status).toBe('unverified');
+  });
+
+  it('of a key that stands under two names is the first’s, and says who else may be meant', async () => {
+    const text = allowedSigners([ann]) + allowedSigners([{ ...ann, email: 'other@example.org' }]);
+    const { principal, key } = checkSignature(await signedBy(ann), signersOf(text), NOW);
+    expect(principal).toBe('ann@example.org');
+    expect(namesOfKey(key!, signersOf(text))).toEqual(['ann@example.org', 'other@example.org']);
   });
 
   it('survives any single damaged byte of its signature without an exception', async () => {
