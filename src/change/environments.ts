@@ -3,7 +3,9 @@ import type { JsonObject } from '../cluster/object.js';
 import { CountersignError } from '../errors.js';
 import { type Fault, faultsError, faultsOf, readSettings } from '../settings.js';
 import { isUnsafePath, normalizeFolder } from '../source/path.js';
+import type { TreeEntry } from '../source/repository.js';
 import { type Environment, GOVERNANCE } from './environment.js';
+import { ENVIRONMENT_NAME, expandTemplate, stars } from './environment-templates.js';
 
 /** Where the governed settings of a repository stand in its tree. */
 export const SETTINGS_FILE = 'countersign.yaml';
@@ -11,6 +13,8 @@ export const SETTINGS_FILE = 'countersign.yaml';
 /** What a repository's countersign.yaml says. */
 export interface GovernanceSettings {
   readonly environments: readonly Environment[];
+  /** Those whose path has a `*`: each folder that fits is an environment. */
+  readonly templates: readonly Environment[];
   readonly policies: PolicySettings;
 }
 
@@ -31,6 +35,8 @@ export const defaultPolicies: PolicySettings = {
   starter: { profile: 'baseline', off: [], data: {} },
 };
 
+export const noSettings: GovernanceSettings = { environments: [], templates: [], policies: defaultPolicies };
+
 const REMEDY = 'See docs/countersign-yaml.md for the format';
 
 const folder = (fallback: string) => z.string().default(fallback).check(safePath).transform(normalizeFolder);
@@ -49,7 +55,7 @@ function safePath(ctx: z.core.ParsePayload<string>): void {
 
 const text = z.string();
 const environmentSchema = z.strictObject({
-  name: text.regex(/^[A-Za-z0-9][A-Za-z0-9._-]*(\/[A-Za-z0-9][A-Za-z0-9._-]*)*$/, {
+  name: text.refine((name) => ENVIRONMENT_NAME.test(name.replaceAll('*', 'x')), {
     error: 'it must be letters, digits, ".", "_" and "-", in parts separated by "/"',
   }),
   path: folder('.'),
@@ -60,7 +66,7 @@ const environmentSchema = z.strictObject({
   }),
   target: text.min(1, { error: 'it must not be empty' }).nullable().default(null),
   namespace: text
-    .regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/, { error: 'it must be the name of a Kubernetes namespace' })
+    .regex(/^[a-z0-9*]([-a-z0-9*]{0,61}[a-z0-9*])?$/, { error: 'it must be the name of a Kubernetes namespace' })
     .nullable()
     .default(null),
   labels: z.record(text, text).default({}),
@@ -69,10 +75,10 @@ const environmentSchema = z.strictObject({
     .strictObject({
       chart: z.string().check(safePath).transform(normalizeFolder).optional(),
       release: text
-        .regex(/^[a-z0-9]([-a-z0-9.]{0,51}[a-z0-9])?$/, { error: 'it must be the name of a Helm release' })
+        .regex(/^[a-z0-9*]([-a-z0-9.*]{0,51}[a-z0-9*])?$/, { error: 'it must be the name of a Helm release' })
         .optional(),
       namespace: text
-        .regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/, { error: 'it must be the name of a Kubernetes namespace' })
+        .regex(/^[a-z0-9*]([-a-z0-9*]{0,61}[a-z0-9*])?$/, { error: 'it must be the name of a Kubernetes namespace' })
         .optional(),
       values: z.array(z.string().check(safePath).transform(normalizeFolder)).default([]),
       includeCRDs: z.boolean().default(true),
@@ -104,11 +110,57 @@ const schema = z.strictObject({
 export function parseSettings(content: string, file = SETTINGS_FILE): GovernanceSettings {
   const settings = readSettings(content, file);
   const parsed = schema.safeParse(settings.value, { reportInput: true });
-  const faults = parsed.success ? duplicates(parsed.data.environments) : faultsOf(parsed.error, schema);
+  const faults = parsed.success
+    ? [...duplicates(parsed.data.environments), ...wrongStars(parsed.data.environments)]
+    : faultsOf(parsed.error, schema);
   if (parsed.success && faults.length === 0) {
-    return { environments: parsed.data.environments, policies: parsed.data.policies };
+    const { environments, policies } = parsed.data;
+    const isTemplate = ({ path }: Environment) => path.includes('*');
+    return {
+      environments: environments.filter((environment) => !isTemplate(environment)),
+      templates: environments.filter(isTemplate),
+      policies,
+    };
   }
   throw faultsError(faults, settings, REMEDY);
+}
+
+/** The settings with an environment for each folder that fits a template. Throws `config-invalid`. */
+export function withTemplates(
+  settings: GovernanceSettings,
+  entries: readonly Pick<TreeEntry, 'path' | 'type'>[],
+): GovernanceSettings {
+  const isNamed = ({ path, ref }: Environment) => settings.environments.some((one) => one.path === path && one.ref === ref); // prettier-ignore
+  // What is said of one folder goes before what is said of all.
+  const made = settings.templates
+    .flatMap((template) => expandTemplate(template, entries))
+    .filter((environment) => !isNamed(environment));
+  const environments = [...settings.environments, ...made];
+  const [fault] = duplicates(environments);
+  if (!fault) return { ...settings, environments };
+  const { name, path } = environments[Number(fault.path[1])];
+  throw new CountersignError('config-invalid', `environment "${name}" (${path}): ${fault.message}`, {
+    place: { file: SETTINGS_FILE },
+    remedy: 'Each folder can be one environment only: correct the entries with a "*"',
+  });
+}
+
+/** A star stands for the name of a folder: whole parts of the path only, and as many in the name, so that no two are called the same. */
+function wrongStars(environments: readonly Environment[]): Fault[] {
+  return environments.flatMap(({ name, path, namespace, target, helm }, i) => {
+    const faults: Fault[] = [];
+    const add = (field: string, message: string) => faults.push({ path: ['environments', i, field], message });
+    const wanted = stars(path);
+    if (path.split('/').some((part) => part.includes('*') && part !== '*')) add('path', '"*" stands for the whole name of a folder'); // prettier-ignore
+    if (stars(name) !== wanted) add('name', `it must have as many "*" as the path, which has ${wanted}`);
+    for (const [field, value] of Object.entries({ namespace, target })) {
+      if (stars(value ?? '') > wanted) add(field, `it has more "*" than the path, which has ${wanted}`);
+    }
+    const texts = [helm?.chart, helm?.release, helm?.namespace, ...(helm?.values ?? [])];
+    if (texts.some((value) => stars(value ?? '') > wanted))
+      add('helm', `it has more "*" than the path, which has ${wanted}`);
+    return faults;
+  });
 }
 
 function duplicates(environments: readonly Environment[]): Fault[] {
@@ -126,7 +178,7 @@ function duplicates(environments: readonly Environment[]): Fault[] {
     // Two environments that write the same objects to one target would undo each other for ever.
     const place = JSON.stringify([ref, path, target]);
     const twin = places.get(place);
-    if (twin !== undefined && target !== null) {
+    if (twin !== undefined && target !== null && twin !== name) {
       faults.push({ path: ['environments', i, 'path'], message: `"${twin}" has the same ref, path and target` });
     }
     places.set(place, name);

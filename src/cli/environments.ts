@@ -31,11 +31,19 @@ async function listEnvironments(path: string, options: Options): Promise<void> {
     const head = await repository.resolve(options.head);
     const entries = await repository.tree(head, '');
     if (!options.discover) {
-      const { parseSettings, SETTINGS_FILE } = await import('../change/environments.js');
+      const [{ noSettings, SETTINGS_FILE }, { settingsAt }] = await Promise.all([
+        import('../change/environments.js'),
+        import('../review/governed-files.js'),
+      ]);
       const file = entries.find((entry) => entry.path === SETTINGS_FILE);
-      const environments = file ? parseSettings((await repository.blob(file.id)).toString()).environments : [];
+      const { environments } = file
+        ? await settingsAt(repository, head, (await repository.blob(file.id)).toString())
+        : noSettings;
+      const tips = await repository.refs([...new Set(environments.map(({ ref }) => ref))]);
       for (const environment of environments) {
-        await print(options.output === 'json' ? jsonLine(environment) : printable(`${environment.name}  ${environment.path || '.'}  ${environment.ref}`)); // prettier-ignore
+        const commit = tips.get(environment.ref) ?? null;
+        const line = `${environment.name}  ${environment.path || '.'}  ${environment.ref}  ${commit?.slice(0, 12) ?? 'no such branch here'}`;
+        await print(options.output === 'json' ? jsonLine({ ...environment, commit }) : printable(line));
       }
       return;
     }

@@ -3,6 +3,7 @@ import { FolderTree } from '../adapters/folder/folder-tree.js';
 import { openRepository } from '../adapters/git/open.js';
 import { changedFiles, type WorkTree, workTreeOf } from '../adapters/git/work-tree.js';
 import type { Environment } from '../change/environment.js';
+import type { EnvironmentAt, Promotion } from '../change/promotion.js';
 import { environmentNamed } from '../change/environments.js';
 import { ManifestCache } from '../change/manifest-cache.js';
 import { CountersignError, toCountersignError } from '../errors.js';
@@ -119,6 +120,28 @@ async function examineFolder(path: string, options: ExamineOptions, engine: Engi
     verdicts.push(await verdict(checked, law, null, 'files', lawName(options, name, FILES), options, engine));
   }
   return { verdicts, notes: [`${name} is outside of Git`, ...withoutCommits(law), ...ungoverned(law)] };
+}
+
+/** What a promotion does to the environment that it goes to, by the law at a commit. */
+export async function examinePromotion(
+  repository: Repository,
+  engine: Engine,
+  lawCommit: string,
+  find: (
+    environments: readonly Environment[],
+  ) => Promise<{ from: EnvironmentAt; to: EnvironmentAt; promoted: Promotion }>,
+): Promise<{ from: EnvironmentAt; to: EnvironmentAt; promoted: Promotion; verdict: Verdict }> {
+  const law = await readLaw(repository, lawCommit, { compile: engine.compile });
+  const { from, to, promoted } = await find(law.environments);
+  const parts = { ...checkParts(law, engine, basename(repository.path)), operation: 'promotion' as const };
+  const base = to.commit;
+  const checked =
+    promoted.kind === 'branch'
+      ? await checkCommits(repository, to.environment, { base, head: promoted.commit }, parts)
+      : await checkFiles(promoted.tree, to.environment, { reader: repository, commit: base }, parts);
+  const head = from.environment.name;
+  const lawFrom = lawCommit.slice(0, 7);
+  return { from, to, promoted, verdict: await verdict(checked, law, to.environment.name, head, lawFrom, { env: [] }, engine) }; // prettier-ignore
 }
 
 /** null where there is no repository but something else to look at. */

@@ -10,6 +10,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
   history: 'judge every commit of a repository',
   commits: 'list the commits of a repository with their signers and files',
   environments: 'list the environments of a repository, or find them in Argo CD and Flux objects',
+  promote: 'show what promoting one environment to another would change',
   approve: 'approve a change that waits, with your SSH key',
   exception: 'ask for, sign and list exceptions from rules',
   explain: 'say why a recorded decision came out as it did',

@@ -8,7 +8,7 @@ import type { CountersignError } from '../errors.js';
 import { decide } from '../policy/decide.js';
 import type { Decision } from '../policy/decision.js';
 import type { Evaluator } from '../policy/evaluator.js';
-import { type InputPush, type InputRepository, policyInput } from '../policy/input.js';
+import { type InputPush, type InputRepository, type Operation, policyInput } from '../policy/input.js';
 import type { Repository, TreeReader } from '../source/repository.js';
 import { checkSignature } from '../source/signers.js';
 import { withFieldLines } from './field-lines.js';
@@ -22,6 +22,8 @@ export interface CheckParts {
   readonly cache: ManifestCache;
   readonly repository: InputRepository;
   readonly time: Date;
+  /** What the change is for; a push if not given. */
+  readonly operation?: Operation;
   /** Where a push is what is judged. */
   readonly push?: InputPush;
   /** What is wrong beyond what reading the environment will find. */
@@ -80,7 +82,7 @@ export async function checkFiles(
 export const FILES = '';
 
 async function judge(change: ProposedChange, tree: TreeReader, parts: CheckParts): Promise<Checked> {
-  const { law, evaluator, redactor, repository, time, push } = parts;
+  const { law, evaluator, redactor, repository, time, push, operation } = parts;
   const exceptions = exceptionsFor(law.exceptions, change.environment.name, time);
   const input = policyInput({
     change,
@@ -90,6 +92,7 @@ async function judge(change: ProposedChange, tree: TreeReader, parts: CheckParts
     exceptions,
     inventory: law.bundle.inventory,
     ...(push && { push }),
+    ...(operation && { operation }),
   });
   const decision = await decide(evaluator, law.bundle, input, change);
   return { change, input, decision: await withFieldLines(decision, change, tree, redactor) };

@@ -1,6 +1,6 @@
 import { CountersignError, toCountersignError } from '../errors.js';
 import { GOVERNANCE, type Environment } from '../change/environment.js';
-import { parseSettings, SETTINGS_FILE } from '../change/environments.js';
+import { SETTINGS_FILE } from '../change/environments.js';
 import type { PolicyBundle, PolicySources } from '../policy/bundle.js';
 import { nothingWithheld } from '../policy/exception.js';
 import { readSigners } from '../source/governed-signers.js';
@@ -8,7 +8,7 @@ import type { Repository } from '../source/repository.js';
 import { fingerprint } from '../source/ssh-key.js';
 import { checkSignature } from '../source/signers.js';
 import { type ExceptionStanding, newFaults, readExceptions, standingOf } from './exceptions.js';
-import { readSources, readText } from './governed-files.js';
+import { readSources, readText, settingsAt } from './governed-files.js';
 import { readBelonging } from './governed-owners.js';
 import type { Law } from './law.js';
 
@@ -75,7 +75,7 @@ export class GovernanceReader {
     };
     const settings = await guarded(async () => {
       const text = await readText(repository, commit, SETTINGS_FILE);
-      if (text !== null) return parseSettings(text, SETTINGS_FILE);
+      if (text !== null) return settingsAt(repository, commit, text);
       throw new CountersignError('environment-invalid', `there is no ${SETTINGS_FILE} at ${commit.slice(0, 7)}`, {
         place: { file: SETTINGS_FILE },
         remedy: 'Add one that names the environments',

@@ -1,4 +1,5 @@
-import { type GovernanceSettings, SETTINGS_FILE } from '../change/environments.js';
+import { isNewEnvironment } from '../change/environment-templates.js';
+import { type GovernanceSettings, parseSettings, SETTINGS_FILE, withTemplates } from '../change/environments.js';
 import type { PolicySources } from '../policy/bundle.js';
 import { mayHoldGatekeeper } from '../policy/gatekeeper/gatekeeper.js';
 import { policySources } from '../policy/sources.js';
@@ -35,8 +36,15 @@ export async function readText(repository: TreeReader, commit: string, path: str
   return entry?.type === 'blob' ? (await repository.blob(entry.id)).toString('utf8') : null;
 }
 
-/** Whether a change to this file is a change of governance. */
-export function isGoverned(path: string, { policies }: GovernanceSettings): boolean {
+/** The settings in a text of countersign.yaml, with the environments that its templates find in the tree of a commit. */
+export async function settingsAt(tree: TreeReader, commit: string, text: string): Promise<GovernanceSettings> {
+  const settings = parseSettings(text, SETTINGS_FILE);
+  return settings.templates.length === 0 ? settings : withTemplates(settings, await tree.tree(commit, ''));
+}
+
+/** Whether a change to this file is a change of governance: a new folder of a template is a new environment. */
+export function isGoverned(path: string, { policies, templates, environments }: GovernanceSettings): boolean {
+  if (isNewEnvironment(path, templates, environments)) return true;
   if (path === SETTINGS_FILE || path.startsWith('.countersign/')) return true;
   return policies.path === '' ? isPolicySource(path, '') : path.startsWith(`${policies.path}/`);
 }

@@ -1,5 +1,5 @@
 import type { Environment } from '../change/environment.js';
-import { defaultPolicies, type GovernanceSettings, parseSettings, SETTINGS_FILE } from '../change/environments.js';
+import { type GovernanceSettings, noSettings, SETTINGS_FILE } from '../change/environments.js';
 import type { PolicyBundle, PolicySources } from '../policy/bundle.js';
 import type { Rule } from '../policy/decision.js';
 import { nothingWithheld } from '../policy/exception.js';
@@ -9,7 +9,7 @@ import type { Repository, TreeReader } from '../source/repository.js';
 import type { Signers } from '../source/signers.js';
 import { type ExceptionStanding, readExceptions, standingOf } from './exceptions.js';
 import { type Belonging, readBelonging } from './governed-owners.js';
-import { readSources, readText } from './governed-files.js';
+import { readSources, readText, settingsAt } from './governed-files.js';
 
 /** What a change is judged by when nobody's service holds the governance: the same files, read where the caller says. */
 export interface Law {
@@ -38,7 +38,7 @@ export interface LawOptions {
  */
 export async function readLaw(tree: TreeReader, commit: string, options: LawOptions): Promise<Law> {
   const text = await readText(tree, commit, SETTINGS_FILE);
-  const written = text === null ? { environments: [], policies: defaultPolicies } : parseSettings(text, SETTINGS_FILE);
+  const written = text === null ? noSettings : await settingsAt(tree, commit, text);
   const starter = { ...written.policies.starter, ...(options.profile ? { profile: options.profile } : {}) };
   const settings = { ...written, policies: { ...written.policies, starter } };
   const sources = options.policies ? options.policies(starter) : await readSources(tree, commit, settings);
