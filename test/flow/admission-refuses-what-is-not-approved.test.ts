@@ -6,6 +6,7 @@ import { startControlPlane, type ControlPlane } from '../../src/adapters/kuberne
 import { type AdmissionServer, startAdmission } from '../../src/api/admission.js';
 import { webhookConfiguration } from '../../src/api/admission-manifest.js';
 import { identityKey } from '../../src/cluster/object.js';
+import { policySources } from '../../src/policy/sources.js';
 import type { WriteRequest } from '../../src/reconcile/admission.js';
 import { runCli } from '../support/cli.js';
 import { configMap, deployment, namespace, Person, until, World } from '../support/cluster.js';
@@ -15,6 +16,25 @@ const NS = 'admitted';
 const settingsPath = `/api/v1/namespaces/${NS}/configmaps/settings`;
 const cartPath = `/apis/apps/v1/namespaces/${NS}/deployments/cart`;
 const webhooks = '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations';
+
+const crd = (group: string, version: string, kind: string): object => ({
+  apiVersion: 'apiextensions.k8s.io/v1',
+  kind: 'CustomResourceDefinition',
+  metadata: { name: `${kind.toLowerCase()}s.${group}` },
+  spec: {
+    group,
+    scope: 'Cluster',
+    names: { kind, plural: `${kind.toLowerCase()}s`, singular: kind.toLowerCase(), listKind: `${kind}List` },
+    versions: [
+      {
+        name: version,
+        served: true,
+        storage: true,
+        schema: { openAPIV3Schema: { type: 'object', 'x-kubernetes-preserve-unknown-fields': true } },
+      },
+    ],
+  },
+});
 
 describe('a write past Git, on a real API server that asks first', () => {
   const folder = mkdtempSync(join(tmpdir(), 'countersign-admission-'));
@@ -143,6 +163,56 @@ describe('a write past Git, on a real API server that asks first', () => {
     await configure('Ignore');
     await until('writes pass', async () => dana.edit(settingsPath, { data: { a: '4' } }).then(() => true, () => false)); // prettier-ignore
     complete = true;
+  });
+
+  it('is judged before that by rules which a cluster has, once they are imported', async () => {
+    const crds = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
+    await admin.create(crds, crd('templates.gatekeeper.sh', 'v1', 'ConstraintTemplate'));
+    await admin.create(crds, crd('constraints.gatekeeper.sh', 'v1beta1', 'NeedsOwner'));
+    const rego =
+      'package needsowner\n\nviolation[{"msg": "nobody owns it"}] {\n  not input.review.object.metadata.labels.owner\n}\n';
+    const template = {
+      apiVersion: 'templates.gatekeeper.sh/v1',
+      kind: 'ConstraintTemplate',
+      metadata: { name: 'needsowner' },
+      spec: {
+        crd: { spec: { names: { kind: 'NeedsOwner' } } },
+        targets: [{ target: 'admission.k8s.gatekeeper.sh', rego }],
+      },
+    };
+    const constraint = {
+      apiVersion: 'constraints.gatekeeper.sh/v1beta1',
+      kind: 'NeedsOwner',
+      metadata: { name: 'all' },
+      spec: {},
+    };
+    // Served a moment after it was defined.
+    await until('both are there', async () => {
+      try {
+        await admin.apply('/apis/templates.gatekeeper.sh/v1/constrainttemplates/needsowner', template, 'kubectl');
+        await admin.apply('/apis/constraints.gatekeeper.sh/v1beta1/needsowners/all', constraint, 'kubectl');
+        return (await admin.get('/apis/constraints.gatekeeper.sh/v1beta1/needsowners/all')) !== null;
+      } catch {
+        return false;
+      }
+    });
+    const to = join(folder, 'policies');
+    const args = ['policy', 'import', '--kubeconfig', plane.kubeconfig('weak'), '--to', to, '--output', 'json'];
+    const { code, stdout, stderr } = await runCli(args);
+    expect(stderr).toBe('');
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout.trim().split('\n').at(-1)!)).toEqual({ templates: 1, constraints: 1, expansions: 0 });
+    expect(readFileSync(join(to, 'templates/needsowner.yaml'), 'utf8')).not.toMatch(/managedFields|uid|status/);
+    const bundle = policySources(
+      new Map(
+        ['templates/needsowner.yaml', 'constraints/needsowner-all.yaml'].map((file) => [
+          file,
+          readFileSync(join(to, file), 'utf8'),
+        ]),
+      ),
+    );
+    expect(bundle.gatekeeper?.rules).toMatchObject([{ id: 'NeedsOwner/all' }]);
+    expect(bundle.gatekeeper?.templates[0].sources[0].text).toBe(rego);
   });
 
   it('can be told to a cluster by a manifest that it takes', async () => {
