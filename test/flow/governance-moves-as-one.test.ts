@@ -1,5 +1,6 @@
 import { Client } from 'pg';
 import { allowedSigners, createRepository, person, temporaryFolder } from '../support/git-fixture.js';
+import { runCli } from '../support/cli.js';
 import { startTestService, type TestService } from '../support/service.js';
 import { eventually } from '../support/world.js';
 
@@ -155,5 +156,52 @@ describe('when governance moves', () => {
     });
     await judged('prod', next);
     expect(await decisions('prod', head)).toHaveLength(1);
+  });
+
+  it("to Gatekeeper's constraints, they judge from then on, and replay; a broken one does not move it", async () => {
+    const [ann] = await made;
+    const template = `apiVersion: templates.gatekeeper.sh/v1
+kind: ConstraintTemplate
+metadata: {name: onevalue}
+spec:
+  crd: {spec: {names: {kind: OneValue}}}
+  targets:
+    - target: admission.k8s.gatekeeper.sh
+      rego: |
+        package onevalue
+        violation[{"msg": msg}] {
+          other := data.inventory.namespace[_]["v1"]["ConfigMap"][name]
+          name != input.review.object.metadata.name
+          other.data.value == input.review.object.data.value
+          msg := sprintf("%v has this value", [name])
+        }
+`;
+    const constraint = (kind: string) =>
+      `apiVersion: constraints.gatekeeper.sh/v1beta1\nkind: ${kind}\nmetadata: {name: distinct}\nspec: {match: {namespaces: [sh*]}}\n`;
+    const moved = await repository.commit({
+      author: ann,
+      message: 'values are distinct',
+      files: { 'policies/template.yaml': template, 'policies/constraint.yaml': constraint('OneValue') },
+    });
+    expect(await judged('governance', moved)).toMatchObject({ outcome: 'allow' });
+    const second = (value: number) => manifest(value).replace('name: a', 'name: b');
+    const same = await repository.commit({
+      author: ann,
+      message: 'the same again',
+      files: { 'environments/prod/a.yaml': manifest(7), 'environments/prod/b.yaml': second(7) },
+    });
+    expect(await judged('prod', same)).toMatchObject({ outcome: 'deny' });
+    const broken = await repository.commit({
+      author: ann,
+      message: 'a constraint without its template',
+      files: { 'policies/constraint.yaml': constraint('TwoValues'), 'environments/prod/b.yaml': second(8) },
+    });
+    expect(await judged('governance', broken)).toMatchObject({ outcome: 'deny' });
+    expect(await governs()).toBe(moved);
+    expect(await judged('prod', broken)).toMatchObject({ outcome: 'allow' });
+    // By Open Policy Agent's own SDK, with the same input and Wasm out of the log.
+    const replay = ['replay', '--data', service.data, '--database', service.database, '--with', 'opa-wasm'];
+    const { code, stdout, stderr } = await runCli([...replay, '--output', 'json']);
+    expect([code, stderr, JSON.parse(stdout)]).toEqual([0, '', expect.objectContaining({ differ: 0 })]);
   });
 });

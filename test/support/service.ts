@@ -8,6 +8,8 @@ import { startPostgres } from './postgres.js';
 
 export interface TestService {
   readonly url: string;
+  /** Its data folder. */
+  readonly data: string;
   /** For faults that only the database can make. */
   readonly database: string;
   /** What it said on its standard output. */
@@ -23,6 +25,7 @@ export async function startTestService(
 ): Promise<TestService> {
   const postgres = await startPostgres();
   const root = await mkdtemp(join(tmpdir(), 'countersign-service-'));
+  const data = join(root, 'data');
   const said: string[] = [];
   let database: string;
   let running: RunningService | undefined;
@@ -32,7 +35,6 @@ export async function startTestService(
     await rm(root, { recursive: true, force: true, maxRetries: 5 });
   };
   try {
-    const data = join(root, 'data');
     await mkdir(data);
     const file = join(root, 'service.yaml');
     database = await postgres.database();
@@ -46,6 +48,7 @@ export async function startTestService(
   const { url } = running;
   return {
     url,
+    data,
     database,
     said,
     close,
