@@ -17,6 +17,7 @@ import { HealthController } from './api/health.controller.js';
 import { checkLimits, limits, refuseForeignText } from './api/limits.js';
 import { createLoaders } from './api/loaders.js';
 import { ExceptionResolver } from './api/exception.resolver.js';
+import { ImpactResolver } from './api/impact.resolver.js';
 import { LogController } from './api/log.controller.js';
 import { MetricsController } from './api/metrics.controller.js';
 import { plainResolvers } from './api/plain-resolvers.js';
@@ -50,6 +51,7 @@ const resolvers = [
   FaultResolver,
   ApprovalResolver,
   ExceptionResolver,
+  ImpactResolver,
   ReviewDutyResolver,
 ];
 

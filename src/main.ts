@@ -51,6 +51,7 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       ledger,
       ready: () => service.ready(),
       explain: service.explain,
+      impact: service.impact,
     };
     const metrics = createMetrics(state, queries);
     const logFiles = { checkpoint: () => service.checkpoint(), tile: (path: string) => serveTile(ledger, path) };

@@ -39,6 +39,10 @@ import { RepositoryFollower } from './review/follower.js';
 import { RequestFollower } from './review/requests.js';
 import { GovernanceReader } from './review/governance.js';
 import type { Explanation } from './policy/explain.js';
+import { ImpactJobs, type ImpactReport } from './review/impact-jobs.js';
+import { ImpactFiles } from './adapters/folder/impact-files.js';
+import { PostgresPast } from './adapters/postgres/past-decisions.js';
+import type { PolicyBundle } from './policy/bundle.js';
 import { explainDecision } from './review/explain-decision.js';
 import type { DecisionRecord, Records, Trouble } from './review/records.js';
 import { describeTrouble } from './review/trouble.js';
@@ -57,6 +61,8 @@ export interface Service {
   readonly records: Records;
   readonly dataSource: DataSource;
   /** Why a recorded decision came out as it did. */
+  /** What the policy at a commit would have done to what was decided since, as far as that is known by now. */
+  readonly impact: (repository: string, commit: string, since: string) => Promise<ImpactReport>;
   readonly explain: (decision: DecisionRecord, trace: boolean) => Promise<readonly Explanation[]>;
   /** Whether it can do all of its work right now, and why not. */
   ready(): Promise<{ readonly ok: boolean; readonly reasons: readonly string[] }>;
@@ -148,6 +154,19 @@ export async function startService(config: Config, commentary: Commentary): Prom
       undefined,
       new RenderedFolders(renderer),
     );
+    const past = new PostgresPast(dataSource);
+    const bundlesOf = new Map<string, (commit: string) => Promise<PolicyBundle>>();
+    const impacts = new ImpactJobs({
+      past,
+      evaluator,
+      states: new ImpactFiles(config.data, config.data),
+      bundleOf: async (repository, commit) => {
+        const read = bundlesOf.get(repository);
+        if (read) return read(commit);
+        throw new CountersignError('not-found', `no repository ${repository.slice(0, 80)} is followed here`);
+      },
+    });
+    opened.push(() => impacts.close());
     const followers = new Map<string, RepositoryFollower>();
     const requests = new Map<string, RequestFollower>();
     for (const repository of config.repositories) {
@@ -165,7 +184,14 @@ export async function startService(config: Config, commentary: Commentary): Prom
           return new Map(seen.map(({ id: exception, firstSeen }) => [exception, new Date(firstSeen)]));
         },
       });
+      bundlesOf.set(repository.name, async (commit) => {
+        if (!/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(commit)) {
+          throw new CountersignError('query-invalid', `${commit.slice(0, 80)} is no full commit id`);
+        }
+        return (await governance.read(mirror.repository, commit)).bundle;
+      });
       const follower = new RepositoryFollower(repository, {
+        past,
         ledger,
         records,
         mirror,
@@ -214,6 +240,8 @@ export async function startService(config: Config, commentary: Commentary): Prom
     const ready = () => readiness(dataSource, records, deployments);
     const checkpoint = async (): Promise<string> =>
       (config.log.witnesses && (await cosigned.newest())) ?? (await ledger.checkpoint());
+    const impact = (repository: string, commit: string, since: string): Promise<ImpactReport> =>
+      impacts.ask(repository, commit, since);
     const explain = (decision: DecisionRecord, trace: boolean): Promise<readonly Explanation[]> =>
       explainDecision(decision, ledger, compiler, trace);
     const admission: Service['admission'] = {
@@ -223,7 +251,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
         await ledger.record(async (transaction) => transaction.append(bypassEntry({ target, request, reason, time })));
       },
     };
-    return { config, ledger, records, dataSource, close, nudge, ready, explain, checkpoint, admission };
+    return { config, ledger, records, dataSource, close, nudge, ready, explain, impact, checkpoint, admission };
   } catch (thrown) {
     await close().catch((again: unknown) =>
       commentary.error({ trouble: describeTrouble(toCountersignError(again)) }, 'while stopping'),

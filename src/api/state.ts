@@ -1,5 +1,6 @@
 import type { Ledger } from '../audit/ledger.js';
 import type { Explanation } from '../policy/explain.js';
+import type { ImpactReport } from '../review/impact-jobs.js';
 import type { DecisionRecord } from '../review/records.js';
 
 /** What the API shows of the running service beside its records. */
@@ -12,6 +13,8 @@ export interface ServiceState {
   readonly ledger: Ledger;
   /** Why a recorded decision came out as it did. Throws `content-missing`, `policy-result`. */
   explain(decision: DecisionRecord, trace: boolean): Promise<readonly Explanation[]>;
+  /** What the policy at a commit would have done to what was decided since, as far as that is known by now. */
+  impact(repository: string, commit: string, since: string): Promise<ImpactReport>;
   /** Whether it can do all of its work right now, and why not, one sentence each. */
   ready(): Promise<{ readonly ok: boolean; readonly reasons: readonly string[] }>;
 }

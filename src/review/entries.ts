@@ -5,6 +5,7 @@ import type { Json, JsonObject, KubernetesObject } from '../cluster/object.js';
 import type { PolicyBundle } from '../policy/bundle.js';
 import type { Decision } from '../policy/decision.js';
 import type { RuleResult } from '../policy/evaluator.js';
+import type { ImpactTally } from './impact-tally.js';
 import type { ApprovalRecord, ExceptionRecord, FaultRecord, PushRecord } from './records.js';
 
 // What review writes into the log. Predicates hold identities and digests only; anything that may name a person or quote an
@@ -65,6 +66,8 @@ export interface DecisionFacts {
   readonly bundle: PolicyBundle;
   /** Ids of the approvals that counted. */
   readonly approvals: readonly string[];
+  /** For a change of policy: what it would have done to the newest decisions. */
+  readonly impact?: ImpactTally | null;
   /** Until when an emergency change is to be looked at by somebody else; null for any other. */
   readonly reviewDue: string | null;
   /** Canonical JSON of the policy input; null when it could not be made. */
@@ -116,6 +119,7 @@ export function decisionEntry(facts: DecisionFacts): EntryDraft {
         withoutUndefined([...decision.violations, ...decision.warnings, ...decision.required, ...decision.excepted]),
       ),
       rendered: json(facts.rendered),
+      ...(facts.impact ? { impact: json(withoutUndefined(facts.impact)) } : {}),
     },
   };
 }

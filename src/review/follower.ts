@@ -14,6 +14,8 @@ import { APPROVALS_REF } from './approval.js';
 import { Approvals } from './approvals.js';
 import { decisionEntry, genesisEntry, pushEntry } from './entries.js';
 import { isGoverned } from './governed-files.js';
+import { type PastDecisions, recentImpact } from './impact.js';
+import type { ImpactTally } from './impact-tally.js';
 import { changeCommits, ingestCommits } from './ingest.js';
 import {
   type Governance,
@@ -85,6 +87,8 @@ export interface FollowerParts {
   /** Grants by target; a target not in it is not configured. */
   readonly grants: ReadonlyMap<string, readonly Grant[]>;
   readonly events: FollowerEvents;
+  /** What changes of policy are held against. */
+  readonly past?: PastDecisions;
   readonly now?: () => Date;
 }
 
@@ -388,10 +392,24 @@ export class RepositoryFollower {
     const trial = proposed.governance && (await judge(proposed.governance, [])).record.decision.error;
     const faults = problemsOf(proposed, governance);
     const problems = trial ? [...faults, unfit(trial)] : faults;
-    const reviewed = await judge(governance, problems);
+    const judged = await judge(governance, problems);
+    const impact = await this.#impactOf(proposed.governance);
+    const reviewed = impact ? withImpact(judged, impact) : judged;
     const decision = await this.#record(environment, reviewed, governance, proposed.governance);
     this.#governanceJudged = tip.commit;
     if (decision.outcome === 'allow' && proposed.governance) this.#adopt(proposed.governance);
+  }
+
+  /** What another policy would have done to the newest decisions; it also warms up what will judge from then on. Never in the way. */
+  async #impactOf(proposed: Governance | null): Promise<ImpactTally | null> {
+    const { past, evaluator, events } = this.parts;
+    if (!past || !proposed || proposed.bundle.digest === this.#governance!.bundle.digest) return null;
+    try {
+      return await recentImpact(past, this.repository.name, proposed.bundle, evaluator);
+    } catch (thrown) {
+      events.fault(describeTrouble(toCountersignError(thrown)), this.repository.name);
+      return null;
+    }
   }
 
   /** The first governance commit comes from the service's own configuration, never from the repository (invariant 2). */
@@ -684,6 +702,11 @@ export class RepositoryFollower {
     if (!this.#environments.has(name)) await this.parts.records.save(transaction, 'environment', [record]);
     else await this.parts.records.update('environment', { repository, name }, values, transaction);
   }
+}
+
+function withImpact({ facts, record, ...rest }: Reviewed, impact: ImpactTally): Reviewed {
+  const decision = { ...record.decision, impact };
+  return { ...rest, facts: { ...facts, impact }, record: { ...record, decision } };
 }
 
 type Definition = Pick<EnvironmentRecord, 'path' | 'ref' | 'target' | 'namespace' | 'labels' | 'ignore'>;

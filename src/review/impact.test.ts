@@ -48,6 +48,9 @@ class Recorded implements PastDecisions {
   count({ after }: { after: number }) {
     return Promise.resolve(this.all.filter(({ index }) => index > after).length);
   }
+  recent(_repository: string, count: number) {
+    return Promise.resolve(this.all.slice(-count));
+  }
   read({ after }: { after: number }, limit: number) {
     this.reads += 1;
     return Promise.resolve(this.all.filter(({ index }) => index > after).slice(0, limit));

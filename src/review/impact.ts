@@ -33,6 +33,8 @@ export interface PastRange {
 
 /** Reads recorded decisions in the order of the log. Throws `database-unavailable`, `content-corrupt`. */
 export interface PastDecisions {
+  /** The newest of a repository, in the order of the log. */
+  recent(repository: string, count: number): Promise<readonly PastDecision[]>;
   count(range: PastRange): Promise<number>;
   read(range: PastRange, limit: number): Promise<readonly PastDecision[]>;
 }
@@ -77,6 +79,19 @@ export async function* analyseImpact(
     state = { ...state, after, tally, total: Math.max(state.total, tally.decisions) };
     yield state;
   }
+}
+
+/** How many decisions a change of policy is held against before it is let in. */
+const RECENT = 200;
+
+/** What a proposed policy would have done to a repository's newest decisions. */
+export async function recentImpact(
+  past: PastDecisions,
+  repository: string,
+  bundle: PolicyBundle,
+  evaluator: Evaluator,
+): Promise<ImpactTally> {
+  return tallied(NO_IMPACT, await judgeAgain(await past.recent(repository, RECENT), bundle, evaluator));
 }
 
 /** A past decision and what it would be now. */

@@ -3,6 +3,7 @@ import type { Json, KubernetesObject } from '../cluster/object.js';
 import type { LedgerTransaction } from '../audit/ledger.js';
 import type { Place } from '../errors.js';
 import type { Outcome, Violation } from '../policy/decision.js';
+import type { ImpactTally } from './impact-tally.js';
 import type { ExceptionScope } from '../policy/exception.js';
 import type { FileChange, PersonClaim, RefMove } from '../source/repository.js';
 import type { Signature } from '../source/signature.js';
@@ -153,6 +154,8 @@ export interface DecisionRecord {
   readonly excepted: readonly Violation[];
   /** Ids of the exceptions that covered something. */
   readonly exceptions: readonly string[];
+  /** For a change of policy: what it would have done to the newest decisions before it. */
+  readonly impact: ImpactTally | null;
   readonly rulesRun: number;
   readonly rulesPassed: number;
   readonly error: Trouble | null;

@@ -179,6 +179,7 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
         required: decision.required,
         excepted: decision.excepted,
         exceptions: decision.exceptions.map((exception) => exception.id),
+        impact: null,
         rulesRun: decision.rulesRun,
         rulesPassed: decision.rulesPassed,
         error: decision.error ?? null,

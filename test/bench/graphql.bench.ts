@@ -52,6 +52,8 @@ const state = {
   ledger,
   ready: () => Promise.resolve({ ok: true, reasons: [] }),
   explain: () => Promise.resolve([]),
+
+  impact: () => Promise.reject(new Error('none here')),
 };
 const metrics = createMetrics(state, queries);
 const logFiles = { checkpoint: () => ledger.checkpoint(), tile: () => Promise.resolve(undefined) };

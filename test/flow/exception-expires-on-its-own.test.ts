@@ -181,4 +181,29 @@ describe('an exception', () => {
     // Who, and why, is in salted content (invariant 11).
     expect(JSON.stringify(newest)).not.toMatch(/"predicate":\{[^}]*(bo@example|sale)/);
   }, 180_000);
+
+  it('is judged with by a policy that is only proposed, whose own decision tells what it would have done', async () => {
+    const head = await commit('stricter', { 'policies/values.rego': policy.replace('value > 5', 'value > 0') });
+    const { id } = await decided('governance', head, 'allow');
+    const { decision } = await service.query<{ decision: { impact: ImpactTally } }>(
+      'query ($id: ID!) { decision(id: $id) { impact } }',
+      { id },
+    );
+    expect(decision.impact.byRule['values.small']?.newly).toBeGreaterThan(0);
+    const asked = () =>
+      service.query<{ policyImpact: { progress: string; decisions: number; total: number } }>(
+        `query ($commit: String!) { policyImpact(repository: "shop", commit: $commit, since: "2020-01-01")
+          { progress decisions total changed trouble { message } byRule { rule newly noLonger } examples { before after rule } } }`,
+        { commit: head },
+      );
+    const done = await eventually('the analysis to end', async () => {
+      const { policyImpact } = await asked();
+      return policyImpact.progress === 'running' ? null : policyImpact;
+    });
+    expect(done).toMatchObject({ progress: 'finished', trouble: null, byRule: [{ rule: 'values.small' }] });
+    expect(done.decisions).toBe(done.total);
+    await expect(
+      service.query('{ policyImpact(repository: "nowhere", commit: "x", since: "2020-01-01") { progress } }'),
+    ).rejects.toThrow(/no repository nowhere is followed here/);
+  }, 180_000);
 });

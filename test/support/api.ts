@@ -59,6 +59,8 @@ export async function startApi(): Promise<TestApi> {
     vkey: keys.log.vkey,
     ledger,
     explain: () => Promise.resolve([]),
+
+    impact: () => Promise.reject(new Error('none here')),
     ready: () => Promise.resolve({ ok: reasons.length === 0, reasons }),
   };
   const queries = new PostgresQueries(dataSource);

@@ -194,6 +194,7 @@ const decision = (n: number): DecisionRecord => ({
   required: [],
   excepted: [],
   exceptions: [],
+  impact: null,
   rulesRun: 8,
   rulesPassed: n % 3 ? 8 : 7,
   error: null,

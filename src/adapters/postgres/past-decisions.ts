@@ -57,6 +57,17 @@ export class PostgresPast implements PastDecisions, LiveEnvironments {
     });
   }
 
+  async recent(repository: string, count: number): Promise<readonly PastDecision[]> {
+    const [oldest] = await this.#query<{ index: string }>(
+      `SELECT min(log_index) AS index FROM (SELECT log_index FROM decision WHERE repository = $1 AND log_index IS NOT NULL
+         ORDER BY log_index DESC LIMIT $2) AS newest HAVING count(*) > 0`,
+      [repository, count],
+    );
+    return oldest
+      ? this.read({ repository, since: '1970-01-01T00:00:00Z', after: Number(oldest.index) - 1 }, count)
+      : [];
+  }
+
   async newest(repository: string): Promise<number | null> {
     const [row] = await this.#query<{ index: string | null }>('SELECT max(log_index) AS index FROM decision WHERE repository = $1', [repository]); // prettier-ignore
     return row?.index === null || row === undefined ? null : Number(row.index);

@@ -136,6 +136,7 @@ export const schemas = {
     required: json,
     excepted: json,
     exceptions: json,
+    impact: maybeJson,
     rulesRun: named('rules_run', integer),
     rulesPassed: named('rules_passed', integer),
     error: maybeJson,
