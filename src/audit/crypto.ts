@@ -1,15 +1,31 @@
 // The one seam to the platform's cryptography and text codings: a browser build replaces this file and nothing else in audit/.
-import { createHash, createHmac, createPrivateKey, createPublicKey, randomBytes, sign, verify } from 'node:crypto';
+import {
+  createHash,
+  createHmac,
+  createPrivateKey,
+  createPublicKey,
+  hash,
+  randomBytes,
+  sign,
+  verify,
+} from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { CountersignError } from '../errors.js';
 
 /** 32 bytes. */
 export type Hash = Uint8Array;
 
+/** Below, parts are joined: one call costs a third of four. */
+const joinBelow = 65_536;
+
 export function sha256(...parts: readonly Uint8Array[]): Hash {
-  const hash = createHash('sha256');
-  for (const part of parts) hash.update(part);
-  return hash.digest();
+  if (parts.length === 1) return hash('sha256', parts[0], 'buffer');
+  let length = 0;
+  for (const part of parts) length += part.length;
+  if (length < joinBelow) return hash('sha256', Buffer.concat(parts, length), 'buffer');
+  const streamed = createHash('sha256');
+  for (const part of parts) streamed.update(part);
+  return streamed.digest();
 }
 
 export function hmacSha256(key: Uint8Array, data: Uint8Array): Hash {

@@ -162,6 +162,20 @@ describe('sequencer (invariant 3)', () => {
     expect(disk.tileRoots.size).toBe(2);
   });
 
+  it('gives entries that were not staged their places at once, and looks for staged ones when told to', async () => {
+    const disk = new Disk();
+    const sequencer = new Sequencer(disk, disk, keys);
+    const direct = ['x', 'y'].map((text) => ({ id: `direct-${text}`, type: 'push', leaf: utf8(text) }));
+    disk.stage('a');
+    const acknowledged = [...(await sequencer.extend(direct, false))];
+    expect(disk.outbox).toHaveLength(1);
+    acknowledged.push(...(await sequencer.extend([{ id: 'direct-z', type: 'push', leaf: utf8('z') }], true)));
+    await sequencer.publish();
+    verifyLog(disk, acknowledged);
+    expect(disk.entries.map((entry) => Buffer.from(entry.leaf).toString())).toEqual(['x', 'y', 'z', 'a']);
+    expect(await sequencer.extend([], false)).toEqual([]);
+  });
+
   it('covers with one checkpoint what was extended while the one before was being published', async () => {
     const disk = new Disk();
     const waiting = Promise.withResolvers<void>();

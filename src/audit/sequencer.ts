@@ -13,6 +13,8 @@ export interface StagedEntry {
   /** Ascending in the order of staging. */
   readonly id: string;
   readonly leaf: Uint8Array;
+  /** Only of an entry that was not staged: nothing else is written with it, so it is given its place at once. */
+  readonly type?: string;
 }
 
 export interface TreeHead {
@@ -42,7 +44,7 @@ export interface LogStorage {
   head(): Promise<TreeHead & { readonly note: string | undefined }>;
   /** Committed entries that have no index yet, oldest first. */
   staged(limit: number): Promise<readonly StagedEntry[]>;
-  /** Entries, tiles and head together, only if the head still is `from` (compare-and-swap); their staging ends with it. */
+  /** Entries, tiles and head together, only if the head still is `from` (compare-and-swap); the staging of those staged ends with it. */
   extend(extension: Extension): Promise<void>;
   /** Makes a signed checkpoint the one that everybody is shown. May be forgotten in a crash: `head` then gives an older one. */
   release(note: string, size: number): Promise<void>;
@@ -55,12 +57,12 @@ export interface SeenCheckpoint {
   save(note: string): Promise<void>;
 }
 
-const batchSize = 512;
+export const batchSize = 512;
 
 /*
  * The crash order (invariant 3). Each step, up to 4, is durable before the next begins:
  *
- *   1. the caller's transaction: its rows and the staged entries          (record: nothing is promised yet)
+ *   1. the caller's transaction: its rows and the staged entries          (record: nothing is promised yet; an entry without rows begins at 2)
  *   2. extend: entries, tiles and tree head, compare-and-swap             (the order is decided, nobody has been told)
  *   3. sign the checkpoint, in memory                                     (only of a tree that 2 made durable)
  *   4. save it in the file outside the database                           (before anybody else can have seen it)
@@ -95,10 +97,11 @@ export class Sequencer {
   /**
    * Step 2: gives the oldest staged entries their places. May run while `publish` does, which then shows a tree that this one
    * has not grown yet; neither may run twice at once, and after either has failed only a new sequencer may go on beside the other.
+   * `direct` entries go first. If this throws they have their places or never will by this lease: its next holder can tell.
    */
-  async extend(): Promise<readonly SequencedEntry[]> {
+  async extend(direct: readonly StagedEntry[] = [], outbox = true): Promise<readonly SequencedEntry[]> {
     const frontier = (this.#frontier ??= await this.recover());
-    const staged = await this.storage.staged(batchSize);
+    const staged = outbox ? [...direct, ...(await this.storage.staged(batchSize))] : direct;
     if (staged.length === 0) return [];
     this.#frontier = undefined;
     const extension = extend(frontier, staged);
@@ -154,8 +157,8 @@ export class Sequencer {
 function extend(frontier: Frontier, staged: readonly StagedEntry[]): Extension {
   const from = { size: frontier.size, root: frontier.root() };
   const tileRoots: { level: number; index: number; root: Hash }[] = [];
-  const entries = staged.map(({ id, leaf }) => {
-    const entry = { id, leaf, index: frontier.size, leafHash: leafHash(leaf) };
+  const entries = staged.map((one) => {
+    const entry = { ...one, index: frontier.size, leafHash: leafHash(one.leaf) };
     frontier.append(entry.leafHash, ({ level, index }, root) => {
       if (level > 0 && level % 8 === 0) tileRoots.push({ level: level / 8 - 1, index, root });
     });

@@ -42,7 +42,9 @@ async function verifyLog(
   for await (const entry of ledger.entries(0, Number.MAX_SAFE_INTEGER)) {
     hashes.push(leafHash(entry.envelope));
     const id = entry.predicate['id'];
-    if (typeof id === 'string') ids.set(id, entry.index);
+    if (typeof id !== 'string') continue;
+    expect(ids.has(id)).toBe(false); // nothing is given two places
+    ids.set(id, entry.index);
   }
   for (const note of [...shown, await ledger.checkpoint()]) {
     const { size, root } = openCheckpoint(note, parseVkey(keys.log.vkey));
@@ -90,7 +92,9 @@ it(
       }
       // Rows and entries of one transaction: both or none, acknowledged or not.
       const receipts = await dataSource.query<{ id: string }[]>('SELECT id FROM receipt');
-      expect(receipts.map((row) => row.id).toSorted()).toEqual([...ids.keys()].toSorted());
+      const recorded = [...ids.keys()].filter((id) => !id.includes('direct'));
+      expect(receipts.map((row) => row.id).toSorted()).toEqual(recorded.toSorted());
+      expect(recorded.length).toBeLessThan(ids.size);
       expect((await ledger.append(pushDraft(1)))[0].index).toBe(ids.size + 1);
     } finally {
       await ledger.close();

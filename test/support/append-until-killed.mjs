@@ -24,4 +24,12 @@ async function caller() {
     writeSync(1, `${entries[0].index} ${entries[0].leafHash} ${id}\n`);
   }
 }
-await Promise.all(Array.from({ length: 8 }, caller));
+/** Entries with no rows beside them, which are not staged first. */
+async function directCaller() {
+  for (;;) {
+    const id = `${run}-direct-${(n += 1)}`;
+    const [{ index, leafHash }] = await ledger.append({ type: 'push', subjects: [], predicate: { id } });
+    writeSync(1, `${index} ${leafHash} ${id}\n`);
+  }
+}
+await Promise.all([...Array.from({ length: 6 }, caller), ...Array.from({ length: 6 }, directCaller)]);

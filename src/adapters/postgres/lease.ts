@@ -1,4 +1,5 @@
 import type { DataSource, QueryRunner } from 'typeorm';
+import { sha256, toHex, utf8 } from '../../audit/crypto.js';
 import type { Queryable } from './log-storage.js';
 
 // Advisory locks are numbered; these two say "countersign" and "log" to nobody but us, in our own database.
@@ -9,6 +10,11 @@ export const stagedChannel = 'countersign_staged';
 interface Client {
   on(event: 'notification' | 'error' | 'end', listener: () => void): void;
   off(event: 'notification' | 'error' | 'end', listener: () => void): void;
+  query(query: {
+    readonly name: string;
+    readonly text: string;
+    readonly values: unknown[];
+  }): Promise<{ readonly rows: unknown }>;
 }
 
 /**
@@ -53,8 +59,12 @@ export class Lease {
     }
   }
 
+  /** Its statements are few, and planned once: planning takes longer than most of them. */
   get connection(): Queryable {
-    return this.runner.manager;
+    return {
+      query: async <T>(text: string, values: unknown[] = []) =>
+        (await this.client.query({ name: nameOf(text), text, values })).rows as T,
+    };
   }
 
   get lost(): boolean {
@@ -81,3 +91,12 @@ export class Lease {
     this.#lost = true;
   };
 }
+
+/** Of a statement's own text: the connection may be leased again, and knows its statements still. */
+function nameOf(text: string): string {
+  let name = names.get(text);
+  if (name === undefined) names.set(text, (name = toHex(sha256(utf8(text))).slice(0, 32)));
+  return name;
+}
+
+const names = new Map<string, string>();

@@ -97,10 +97,15 @@ export class PostgresLedger implements Ledger {
     return { value: value as T, entries: await logged };
   }
 
-  /** As `record` with no rows beside the entries: those that come at the same time share one transaction. */
+  /** As `record` with no rows beside the entries: those that come at the same time share one transaction, or need none of their own. */
   append(...drafts: readonly EntryDraft[]): Promise<readonly LoggedEntry[]> {
+    const entries = drafts.map((draft) => this.#seal(draft));
+    if (entries.every(({ contents }) => contents.length === 0)) {
+      const places = this.sequencing.place(entries.map(({ draft, leaf }) => ({ type: draft.type, leaf })));
+      if (places) return Promise.all(places.map(async (index, i) => entryOf(await index, entries[i].leaf)));
+    }
     return new Promise((resolve, reject) => {
-      this.#queue.push({ entries: drafts.map((draft) => this.#seal(draft)), resolve, reject });
+      this.#queue.push({ entries, resolve, reject });
       this.#flushing ??= this.#flush();
     });
   }

@@ -1,6 +1,6 @@
 import { CountersignError } from '../../errors.js';
 import { concatBytes } from '../../audit/crypto.js';
-import type { Extension, LogStorage, StagedEntry, TreeHead } from '../../audit/sequencer.js';
+import type { Extension, LogStorage, SequencedEntry, StagedEntry, TreeHead } from '../../audit/sequencer.js';
 import type { Tile } from '../../audit/tiles.js';
 import { encodeEntries, tilePath, tileWidth } from '../../audit/tiles.js';
 import { databaseFault } from './faults.js';
@@ -94,44 +94,56 @@ export class PostgresLogStorage extends LogReader implements LogStorage {
     return this.rows<StagedEntry>('SELECT id, leaf FROM log_outbox ORDER BY id LIMIT $1', [limit]);
   }
 
+  /** One statement, so one transaction and one round trip. It fails as a whole if it cannot take every entry. */
   async extend({ from, to, entries, tileRoots }: Extension): Promise<void> {
-    await this.rows('BEGIN');
-    try {
-      const [moved] = await this.rows<{ taken: string }>(
-        `WITH head AS (
-           UPDATE log_head SET size = $1, root = $2 WHERE size = $3 AND root = $4 AND epoch = $5 RETURNING size
-         ), taken AS (
-           DELETE FROM log_outbox o USING unnest($6::bigint[], $7::bigint[], $8::bytea[]) AS place (id, log_index, leaf_hash)
-           WHERE o.id = place.id AND EXISTS (SELECT 1 FROM head)
-           RETURNING o.id, o.type, o.leaf, place.log_index, place.leaf_hash
-         ), added AS (
-           INSERT INTO log_entry (log_index, leaf_hash, outbox_id, type, leaf)
-           SELECT log_index, leaf_hash, id, type, leaf FROM taken RETURNING 1
-         ), tiles AS (
-           INSERT INTO log_tile (level, number, root)
-           SELECT * FROM unnest($9::smallint[], $10::bigint[], $11::bytea[]) WHERE EXISTS (SELECT 1 FROM head)
-         ) SELECT count(*) AS taken FROM added`,
-        [
-          to.size,
-          to.root,
-          from.size,
-          from.root,
-          this.epoch,
-          entries.map((entry) => entry.id),
-          entries.map((entry) => entry.index),
-          entries.map((entry) => entry.leafHash),
-          tileRoots.map((tile) => tile.level),
-          tileRoots.map((tile) => tile.index),
-          tileRoots.map((tile) => tile.root),
-        ],
-      );
-      if (Number(moved.taken) !== entries.length) throw lost(from.size);
-      await this.rows('COMMIT');
-    } catch (error) {
-      // The connection may be gone, and the transaction with it: what counts is the first error.
-      await this.rows('ROLLBACK').catch(() => undefined);
-      throw error;
-    }
+    const staged = entries.filter((entry) => entry.type === undefined);
+    const direct = entries.filter((entry) => entry.type !== undefined);
+    const [done] = await this.rows<{ added: string; head: string }>(
+      `WITH head AS (
+         UPDATE log_head SET size = $1, root = $2 WHERE size = $3 AND root = $4 AND epoch = $5 RETURNING size
+       ), taken AS (
+         DELETE FROM log_outbox o USING unnest($6::bigint[], $7::bigint[], $8::bytea[]) AS place (id, log_index, leaf_hash)
+         WHERE o.id = place.id AND EXISTS (SELECT 1 FROM head)
+         RETURNING place.log_index, place.leaf_hash, o.id, o.type, o.leaf
+       ), added AS (
+         INSERT INTO log_entry (log_index, leaf_hash, outbox_id, type, leaf)
+         SELECT log_index, leaf_hash, id, type, leaf FROM taken
+         UNION ALL
+         SELECT log_index, substring($12::bytea FROM position FOR 32), id, type, substring($12::bytea FROM position + 32 FOR length)
+         FROM unnest($9::bigint[], $10::bigint[], $11::text[], $13::integer[], $18::integer[]) AS direct (log_index, id, type, position, length)
+         WHERE EXISTS (SELECT 1 FROM head)
+         RETURNING 1
+       ), tiles AS (
+         INSERT INTO log_tile (level, number, root)
+         SELECT * FROM unnest($14::smallint[], $15::bigint[], $16::bytea[]) WHERE EXISTS (SELECT 1 FROM head)
+       ), counted AS (
+         SELECT (SELECT count(*) FROM head) AS head, (SELECT count(*) FROM added) AS added
+       )
+       -- Places were given to entries that are not there: nothing of this may stay. PostgreSQL has no other way to fail here.
+       SELECT CASE WHEN head = 0 OR added = $17 THEN 1 ELSE 1 / (head - 1) END AS whole, head, added FROM counted`,
+      [
+        to.size,
+        to.root,
+        from.size,
+        from.root,
+        this.epoch,
+        staged.map((entry) => entry.id),
+        staged.map((entry) => entry.index),
+        staged.map((entry) => entry.leafHash),
+        direct.map((entry) => entry.index),
+        direct.map((entry) => entry.id),
+        direct.map((entry) => entry.type),
+        // Hashes and leaves as they are, one after the other: as an array they would be written, sent and read as hexadecimal text.
+        Buffer.concat(direct.flatMap((entry) => [entry.leafHash, entry.leaf])),
+        positions(direct),
+        tileRoots.map((tile) => tile.level),
+        tileRoots.map((tile) => tile.index),
+        tileRoots.map((tile) => tile.root),
+        entries.length,
+        direct.map((entry) => entry.leaf.length),
+      ],
+    );
+    if (Number(done.head) === 0) throw lost(from.size);
   }
 
   async release(note: string, size: number): Promise<void> {
@@ -147,6 +159,16 @@ export class PostgresLogStorage extends LogReader implements LogStorage {
     );
     if (!done) throw lost(size);
   }
+}
+
+/** Where each entry's hash begins, counted from 1. */
+function positions(entries: readonly SequencedEntry[]): number[] {
+  let at = 1;
+  return entries.map(({ leaf }) => {
+    const position = at;
+    at += 32 + leaf.length;
+    return position;
+  });
 }
 
 async function rowsOf<T>(database: Queryable, text: string, values: unknown[]): Promise<T[]> {

@@ -2,16 +2,31 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
 import type { KeyRing } from '../../audit/keys.js';
 import type { SeenCheckpoint, SequencedEntry } from '../../audit/sequencer.js';
-import { Sequencer } from '../../audit/sequencer.js';
+import { batchSize, Sequencer } from '../../audit/sequencer.js';
 import { CountersignError } from '../../errors.js';
 import { databaseFault } from './faults.js';
-import { Lease } from './lease.js';
+import { Lease, stagedChannel } from './lease.js';
 import { PostgresLogStorage } from './log-storage.js';
 
 interface Waiter {
   readonly resolve: (index: number) => void;
   readonly reject: (error: CountersignError) => void;
   readonly since: number;
+}
+
+/** An entry with no rows beside it. */
+export interface DirectEntry {
+  readonly type: string;
+  readonly leaf: Uint8Array;
+}
+
+interface QueuedEntry extends DirectEntry, Waiter {}
+
+/** Handed to a sequencer that failed: they are in the log, or never will be by its lease. */
+interface DoubtfulEntry extends DirectEntry {
+  readonly id: string;
+  /** Of that lease; undefined if none was asked yet. */
+  readonly epoch: string | undefined;
 }
 
 interface SequencingOptions {
@@ -32,6 +47,12 @@ export class Sequencing {
   readonly #waiting = new Map<string, Waiter>();
   #lease: Lease | undefined;
   #sequencer: Sequencer | undefined;
+  /** Whether the outbox may hold entries. */
+  #outbox = true;
+  #direct: QueuedEntry[] = [];
+  #doubtful: DoubtfulEntry[] = [];
+  /** From the sequence of the outbox, for entries that are not staged. */
+  #ids: string[] = [];
   /** In the tree, under no released checkpoint yet. */
   #unreleased: SequencedEntry[] = [];
   #publishing: Promise<void> | undefined;
@@ -76,12 +97,34 @@ export class Sequencing {
     });
   }
 
+  /**
+   * Gives entries with nothing beside them their places without staging them first, which is twice as fast. Undefined where another process
+   * leads: then they are staged for that one.
+   */
+  place(entries: readonly DirectEntry[]): readonly Promise<number>[] | undefined {
+    if (!this.leads || !this.#started || this.#closed || this.#fatal) return undefined;
+    const places = entries.map(
+      ({ type, leaf }) =>
+        new Promise<number>((resolve, reject) => {
+          this.#direct.push({ type, leaf, resolve, reject, since: Date.now() });
+        }),
+    );
+    this.#wakeUp();
+    return places;
+  }
+
   /** The transaction that staged these did not commit. */
   forget(ids: readonly string[]): void {
     for (const id of ids) this.#waiting.delete(id);
   }
 
+  /** The outbox may hold something. */
   wake(): void {
+    this.#outbox = true;
+    this.#wakeUp();
+  }
+
+  #wakeUp(): void {
     this.#wanted = true;
     if (this.#started && !this.#running && !this.#closed) this.#running = this.#run();
   }
@@ -97,7 +140,7 @@ export class Sequencing {
   }
 
   async #run(): Promise<void> {
-    while (this.#wanted && (!this.#closed || this.#waiting.size > 0) && !this.#fatal) {
+    while (this.#wanted && (!this.#closed || this.#waiting.size > 0 || this.#direct.length > 0) && !this.#fatal) {
       this.#wanted = false;
       try {
         if (this.#publishFault) throw this.#publishFault;
@@ -112,7 +155,10 @@ export class Sequencing {
   }
 
   async #step(): Promise<void> {
-    if (!(await this.#lead())) {
+    const leads = await this.#lead();
+    if (!leads) this.#doubtful.push(...(await this.#takeDirect()).map((entry) => ({ ...entry, epoch: undefined })));
+    if (this.#doubtful.length > 0) await this.#stageDoubtful();
+    if (!leads) {
       await this.#settle();
       if (this.#waiting.size > 0) {
         await sleep(followInterval);
@@ -120,7 +166,7 @@ export class Sequencing {
       }
       return;
     }
-    const batch = await this.#sequencer!.extend();
+    const batch = await this.#extend(this.#sequencer!);
     if (batch.length > 0) {
       this.#unreleased.push(...batch);
       this.#publishing ??= this.#publish(this.#sequencer!);
@@ -128,6 +174,64 @@ export class Sequencing {
     } else if (this.#waiting.size > 0 && !this.#publishing) {
       await this.#settle(); // whoever waits now was sequenced by a predecessor
     }
+  }
+
+  async #extend(sequencer: Sequencer): Promise<readonly SequencedEntry[]> {
+    const direct = await this.#takeDirect();
+    if (this.#direct.length > 0) this.#wanted = true;
+    const outbox = this.#outbox;
+    this.#outbox = false; // set again by whoever stages from now on
+    const { epoch } = this.#lease!;
+    try {
+      const batch = await sequencer.extend(direct, outbox);
+      if (batch.length > direct.length) this.#outbox = true;
+      return batch;
+    } catch (error) {
+      this.#outbox = true;
+      this.#doubtful.push(...direct.map((entry) => ({ ...entry, epoch })));
+      throw error;
+    }
+  }
+
+  /** The next of them, each with an id that tells later whether it is in the log. */
+  async #takeDirect(): Promise<readonly (DirectEntry & { readonly id: string })[]> {
+    const count = Math.min(this.#direct.length, batchSize);
+    if (count === 0) return [];
+    if (this.#ids.length < count) {
+      const rows = await this.options.dataSource.query<{ id: string }[]>(
+        `SELECT nextval(pg_get_serial_sequence('log_outbox', 'id')) AS id FROM generate_series(1, $1::integer)`,
+        [2 * batchSize],
+      );
+      this.#ids.push(...rows.map(({ id }) => id));
+    }
+    return this.#direct.splice(0, count).map(({ type, leaf, ...waiter }) => {
+      const id = this.#ids.shift()!;
+      this.#waiting.set(id, waiter);
+      return { id, type, leaf };
+    });
+  }
+
+  /**
+   * Stages what may be in the log or not, if it is not. The lock on the head keeps every sequencer from extending meanwhile, and an epoch that
+   * has moved keeps the one that failed from doing so later: no entry gets two places.
+   */
+  async #stageDoubtful(): Promise<void> {
+    const doubtful = this.#doubtful;
+    const done = await this.options.dataSource.transaction(async (manager) => {
+      const [{ epoch }] = await manager.query<{ epoch: string }[]>('SELECT epoch FROM log_head FOR SHARE');
+      if (doubtful.some((entry) => entry.epoch === epoch)) return false;
+      await manager.query(
+        `INSERT INTO log_outbox (id, type, leaf) OVERRIDING SYSTEM VALUE
+         SELECT * FROM unnest($1::bigint[], $2::text[], $3::bytea[]) AS entry (id, type, leaf)
+         WHERE NOT EXISTS (SELECT 1 FROM log_entry WHERE outbox_id = entry.id)
+         ON CONFLICT (id) DO NOTHING`,
+        [doubtful.map(({ id }) => id), doubtful.map(({ type }) => type), doubtful.map(({ leaf }) => leaf)],
+      );
+      await manager.query(`NOTIFY ${stagedChannel}`);
+      return true;
+    });
+    this.#outbox = true;
+    if (done) this.#doubtful = [];
   }
 
   /** One checkpoint for all that was extended while the one before was being made durable. */
@@ -163,7 +267,7 @@ export class Sequencing {
     this.#lease = undefined;
     await lease?.release();
     await sleep(retryInterval);
-    if (this.#waiting.size > 0) this.#wanted = true;
+    if (this.#waiting.size > 0 || this.#direct.length > 0) this.#wanted = true;
   }
 
   async #lead(): Promise<boolean> {
@@ -200,20 +304,24 @@ export class Sequencing {
     for (const [id, waiter] of this.#waiting) {
       if (waiter.since > limit) continue;
       this.#waiting.delete(id);
-      const cause = this.#trouble;
-      waiter.reject(
-        new CountersignError(
-          cause?.code === 'disk-full' ? 'disk-full' : 'database-unavailable',
-          `the log did not confirm an entry within ${this.options.patience} ms${cause ? `: ${cause.message}` : ''}`,
-          { retry: true, remedy: 'Try again; the entry may still turn out to be recorded', cause },
-        ),
-      );
+      waiter.reject(this.#unconfirmed());
     }
+    while (this.#direct.length > 0 && this.#direct[0].since <= limit) this.#direct.shift()!.reject(this.#unconfirmed());
+  }
+
+  #unconfirmed(): CountersignError {
+    const cause = this.#trouble;
+    return new CountersignError(
+      cause?.code === 'disk-full' ? 'disk-full' : 'database-unavailable',
+      `the log did not confirm an entry within ${this.options.patience} ms${cause ? `: ${cause.message}` : ''}`,
+      { retry: true, remedy: 'Try again; the entry may still turn out to be recorded', cause },
+    );
   }
 
   #rejectAll(error: CountersignError): void {
-    for (const waiter of this.#waiting.values()) waiter.reject(error);
+    for (const waiter of [...this.#waiting.values(), ...this.#direct]) waiter.reject(error);
     this.#waiting.clear();
+    this.#direct = [];
   }
 }
 
