@@ -58,6 +58,9 @@ function workerFile(): URL {
   return new URL('./parse-worker.js', import.meta.url.replace(/\/src\/(change\/[^/]*\.ts)$/, '/dist/$1'));
 }
 
+/** Messages that a worker may have before it: one that it reads, and the next. */
+const UNDERWAY = 2;
+
 /** One thread that parses, so that another can go on reading Git and comparing objects. For whole histories. */
 export class ParserThread implements Parser {
   private readonly worker: Worker;
@@ -67,6 +70,8 @@ export class ParserThread implements Parser {
   >();
   private outgoing: { readonly request: ParseRequest; readonly bytes: Buffer }[] = [];
   private next = 0;
+  /** Messages that are not answered yet. */
+  private underway = 0;
   private broken: CountersignError | undefined;
 
   constructor(private readonly limits: Partial<ManifestLimits>) {
@@ -108,13 +113,18 @@ export class ParserThread implements Parser {
       const request = { id: this.next++, kind, path, length: bytes.length };
       if (this.waiting.size === 0) this.worker.ref();
       this.waiting.set(request.id, { resolve, reject });
-      if (this.outgoing.length === 0) setImmediate(() => this.send());
+      if (this.outgoing.length === 0 && this.underway < UNDERWAY) setImmediate(() => this.send());
       this.outgoing.push({ request, bytes });
     });
   }
 
-  /** What was asked for in one turn of the loop shares a message. */
+  /**
+   * What was asked for in one turn of the loop shares a message, and what comes while the worker has enough to do waits for its
+   * next answer: each message costs about as much as reading a small file.
+   */
   private send(): void {
+    if (this.outgoing.length === 0) return;
+    this.underway++;
     const size = this.outgoing.reduce((sum, { request }) => sum + request.length, 0);
     const bytes = new Uint8Array(size);
     let at = 0;
@@ -133,6 +143,8 @@ export class ParserThread implements Parser {
       this.waiting.delete(one.id);
       resolve(one);
     }
+    this.underway--;
+    this.send();
     if (this.waiting.size === 0) this.worker.unref();
   }
 

@@ -86,8 +86,16 @@ function parsePerson(value: Buffer, text: (bytes: Buffer) => string): PersonClai
   return {
     name: text(value.subarray(0, open < 0 ? value.length : open)).trim(),
     email: emailEnd < 0 ? '' : text(value.subarray(open + 1, emailEnd)).trim(),
-    time: claimedTime(date),
+    time: rememberedTime(date),
   };
+}
+
+/** The date that was read last: of most commits author's and committer's are one. */
+let known = { date: '', time: '1970-01-01T00:00:00+00:00' };
+
+function rememberedTime(date: string): string {
+  if (known.date !== date) known = { date, time: claimedTime(date) };
+  return known.time;
 }
 
 const YEAR_10000 = 253_402_300_800;
