@@ -16,7 +16,7 @@ interface Folders {
 export interface RenderedStep {
   readonly pairs: readonly { readonly before: ReadFile | null; readonly after: ReadFile | null }[];
   /** Whether a file is rendered with others, before or after the commit, so that it does not count by itself. */
-  owned(path: string): boolean;
+  readonly owned: (path: string) => boolean;
 }
 
 const NONE: Folders = { closures: new Map(), roots: new Set() };
