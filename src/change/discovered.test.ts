@@ -12,6 +12,12 @@ const application = (source: string) =>
 const flux = (spec: string) =>
   `apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: prod, namespace: flux-system}\nspec: {interval: 1m, prune: true, sourceRef: {kind: GitRepository, name: r}, ${spec}}\n`; // prettier-ignore
 
+const set = (generator: string, path = '{{dir}}') =>
+  `apiVersion: argoproj.io/v1alpha1\nkind: ApplicationSet\nmetadata: {name: all}\nspec:\n  generators: [{${generator}}]\n  template: {metadata: {name: "{{name}}"}, spec: {destination: {namespace: "{{name}}"}, source: {repoURL: x, path: "${path}"}}}\n`; // prettier-ignore
+const chart = 'chart: ./charts/shop, sourceRef: {kind: GitRepository, name: r}';
+const release = (spec: string, more = 'interval: 1m') =>
+  `apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: h, namespace: apps}\nspec: {${more}, chart: {spec: {${spec}}}}\n`; // prettier-ignore
+
 describe('discover', () => {
   it('understands an Application of Argo CD with a folder, and one with a chart', () => {
     expect(found(application('path: apps/shop, targetRevision: release')).environments).toEqual([
@@ -29,6 +35,41 @@ describe('discover', () => {
     ]);
   });
 
+  it('understands a HelmRelease with its chart in the repository', () => {
+    const text = release(`${chart}, valuesFiles: [charts/shop/values.yaml, apps/shop/v.yaml]`, 'targetNamespace: shop, install: {crds: Skip}'); // prettier-ignore
+    expect(found(text)).toEqual({
+      environments: [
+        {
+          name: 'h',
+          path: 'charts/shop',
+          ref: 'refs/heads/main',
+          namespace: 'shop',
+          helm: { release: 'shop-h', values: ['apps/shop/v.yaml'], includeCRDs: false },
+        },
+      ],
+      problems: [],
+    });
+  });
+
+  it('understands an ApplicationSet of a list, and one of folders', () => {
+    const list = set('list: {elements: [{name: a, dir: apps/shop}, {name: b, dir: clusters/prod}]}');
+    expect(found(list)).toEqual({
+      environments: [
+        { name: 'a', path: 'apps/shop', ref: 'refs/heads/main', namespace: 'a' },
+        { name: 'b', path: 'clusters/prod', ref: 'refs/heads/main', namespace: 'b' },
+      ],
+      problems: [],
+    });
+    const git = 'git: {repoURL: x, directories: [{path: "*/*"}, {path: clusters/*, exclude: true}]}';
+    const plain = set(git, '{{path}}').replaceAll('{{name}}', '{{path[0]}}-{{path.basename}}');
+    expect(found(plain).environments.map(({ name, path }) => [name, path])).toEqual([
+      ['apps-shop', 'apps/shop'],
+      ['charts-shop', 'charts/shop'],
+    ]);
+    const go = set(git, '{{.path.path}}').replaceAll('{{name}}', '{{ .path.basename }}').replace('spec:', 'spec:\n  goTemplate: true'); // prettier-ignore
+    expect(found(go).environments[0]).toMatchObject({ name: 'shop', path: 'apps/shop' });
+  });
+
   it.each([
     ['several sources', application('path: apps').replace('  source:', '  sources: []\n  source:'), 'spec.sources'],
     ['values written in it', application('path: apps, helm: {parameters: []}'), 'spec.source.helm: parameters'],
@@ -40,16 +81,26 @@ describe('discover', () => {
     ['substitution', flux('postBuild: {substitute: {a: b}}'), 'spec: postBuild is not understood'],
     ['decryption', flux('decryption: {provider: sops}'), 'spec: decryption is not understood'],
     ['a bucket', flux('path: apps').replace('GitRepository', 'Bucket'), 'a source of kind "Bucket"'],
+    ['an ApplicationSet of clusters', set('clusters: {}'), 'a generator: clusters is not understood'],
     [
-      'an ApplicationSet',
-      application('path: apps').replace('kind: Application\n', 'kind: ApplicationSet\n'),
-      'ApplicationSet is not',
+      'an ApplicationSet of thousands',
+      set(`list: {elements: [${Array.from({ length: 1_001 }, (_, i) => `{name: a${i}, dir: apps}`).join(', ')}]}`),
+      'more than 1000 Applications',
+    ],
+    ['an ApplicationSet of files', set('git: {files: [{path: x}]}'), 'the git generator: files'],
+    [
+      'a template with functions',
+      set('list: {elements: [{dir: apps/shop}]}', '{{ .dir | quote }}'),
+      'in its template is',
     ],
     [
-      'a HelmRelease',
-      'apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: h}\n',
-      'HelmRelease is not',
+      'a chart of a HelmRepository',
+      release('chart: x, sourceRef: {kind: HelmRepository, name: r}'),
+      '"HelmRepository"',
     ],
+    ['values in a HelmRelease', release(chart, 'values: {a: 1}'), 'spec: values is not understood'],
+    ['values in place of the chart’s', release(`${chart}, valuesFiles: [apps/v.yaml]`), 'own values.yaml'],
+    ['a chart by reference', release(chart, 'chartRef: {kind: OCIRepository, name: x}'), 'spec: chartRef'],
   ])('refuses %s by its name and place', (_what, text, says) => {
     const { environments, problems } = found(text);
     expect(environments).toEqual([]);

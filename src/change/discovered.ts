@@ -1,8 +1,10 @@
 import { posix } from 'node:path';
-import { isJsonObject, type Json, type JsonObject, type ManifestObject } from '../cluster/object.js';
+import type { Json, JsonObject, ManifestObject } from '../cluster/object.js';
 import { CountersignError } from '../errors.js';
 import { normalizeFolder } from '../source/path.js';
+import { applicationsOf } from './application-set.js';
 import type { HelmSettings } from './environment.js';
+import { member, only, unsupported } from './foreign-object.js';
 
 /** An environment as another GitOps tool's object in the repository defines it, ready to stand in countersign.yaml. */
 export interface DiscoveredEnvironment {
@@ -23,33 +25,44 @@ const ARGO = 'argoproj.io';
 const FLUX = ['kustomize.toolkit.fluxcd.io', 'helm.toolkit.fluxcd.io'];
 
 /**
- * Argo CD's Applications and Flux's Kustomizations among the objects of a repository. What is not understood whole is refused by name:
+ * Argo CD's Applications and ApplicationSets, Flux's Kustomizations and HelmReleases among the objects of a repository. What is not understood whole is refused by name:
  * an environment that is rendered in another way than it is deployed would be judged for something else.
  */
 export function discover(objects: readonly ManifestObject[], folders: ReadonlySet<string>): Discovery {
   const environments: DiscoveredEnvironment[] = [];
   const problems: CountersignError[] = [];
   for (const entry of objects) {
-    const { group, kind } = entry.identity;
     try {
-      const found =
-        group === ARGO && kind === 'Application'
-          ? application(entry)
-          : group === FLUX[0] && kind === 'Kustomization'
-            ? kustomization(entry, objects)
-            : undefined;
-      if ((group === ARGO && kind === 'ApplicationSet') || (group === FLUX[1] && kind === 'HelmRelease')) {
-        throw unsupported(entry, `the kind ${kind} is not understood`);
+      for (const { of, found } of definitions(entry, objects, folders)) {
+        if (!folders.has(found.path)) throw unsupported(of, `its path ${found.path} is no folder of this repository`);
+        environments.push({ ...found, name: unusedName(found.name, of, environments) });
       }
-      if (!found) continue;
-      if (!folders.has(found.path)) throw unsupported(entry, `its path ${found.path} is no folder of this repository`);
-      environments.push({ ...found, name: unusedName(found.name, entry, environments) });
     } catch (thrown) {
       if (!(thrown instanceof CountersignError)) throw thrown;
       problems.push(thrown);
     }
   }
   return { environments, problems };
+}
+
+interface Definition {
+  readonly of: ManifestObject;
+  readonly found: DiscoveredEnvironment;
+}
+
+function definitions(
+  entry: ManifestObject,
+  objects: readonly ManifestObject[],
+  folders: ReadonlySet<string>,
+): readonly Definition[] {
+  const { group, kind } = entry.identity;
+  if (group === ARGO && kind === 'Application') return [{ of: entry, found: application(entry) }];
+  if (group === ARGO && kind === 'ApplicationSet') {
+    return applicationsOf(entry, folders).map((of) => ({ of, found: application(of) }));
+  }
+  if (group === FLUX[0] && kind === 'Kustomization') return [{ of: entry, found: kustomization(entry, objects) }];
+  if (group === FLUX[1] && kind === 'HelmRelease') return [{ of: entry, found: helmRelease(entry, objects) }];
+  return [];
 }
 
 function application(entry: ManifestObject): DiscoveredEnvironment {
@@ -84,17 +97,61 @@ function kustomization(entry: ManifestObject, objects: readonly ManifestObject[]
   // What changes when things are applied, and what they wait for, changes nothing in what is applied.
   const timing = 'dependsOn force healthChecks healthCheckExprs interval retryInterval prune suspend timeout wait deletionPolicy serviceAccountName'; // prettier-ignore
   only(entry, spec, 'spec', [...timing.split(' '), 'path', 'sourceRef']);
-  const from = member(spec, 'sourceRef');
-  if (from.kind !== 'GitRepository')
-    throw unsupported(entry, `a source of kind ${JSON.stringify(from.kind)} is not understood`);
-  const repository = objects.find(({ identity }) => identity.kind === 'GitRepository' && identity.name === from.name);
-  const ref = repository ? member(member(repository.object, 'spec'), 'ref') : {};
-  only(entry, ref, `ref of GitRepository ${JSON.stringify(from.name)}`, ['branch', 'name']);
+  const ref = branchOf(entry, member(spec, 'sourceRef'), objects);
   return {
     name: entry.identity.name,
     path: folderOf(entry, spec.path ?? '.', 'spec.path'),
-    ref: typeof ref.name === 'string' ? ref.name : refOf(entry, ref.branch),
+    ref,
   };
+}
+
+/** A chart in the repository, with values that are files of it. */
+function helmRelease(entry: ManifestObject, objects: readonly ManifestObject[]): DiscoveredEnvironment {
+  const spec = member(entry.object, 'spec');
+  const timing = 'interval timeout suspend dependsOn maxHistory rollback uninstall test driftDetection serviceAccountName storageNamespace persistentClient upgrade'; // prettier-ignore
+  only(entry, spec, 'spec', [...timing.split(' '), 'chart', 'releaseName', 'targetNamespace', 'install']);
+  const install = member(spec, 'install');
+  only(entry, install, 'spec.install', ['crds', 'createNamespace', 'remediation', 'replace', 'timeout', 'disableWait']);
+  const chart = member(member(spec, 'chart'), 'spec');
+  // Flux itself passes over the version of a chart that it finds in Git.
+  only(entry, chart, 'spec.chart.spec', ['chart', 'sourceRef', 'interval', 'version', 'reconcileStrategy', 'valuesFiles']); // prettier-ignore
+  const ref = branchOf(entry, member(chart, 'sourceRef'), objects);
+  const path = folderOf(entry, chart.chart, 'spec.chart.spec.chart');
+  const files = Array.isArray(chart.valuesFiles) ? chart.valuesFiles : [];
+  const [first, ...values] = files.map((file) => folderOf(entry, file, 'valuesFiles'));
+  // To Flux these files take the place of the chart's own values; to Helm they come after them.
+  if (first !== undefined && first !== posix.join(path, 'values.yaml')) {
+    throw unsupported(entry, "valuesFiles that do not begin with the chart's own values.yaml is not understood");
+  }
+  const { releaseName, targetNamespace } = spec;
+  const target = typeof targetNamespace === 'string' && targetNamespace !== '' ? targetNamespace : undefined;
+  const { name } = entry.identity;
+  const namespace = target ?? entry.identity.namespace;
+  const release = typeof releaseName === 'string' && releaseName !== '' ? releaseName : target ? `${target}-${name}` : name; // prettier-ignore
+  return {
+    name,
+    path,
+    ref,
+    ...(namespace !== '' && { namespace }),
+    helm: { release, values, ...(install.crds === 'Skip' && { includeCRDs: false }) },
+  };
+}
+
+/** The branch of the GitRepository that a Flux object names. */
+function branchOf(entry: ManifestObject, from: JsonObject, objects: readonly ManifestObject[]): string {
+  if (from.kind !== 'GitRepository') {
+    throw unsupported(entry, `a source of kind ${JSON.stringify(from.kind)} is not understood`);
+  }
+  const namespace = typeof from.namespace === 'string' ? from.namespace : undefined;
+  const repository = objects.find(
+    ({ identity }) =>
+      identity.kind === 'GitRepository' &&
+      identity.name === from.name &&
+      (namespace === undefined || identity.namespace === '' || identity.namespace === namespace),
+  );
+  const ref = repository ? member(member(repository.object, 'spec'), 'ref') : {};
+  only(entry, ref, `ref of GitRepository ${JSON.stringify(from.name)}`, ['branch', 'name']);
+  return typeof ref.name === 'string' ? ref.name : refOf(entry, ref.branch);
 }
 
 function refOf(entry: ManifestObject, revision: Json | undefined): string {
@@ -111,23 +168,6 @@ function folderOf(entry: ManifestObject, path: Json | undefined, field: string):
   return folder;
 }
 
-function only(entry: ManifestObject, of: JsonObject, where: string, known: readonly string[]): void {
-  const others = Object.keys(of).filter((field) => !known.includes(field));
-  if (others.length > 0) throw unsupported(entry, `${where}: ${others.join(', ')} is not understood`);
-}
-
 function unusedName(name: string, { identity }: ManifestObject, taken: readonly DiscoveredEnvironment[]): string {
   return taken.some((other) => other.name === name) ? `${identity.namespace || 'default'}/${name}` : name;
-}
-
-function member(of: JsonObject, name: string): JsonObject {
-  const value = of[name];
-  return isJsonObject(value) ? value : {};
-}
-
-function unsupported({ identity, source }: ManifestObject, message: string): CountersignError {
-  return new CountersignError('environment-invalid', `${identity.kind} ${identity.name}: ${message}`, {
-    place: { file: source.path, line: source.line },
-    remedy: 'Write its environment into countersign.yaml by hand',
-  });
 }

@@ -115,7 +115,6 @@ export function parseSettings(content: string, file = SETTINGS_FILE): Governance
     : faultsOf(parsed.error, schema);
   if (parsed.success && faults.length === 0) {
     const { environments, policies } = parsed.data;
-    const isTemplate = ({ path }: Environment) => path.includes('*');
     return {
       environments: environments.filter((environment) => !isTemplate(environment)),
       templates: environments.filter(isTemplate),
@@ -123,6 +122,10 @@ export function parseSettings(content: string, file = SETTINGS_FILE): Governance
     };
   }
   throw faultsError(faults, settings, REMEDY);
+}
+
+function isTemplate({ path }: Environment): boolean {
+  return path.includes('*');
 }
 
 /** The settings with an environment for each folder that fits a template. Throws `config-invalid`. */

@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander';
 import type { Environment } from '../change/environment.js';
 import type { EnvironmentAt } from '../change/promotion.js';
+import type { JsonObject } from '../cluster/object.js';
 import { CountersignError } from '../errors.js';
 import type { Repository } from '../source/repository.js';
 import { jsonLine, print, printable } from './output.js';
@@ -53,9 +54,8 @@ async function promote(path: string, options: Options): Promise<void> {
     const commands = promotionCommands(promoted, from, to);
     if (options.output === 'json') {
       const { jsonReport } = await import('../report/json.js');
-      const at = ({ environment, commit }: EnvironmentAt) => ({ name: environment.name, path: environment.path, ref: environment.ref, commit }); // prettier-ignore
-      const { version: _, ...said } = jsonReport(report) as unknown as Record<string, unknown>;
-      await print(jsonLine({ from: at(from), to: at(to), ...said, commands } as never));
+      const { version: _, ...said } = jsonReport(report) as unknown as JsonObject;
+      await print(jsonLine({ from: told(from), to: told(to), ...said, commands }));
     } else {
       const { textReport } = await import('../report/text.js');
       await print(printable(`${from.environment.name} (${from.commit.slice(0, 7)}) → ${to.environment.name} (${to.commit.slice(0, 7)})`)); // prettier-ignore
@@ -70,6 +70,10 @@ async function promote(path: string, options: Options): Promise<void> {
   } finally {
     await Promise.all([repository.close(), engine.close()]);
   }
+}
+
+function told({ environment: { name, path, ref }, commit }: EnvironmentAt): JsonObject {
+  return { name, path, ref, commit };
 }
 
 async function held(repository: Repository, environment: Environment): Promise<EnvironmentAt> {

@@ -178,6 +178,11 @@ describe('a chart that must not be rendered', () => {
     expect(await problemsOf(chart({ 'a.yaml': '\n' }), hasty)).toEqual([]);
   });
 
+  it('stops a chart of more files than it reads', async () => {
+    const files = Object.fromEntries(Array.from({ length: 5_001 }, (_, i) => [`${i}.yaml`, '']));
+    expect(await problemsOf(chart(files))).toEqual(['render-limit env/Chart.yaml: rendering would read more than 5000 files']); // prettier-ignore
+  });
+
   it('stops a chart that wants all memory', async () => {
     const greedy = chart({ 'a.yaml': '{{ repeat 2000000000 "x" }}\n' });
     expect((await problemsOf(greedy))[0]).toMatch(/render-(limit|failed) env/);
