@@ -6,6 +6,8 @@ NODE := node_modules/node/bin/node
 BIN := node_modules/.bin
 REGO := dist/adapters/opa/rego.wasm
 RENDERER := dist/adapters/render/renderer.wasm
+INPUTS := dist/adapters/inputs/inputs.wasm
+REACTOR := $(wildcard src/adapters/wasi/reactor/*)
 # The npm package node pins Node 24; what npm and its packages run is that one, too.
 export PATH := $(CURDIR)/node_modules/node/bin:$(CURDIR)/$(BIN):$(PATH)
 
@@ -30,15 +32,19 @@ dist/.built: node_modules/.installed $(SOURCES) .swcrc
 	@touch $@
 
 # The Rego compiler: our Go program over OPA's own packages, built once per content of its sources.
-$(REGO): node_modules/.installed $(wildcard src/adapters/opa/compiler/*)
+$(REGO): node_modules/.installed $(wildcard src/adapters/opa/compiler/*) $(REACTOR)
 	@mkdir -p $(@D) && test/support/build-cached.sh rego $@
 
 # Kustomize and Helm, the same way.
 $(RENDERER): node_modules/.installed $(shell find src/adapters/render/renderer -type f)
 	@mkdir -p $(@D) && test/support/build-cached.sh renderer $@
 
+# Conftest's own parsers of input formats, the same way.
+$(INPUTS): node_modules/.installed $(wildcard src/adapters/inputs/parsers/*) $(REACTOR)
+	@mkdir -p $(@D) && test/support/build-cached.sh inputs $@
+
 .PHONY: build
-build: dist/.built $(REGO) $(RENDERER)
+build: dist/.built $(REGO) $(RENDERER) $(INPUTS)
 
 .PHONY: control-plane
 control-plane: node_modules/.installed

@@ -14,7 +14,12 @@ interface Options {
   readonly output: 'text' | 'json' | 'sarif' | 'junit';
 }
 
-export function register(program: Command): void {
+export async function register(program: Command): Promise<void> {
+  // Conftest's options, which are not ours: -o junit means another thing there.
+  if (process.argv.includes('--conftest')) {
+    (await import('./check-conftest.js')).registerConftest(program);
+    return;
+  }
   program
     .command('check')
     .description('judge a change, or a folder, before it is merged')
@@ -41,6 +46,7 @@ export function register(program: Command): void {
 
 const HELP = `
 Policy and signers are read at the base, so that a change cannot choose its own; without a base, at the head.
+With --conftest it takes the place of conftest test; countersign check --conftest --help shows its options.
 Exit code: 0 allowed, 1 denied or pending, 2 could not tell.`;
 
 function collect(value: string, before: string[]): string[] {

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { RenderedFolders } from '../change/rendered-folders.js';
 import { Redactor } from '../cluster/secret.js';
+import { cacheFolder } from './cache-folder.js';
 import type { PolicyBundle, PolicySources } from '../policy/bundle.js';
 import type { Evaluator } from '../policy/evaluator.js';
 import type { Explainer } from '../policy/explain.js';
@@ -41,10 +41,4 @@ export async function startEngine(threads = 2): Promise<Engine> {
       await Promise.all([compiler.close(), evaluator.close(), renderer.close()]);
     },
   };
-}
-
-/** What can be made again: outside every tree, shared by all runs. */
-export function cacheFolder(): string {
-  const { COUNTERSIGN_CACHE, XDG_CACHE_HOME } = process.env;
-  return COUNTERSIGN_CACHE ?? join(XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'countersign');
 }

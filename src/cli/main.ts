@@ -26,7 +26,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
 };
 
 interface CommandModule {
-  readonly register: (program: Command) => void;
+  readonly register: (program: Command) => void | Promise<void>;
 }
 
 const fileOf = (name: string): URL => new URL(`./${name}.js`, import.meta.url);
@@ -40,7 +40,7 @@ async function main(args: readonly string[]): Promise<void> {
   const asked = args.find((arg) => !arg.startsWith('-') && arg !== 'help');
   for (const [name, summary] of Object.entries(COMMANDS)) {
     if (!existsSync(fileOf(name))) continue;
-    if (name === asked) ((await import(fileOf(name).href)) as CommandModule).register(program);
+    if (name === asked) await ((await import(fileOf(name).href)) as CommandModule).register(program);
     else program.command(name).description(summary);
   }
   if (args.length === 0) program.help({ error: true });
@@ -63,7 +63,7 @@ try {
 } catch (error) {
   if (error instanceof CommanderError) {
     // Commander has printed what it had to say; 1 is taken for "denied".
-    process.exitCode = error.exitCode === 0 ? 0 : 2;
+    process.exitCode = error.exitCode === 0 ? 0 : process.argv.includes('--conftest') ? 1 : 2;
   } else {
     const fault = toCountersignError(error);
     // One line a fault: a configuration may have several.

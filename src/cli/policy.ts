@@ -48,7 +48,14 @@ export function register(program: Command): void {
     .addOption(outputOption())
     .action(async (options: ImportOptions) => (await import('./policy-import.js')).importPolicies(options));
   policy
-    .command('format')
+    .command('lint')
+    .description('show what is slow or unstable as Wasm, and rules without metadata')
+    .argument('[path]', 'folder or file', 'policies')
+    .addOption(outputOption())
+    .action((path: string, options: Options) => withCompiler((compiler) => lint(compiler, path, options)));
+  policy
+    .command('fmt')
+    .alias('format')
     .description('show which files are not formatted as `opa fmt` would, or format them')
     .argument('[path]', 'folder or file', 'policies')
     .option('--write', 'format them')
@@ -110,6 +117,18 @@ function ruleLine({ id, kind, scope, severity, place, controls, title = '' }: Ru
     title,
     controls.join(' '),
   ].join('  ');
+}
+
+async function lint(compiler: RegoCompiler, path: string, { output }: Options): Promise<void> {
+  const { regoFiles } = await import('../policy/folder.js');
+  const { starterFiles } = await import('../policy/sources.js');
+  const findings = await compiler.lint({ files: new Map([...starterFiles(), ...regoFiles(path)]), data: {} });
+  const own = findings.filter(({ place }) => !place.file.startsWith('countersign:'));
+  for (const finding of own) {
+    const { code, message, remedy, place } = finding;
+    await print(output === 'json' ? jsonLine(finding) : printable(`${formatPlace(place)}  ${message}. ${remedy} (${code})`)); // prettier-ignore
+  }
+  if (own.length > 0) process.exitCode = 1;
 }
 
 async function format(compiler: RegoCompiler, path: string, { write }: Options): Promise<void> {

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# build-cached.sh rego OUT | renderer OUT | control-plane | native-opa
+# build-cached.sh rego OUT | renderer OUT | inputs OUT | control-plane | native-opa
 # Builds one of our Go programs once per content of its sources and keeps the result in the cache folder.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 cache=${COUNTERSIGN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/countersign}
 case "$1" in
-rego) source=src/adapters/opa/compiler file=rego.wasm ;;
+rego) source=src/adapters/opa/compiler shared=src/adapters/wasi/reactor file=rego.wasm ;;
+inputs) source=src/adapters/inputs/parsers shared=src/adapters/wasi/reactor file=inputs.wasm ;;
 renderer) source=src/adapters/render/renderer file=renderer.wasm ;;
 control-plane) source=test/control-plane file=control-plane ;;
 # In the compiler's module, for the same OPA; what else is in that does not matter.
@@ -13,7 +14,7 @@ native-opa) source=test/support/native-opa module=src/adapters/opa/compiler file
 *) echo "build-cached.sh: unknown program $1" >&2; exit 2 ;;
 esac
 if [ "$1" = control-plane ] && [ -n "${KUBEBUILDER_ASSETS:-}" ]; then exit 0; fi
-key=$(find "$source" ${module:+"$module/go.mod"} -type f \( -name '*.go' -o -name 'go.*' \) | LC_ALL=C sort | xargs cat | sha256sum | cut -c1-16)
+key=$(find "$source" ${shared:-} ${module:+"$module/go.mod"} -type f \( -name '*.go' -o -name 'go.*' \) | LC_ALL=C sort | xargs cat | sha256sum | cut -c1-16)
 dir=$cache/$1-$key
 if [ ! -x "$dir/$file" ]; then
   command -v go >/dev/null || { echo "Go is missing. Install Go 1.26 or newer, then run this again." >&2; exit 2; }
@@ -26,6 +27,7 @@ if [ ! -x "$dir/$file" ]; then
     case "$1" in
     rego) echo "building the Rego compiler (2 minutes the first time)" >&2 ;;
     renderer) echo "building the renderer of Kustomize and Helm (2 minutes the first time)" >&2 ;;
+    inputs) echo "building the parsers of Conftest's input formats (2 minutes the first time)" >&2 ;;
     native-opa) echo "building native OPA to measure against (a minute the first time)" >&2 ;;
     control-plane) echo "building etcd, kube-apiserver and kube-controller-manager (10 to 20 minutes the first time)" >&2 ;;
     esac
@@ -33,7 +35,7 @@ if [ ! -x "$dir/$file" ]; then
     (while sleep 30; do echo "  still building $1, $((SECONDS - started)) s" >&2; done) &
     ticker=$!
     case "$1" in
-    rego | renderer)
+    rego | renderer | inputs)
       # Kustomize writes its version into objects that ask for it.
       v=sigs.k8s.io/kustomize/api/provenance.version=v5.8.1
       (cd "$source" && GOOS=wasip1 GOARCH=wasm go build -trimpath -buildmode=c-shared -ldflags="-s -w -X $v" -o "$staging/$file" .)
@@ -61,6 +63,7 @@ if [ $# -gt 1 ]; then
   case "$1" in
   rego) printf 'opa-%s+%s\n' "$(version open-policy-agent/opa)" "$key" ;;
   renderer) printf 'kustomize-api-%s+helm-%s+%s\n' "$(version sigs.k8s.io/kustomize/api)" "$(version helm.sh/helm/v3)" "$key" ;;
+  inputs) printf 'conftest-%s+%s\n' "$(version open-policy-agent/conftest)" "$key" ;;
   esac >"${2%.wasm}.version"
 else
   echo "$dir" >"$cache/$1.current"

@@ -7,11 +7,11 @@ import type { PolicyBundle } from '../../policy/bundle.js';
 export type Compiled = Pick<PolicyBundle, 'wasm' | 'wasmDigest' | 'rules' | 'outputs'>;
 
 /** Compiled bundles on disk by the digest of what they were made from: a second start needs no compiler at all. */
-export class BundleCache {
+export class BundleCache<T extends { readonly wasm: Uint8Array } = Compiled> {
   constructor(private readonly folder: string) {}
 
   /** undefined if it is not there, or is not what was written. */
-  async read(key: string): Promise<Compiled | undefined> {
+  async read(key: string): Promise<T | undefined> {
     let text: string;
     let wasm: Buffer;
     try {
@@ -22,10 +22,10 @@ export class BundleCache {
     }
     const [digest, body] = [text.slice(0, 64), text.slice(65)];
     if (digest !== sha256(Buffer.concat([Buffer.from(body), wasm]))) return undefined; // half written, or tampered with
-    return { ...(JSON.parse(body) as Omit<Compiled, 'wasm'>), wasm: new Uint8Array(wasm) };
+    return { ...(JSON.parse(body) as T), wasm: new Uint8Array(wasm) };
   }
 
-  async write(key: string, { wasm, ...rest }: Compiled): Promise<void> {
+  async write(key: string, { wasm, ...rest }: T): Promise<void> {
     const body = JSON.stringify(rest);
     try {
       await mkdir(this.folder, { recursive: true });

@@ -148,3 +148,52 @@ describe('compiled bundles on disk', () => {
     await second.close();
   });
 });
+
+const sameId = (pkg: string) =>
+  `package countersign.${pkg}\n\n# METADATA\n# custom: {id: shop.same}\ndeny contains "x" if true\n`;
+
+describe('faults that would be silent elsewhere', () => {
+  it('names a rule of another package that has custom.scope', async () => {
+    const error = await refusal(
+      'package mistyped.area\n\n# METADATA\n# custom: {scope: object}\ndeny contains "x" if true\n',
+    );
+    expect(error.message).toContain('custom.scope counts only in a package countersign.<area>');
+    expect(error.place).toMatchObject({ file: 'policies/x.rego', line: 3 });
+  });
+
+  it('names both rules of one id', async () => {
+    const files = new Map([['a.rego', sameId('a')], ['b.rego', sameId('b')]]); // prettier-ignore
+    await expect(compiler.compile({ files, data: {} })).rejects.toMatchObject({
+      message: expect.stringContaining('the id shop.same is that of the rule at a.rego:5, too') as string,
+      place: { file: 'b.rego', line: 5 },
+    });
+  });
+
+  it('says which version Rego is of, if it is of another', async () => {
+    const error = await refusal('package countersign.x\n\ndeny[msg] { msg := "x" }\n');
+    expect([error.place?.line, error.remedy]).toEqual([3, expect.stringContaining('This is Rego v0')]);
+  });
+
+  it.each([
+    ['metadata that is no YAML', '# METADATA\n# title: [\ndeny contains "x" if true', 4],
+    ['conflicting rules', 'a := 1\n\na contains 2 if true', 3],
+  ])('tells the place of %s', async (_, text, line) => {
+    const error = await refusal(native(text));
+    expect([error.code, error.place?.file, error.place?.line]).toEqual(['rego-invalid', 'policies/x.rego', line]);
+  });
+});
+
+describe('linting', () => {
+  it('finds what is slow or unstable as Wasm, and what has no metadata, with place and remedy', async () => {
+    const text = native(
+      'names := {c.name | some c in input.list}\n\nobjects contains {"name": n} if some n in names\n\nlist := [n | some n in names]\n\nsorted := sort([n | some n in names])\n\njoined := concat(",", names)\n\ndeny contains "x" if count(objects) > count(list) + count(sorted) + count(joined)',
+    );
+    const findings = await compiler.lint({ files: new Map([['x.rego', text]]), data: {} });
+    expect(findings.map(({ code, place }) => [code, place.line])).toEqual([
+      ['objects-in-set', 5],
+      ['unsorted', 7],
+      ['unsorted', 11],
+      ['metadata', 13],
+    ]);
+  });
+});

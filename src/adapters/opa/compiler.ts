@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { digestOf } from '../../cluster/canonical.js';
 import type { Json } from '../../cluster/object.js';
-import { CountersignError } from '../../errors.js';
+import { CountersignError, type Place } from '../../errors.js';
 import type { BundleOutputs, BundleSources, Compiler, PolicyBundle, PolicySources } from '../../policy/bundle.js';
+import type { ConftestNamespace } from '../../policy/conftest.js';
 import type { Rule } from '../../policy/decision.js';
 import type { ExplainedView, Explainer, View } from '../../policy/explain.js';
 import { STARTER_PREFIX } from '../../policy/sources.js';
@@ -49,6 +50,30 @@ export interface Annotation {
   readonly annotations: Json;
 }
 
+/** Something about a policy that is no error. */
+export interface Finding {
+  readonly code: string;
+  readonly message: string;
+  readonly remedy: string;
+  readonly place: Place;
+}
+
+export interface ConftestChoice {
+  /** Names, or patterns with `*`, `?` and `[…]`. */
+  readonly namespaces: readonly string[];
+  readonly all: boolean;
+  readonly strict: boolean;
+  readonly v0: boolean;
+}
+
+export interface CompiledConftest {
+  readonly wasm: Uint8Array;
+  readonly namespaces: readonly ConftestNamespace[];
+  readonly readsFile: boolean;
+  /** Rules that never fail, because they are no sets. */
+  readonly blunt: readonly Finding[];
+}
+
 interface Answer {
   readonly faults?: readonly Fault[];
   readonly rules?: readonly (Omit<Rule, 'place'> & { readonly file: string; readonly row: number })[];
@@ -59,6 +84,8 @@ interface Answer {
   readonly annotations?: readonly Annotation[];
   readonly result?: Json;
   readonly defined?: boolean;
+  readonly conftest?: Omit<CompiledConftest, 'wasm'> & { readonly blunt: readonly Fault[] };
+  readonly findings?: readonly Fault[];
   readonly explained?: readonly {
     readonly sets?: ExplainedView['sets'];
     readonly fired: readonly {
@@ -134,6 +161,28 @@ export class RegoCompiler implements Compiler, Explainer {
       ...compiled,
       ...(gatekeeper?.inventory ? { inventory: gatekeeper.inventory } : {}),
     };
+  }
+
+  /** Policies by Conftest's conventions. Throws `rego-invalid` as Conftest refuses them. */
+  async compileConftest(files: ReadonlyMap<string, string>, conftest: ConftestChoice): Promise<CompiledConftest> {
+    const { v0, ...choice } = conftest;
+    const request = { op: 'conftest', files: Object.fromEntries(files), v0, conftest: choice };
+    const key = digestOf({ compiler: this.version, ...request });
+    const cache = this.options.cache === undefined ? undefined : new BundleCache<CompiledConftest>(this.options.cache);
+    let compiled = await cache?.read(key);
+    if (!compiled) {
+      const { json, wasm } = await this.request(request);
+      const { blunt, ...rest } = json.conftest!;
+      compiled = { ...rest, blunt: blunt.map(toFinding), wasm };
+      await cache?.write(key, compiled);
+    }
+    return compiled;
+  }
+
+  /** What compiles but is slow or unstable as Wasm, or lacks metadata. Throws as `compile`. */
+  async lint(sources: PolicySources): Promise<readonly Finding[]> {
+    const { json } = await this.request({ op: 'lint', files: Object.fromEntries(sources.files) });
+    return (json.findings ?? []).map(toFinding);
   }
 
   /** One Wasm module of the given entry points (`package/rule`), without Countersign's conventions. */
@@ -329,6 +378,10 @@ async function processorTime(worker: Worker): Promise<number> {
   } catch {
     return 0; // it has ended, which is heard of elsewhere
   }
+}
+
+function toFinding({ code, message, remedy = '', file = '', row, col }: Fault): Finding {
+  return { code, message, remedy, place: { file, line: row, column: col } };
 }
 
 function toRule({ file, row, ...rule }: NonNullable<Answer['rules']>[number]): Rule {

@@ -139,12 +139,12 @@ function twoDigits(s: string): string {
   return s.replace(/e([+-])(\d)$/, 'e$10$2');
 }
 
-/** Go's %v of a float64: the shortest digits, with an exponent below 1e-4 and from 1e21. */
+/** Go's %v of a float64: the shortest digits, with an exponent below 1e-4 and from 1e6. */
 function shortest(size: number): string {
   if (size === 0) return '0';
   const [mantissa = '', exponentText] = size.toExponential().split('e');
   const exponent = Number(exponentText);
-  if (exponent < -4 || exponent >= 21)
+  if (exponent < -4 || exponent >= 6)
     return `${mantissa}e${exponent < 0 ? '-' : '+'}${String(Math.abs(exponent)).padStart(2, '0')}`;
   return size >= 1e-6 ? String(size) : size.toFixed(20).replace(/0+$/, '');
 }

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { CountersignError } from '../../errors.js';
-import { capMemory } from '../opa/program.js';
-import { wasi } from '../opa/wasi.js';
+import { capMemory } from '../wasi/reactor.js';
+import { wasi } from '../wasi/wasi.js';
 
 /** Built files lie in dist/, beside this one when it runs from there; tests run the sources. */
 export function builtFile(name: string): URL {

@@ -5,6 +5,7 @@ go 1.26.0
 require github.com/open-policy-agent/opa v1.22.0
 
 require (
+	countersign.dev/reactor v0.0.0
 	github.com/agnivade/levenshtein v1.2.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/decred/dcrd/dcrec/secp256k1/v4 v4.4.1 // indirect
@@ -31,3 +32,5 @@ require (
 	golang.org/x/sys v0.48.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
+
+replace countersign.dev/reactor => ../../wasi/reactor

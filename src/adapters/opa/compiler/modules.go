@@ -51,7 +51,7 @@ func (q *Request) parse() (map[string]*ast.Module, error) {
 			if !errors.As(err, &list) {
 				return nil, err
 			}
-			faults = append(faults, faultsOf(list)...)
+			faults = append(faults, q.hint(name, faultsOf(list))...)
 			continue
 		}
 		if m == nil {
@@ -66,6 +66,20 @@ func (q *Request) parse() (map[string]*ast.Module, error) {
 		return nil, faults
 	}
 	return modules, nil
+}
+
+// hint says so if a file that does not parse is Rego of the other version.
+func (q *Request) hint(name string, faults Faults) Faults {
+	other, remedy := ast.RegoV0, "This is Rego v0. Write `if` before bodies and `contains` for sets, as `opa fmt --v0-v1` does"
+	if q.V0 {
+		other, remedy = ast.RegoV1, "This is Rego v1, read as v0. Say that it is v1"
+	}
+	if _, err := ast.ParseModuleWithOpts(name, q.Files[name], ast.ParserOptions{RegoVersion: other}); err == nil {
+		for i := range faults {
+			faults[i].Remedy = remedy
+		}
+	}
+	return faults
 }
 
 // refusals finds calls of refused builtins. The capabilities lack them too; this only words it better.

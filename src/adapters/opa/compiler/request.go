@@ -31,6 +31,8 @@ type Request struct {
 	Views      []View      `json:"views"`      // explain
 	Trace      bool        `json:"trace"`      // explain: the whole story, not only which rules were true
 	Gatekeeper *Gatekeeper `json:"gatekeeper"` // compile, check
+
+	Conftest ConftestRequest `json:"conftest"` // conftest
 }
 
 // Starter says which of the rules that ship with Countersign run.
@@ -68,6 +70,8 @@ type Response struct {
 	Result      any               `json:"result,omitempty"`
 	Defined     bool              `json:"defined,omitempty"`
 	Explained   []Explained       `json:"explained,omitempty"`
+	Conftest    *Conftest         `json:"conftest,omitempty"`
+	Findings    Faults            `json:"findings,omitempty"`
 }
 
 // Handle answers one request with a frame: length of the JSON (4 bytes, little endian), the JSON, then Wasm if any was made.
@@ -114,6 +118,11 @@ func (q *Request) answer(ctx context.Context) (*Response, []byte, error) {
 			_, err = q.gatekeeper()
 		}
 		return &Response{Rules: rules}, nil, err
+	case "conftest":
+		return q.conftest(ctx, modules)
+	case "lint":
+		r, err := q.lint(modules)
+		return r, nil, err
 	case "inspect":
 		r, err := inspect(modules)
 		return r, nil, err

@@ -48,6 +48,7 @@ const reserved = "countersign__"
 func (q *Request) rules(modules map[string]*ast.Module) ([]Rule, Faults) {
 	var found []Rule
 	var faults Faults
+	named := map[string]Rule{}
 	list := make([]*ast.Module, 0, len(modules))
 	for _, file := range sortedKeys(modules) {
 		list = append(list, modules[file])
@@ -86,6 +87,12 @@ func (q *Request) rules(modules map[string]*ast.Module) ([]Rule, Faults) {
 			faults = append(faults, r.describe(annotations.Chain(clause), native)...)
 			if r.Id == "" {
 				r.Id = r.Package + "." + r.Name
+			}
+			if first, ok := named[r.Id]; ok && (first.Package != r.Package || first.Name != r.Name) {
+				faults = append(faults, at(clause, "duplicate_id", fmt.Sprintf("the id %s is that of the rule at %s:%d, too", r.Id, first.File, first.Row),
+					"Give one of them another custom.id: exceptions and reports name rules by it"))
+			} else if !ok {
+				named[r.Id] = r
 			}
 			if !r.Starter || q.Starter.runs(r) {
 				found = append(found, r)
@@ -141,9 +148,10 @@ func (r *Rule) set(key string, value any, native bool) string {
 		if text != scopeChange && text != scopeObject {
 			return fmt.Sprintf("custom.scope %v is neither change nor object", value)
 		}
-		if native {
-			r.Scope = text
+		if !native {
+			return "custom.scope counts only in a package countersign.<area>; this is a Conftest rule, which sees one object"
 		}
+		r.Scope = text
 	case "profile":
 		if text != "baseline" && text != "strict" {
 			return fmt.Sprintf("custom.profile %v is neither baseline nor strict", value)

@@ -1,0 +1,113 @@
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { CountersignError } from '../../errors.js';
+import { wasi, type WasiOptions } from './wasi.js';
+
+/**
+ * A built file, which lies in dist/ under the same folder as the module that names it (`import.meta.url`). Tests run the
+ * sources, which have no Wasm and whose workers Node could not load.
+ */
+export function builtFile(name: string, beside: string): URL {
+  const here = new URL(`./${name}`, beside);
+  return beside.endsWith('.ts') ? new URL(here.href.replace('/src/adapters/', '/dist/adapters/')) : here;
+}
+
+/** Throws `internal` if it was never built. `what` is the program in words. */
+export function readBuilt(name: string, beside: string, what: string): Uint8Array<ArrayBuffer> {
+  const file = builtFile(name, beside);
+  try {
+    return new Uint8Array(readFileSync(file));
+  } catch (cause) {
+    throw new CountersignError('internal', `${what} was not built`, {
+      place: { file: fileURLToPath(file) },
+      remedy: 'Run make build',
+      cause,
+    });
+  }
+}
+
+interface Exports {
+  readonly memory: WebAssembly.Memory;
+  readonly _initialize: () => void;
+  readonly reactor_alloc: (length: number) => number;
+  readonly reactor_call: () => number;
+  readonly reactor_out: () => number;
+}
+
+/**
+ * One running instance of a Go program over src/adapters/wasi/reactor. Not for use after it threw: Go's runtime is then gone.
+ * `Own` are exports that only this program has.
+ */
+export class Reactor<Own = unknown> {
+  readonly guest: Exports & Own;
+
+  constructor(module: WebAssembly.Module, options: WasiOptions) {
+    const { imports, bind } = wasi(options);
+    const instance = new WebAssembly.Instance(module, { wasi_snapshot_preview1: imports });
+    this.guest = instance.exports as unknown as Exports & Own;
+    bind(this.guest.memory);
+    this.guest._initialize();
+  }
+
+  /** A copy of the answer to one request. */
+  call(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+    this.write(parts);
+    return this.read(this.guest.reactor_call());
+  }
+
+  write(parts: readonly Uint8Array[]): void {
+    let at = this.guest.reactor_alloc(parts.reduce((sum, part) => sum + part.length, 0)) >>> 0;
+    const memory = new Uint8Array(this.guest.memory.buffer);
+    for (const part of parts) {
+      memory.set(part, at);
+      at += part.length;
+    }
+  }
+
+  read(length: number): Uint8Array<ArrayBuffer> {
+    const at = this.guest.reactor_out() >>> 0;
+    return new Uint8Array(this.guest.memory.buffer.slice(at, at + length));
+  }
+}
+
+/**
+ * Go's linker leaves the memory without a maximum. This writes one into the memory section (WebAssembly core specification,
+ * section 5.5.8), so that a hostile policy ends in an error and not in swapping.
+ */
+export function capMemory(wasm: Uint8Array<ArrayBuffer>, maxPages: number): Uint8Array<ArrayBuffer> {
+  let at = 8;
+  while (at < wasm.length) {
+    const id = wasm[at];
+    const [size, body] = readVarint(wasm, at + 1);
+    if (id !== 5) {
+      at = body + size;
+      continue;
+    }
+    const [count, flagsAt] = readVarint(wasm, body);
+    const [initial] = readVarint(wasm, flagsAt + 1);
+    if (count !== 1 || wasm[flagsAt] !== 0) return wasm; // capped already
+    const section = [1, 1, ...varint(initial), ...varint(Math.max(initial, maxPages))];
+    const head = Uint8Array.from([5, ...varint(section.length), ...section]);
+    const capped = new Uint8Array(at + head.length + (wasm.length - body - size));
+    capped.set(wasm.subarray(0, at));
+    capped.set(head, at);
+    capped.set(wasm.subarray(body + size), at + head.length);
+    return capped;
+  }
+  return wasm;
+}
+
+function readVarint(bytes: Uint8Array, at: number): [value: number, next: number] {
+  let value = 0;
+  for (let shift = 0; ; shift += 7) {
+    const byte = bytes[at++];
+    value += (byte & 0x7f) * 2 ** shift;
+    if (byte < 0x80) return [value, at];
+  }
+}
+
+function varint(value: number): number[] {
+  const bytes: number[] = [];
+  for (; value > 0x7f; value >>>= 7) bytes.push((value & 0x7f) | 0x80);
+  return [...bytes, value];
+}

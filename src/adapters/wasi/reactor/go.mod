@@ -1,0 +1,3 @@
+module countersign.dev/reactor
+
+go 1.26.0
