@@ -77,7 +77,9 @@ describe('judging decisions again', () => {
     const entry = logged(0, draft);
     const [withheld, impossible] = [structuredClone(entry.predicate), structuredClone(entry.predicate)];
     (withheld['contents'] as Record<string, { sha256: string }>)['input'].sha256 = 'a'.repeat(64);
-    (impossible['contents'] as Record<string, { sha256: string }>)['input'].sha256 = toHex(sha256(Buffer.from('no JSON')));
+    (impossible['contents'] as Record<string, { sha256: string }>)['input'].sha256 = toHex(
+      sha256(Buffer.from('no JSON')),
+    );
     stored.set(toHex(sha256(Buffer.from('no JSON'))), Buffer.from('no JSON'));
     const unable: number[] = [];
     const options = { unable: (index: number) => unable.push(index) };
