@@ -153,3 +153,11 @@ around := {
 	"checks": [],
 	"exceptions": [],
 }
+
+# What a rule about objects says of: one that is written, one that was changed.
+metadata := {"name": "cart", "namespace": "shop"}
+
+thing(api_version, kind, more) := object.union({"apiVersion": api_version, "kind": kind, "metadata": metadata}, more)
+
+# The same object alone and in a List.
+also_listed(manifest) := [manifest, list([manifest])]

@@ -80,9 +80,9 @@ protected := all.protected if is_array(all.protected)
 production := all.production if is_array(all.production)
 
 # Regular expressions of what a ticket looks like, and of what a commit's first line looks like.
-ticket := all.ticket if is_string(all.ticket)
+ticket := all.ticket if regex.is_valid(all.ticket)
 
-message := all.message if is_string(all.message)
+message := all.message if regex.is_valid(all.message)
 
 # When nothing may change: [{from, until, environments, reason}] or [{days, hours, zone, environments, reason}].
 default freezes := []
