@@ -68,6 +68,10 @@ lint: node_modules/.installed
 	@$(BIN)/prettier --check --log-level warn 'src/**/*.ts' 'test/**/*.ts' 'migrations/**/*.ts'
 	@$(BIN)/depcruise src --config .dependency-cruiser.cjs --output-type err
 
+.PHONY: docs
+docs: build
+	@$(NODE) dist/cli/main.js policy list policies > docs/rules.md
+
 .PHONY: bench
 bench: build control-plane
 	@for f in test/bench/*.bench.ts; do echo "== $$f"; $(NODE) --import ./test/support/typescript.js $$f $(ARGS) || exit 1; done

@@ -29,6 +29,8 @@ object_or_empty(value) := value if is_object(value)
 # title: No new permission to do everything, or to give oneself more
 # custom:
 #   id: rbac.growth
+#   bad: "rules: [{apiGroups: [*], resources: [*], verbs: [*]}]"
+#   good: "rules: [{apiGroups: [apps], resources: [deployments], verbs: [get, list]}]"
 #   severity: critical
 #   scope: object
 #   controls: ["SOC2:CC6.3", "ISO27001:A.8.2", "NIST-800-53:AC-6", "PCI-DSS:7.2.2"]
@@ -49,6 +51,8 @@ deny contains result if {
 # title: No new additions to the built-in roles
 # custom:
 #   id: rbac.growth
+#   bad: "rules: [{apiGroups: [*], resources: [*], verbs: [*]}]"
+#   good: "rules: [{apiGroups: [apps], resources: [deployments], verbs: [get, list]}]"
 #   severity: critical
 #   scope: object
 #   controls: ["SOC2:CC6.3", "ISO27001:A.8.2", "NIST-800-53:AC-6", "PCI-DSS:7.2.2"]
@@ -69,6 +73,8 @@ deny contains result if {
 # title: Nobody becomes administrator of the cluster by the way
 # custom:
 #   id: rbac.cluster-admin
+#   bad: "roleRef: {kind: ClusterRole, name: cluster-admin}"
+#   good: "roleRef: {kind: Role, name: cart-reader}"
 #   severity: critical
 #   scope: object
 #   controls: ["SOC2:CC6.3", "ISO27001:A.8.2", "NIST-800-53:AC-6", "PCI-DSS:7.2.2"]
@@ -88,6 +94,8 @@ deny contains result if {
 # title: Nobody unknown gets permissions
 # custom:
 #   id: rbac.anonymous
+#   bad: "subjects: [{kind: Group, name: system:unauthenticated}]"
+#   good: "subjects: [{kind: Group, name: shop-developers}]"
 #   severity: critical
 #   scope: object
 #   controls: ["SOC2:CC6.1", "ISO27001:A.8.3", "NIST-800-53:AC-14", "PCI-DSS:7.2.1"]

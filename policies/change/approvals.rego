@@ -12,6 +12,8 @@ import data.countersign.lib.settings
 #   nobody who signed, wrote or committed any of the change (invariant 5).
 # custom:
 #   id: approvals.required
+#   bad: "0 of 1 approvals"
+#   good: "countersign approve shop/production"
 #   severity: high
 #   scope: change
 #   controls: ["SOC2:CC8.1", "ISO27001:A.5.3", "PCI-DSS:6.5.1", "NIST-800-53:CM-3"]

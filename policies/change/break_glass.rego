@@ -11,6 +11,8 @@ import data.countersign.lib.break_glass
 #   says why in the trailer Break-Glass and names a ticket in the trailer Ticket. Somebody else looks at it afterwards.
 # custom:
 #   id: break-glass.named
+#   bad: "Break-Glass: by somebody whom settings.break_glass does not name"
+#   good: "Break-Glass: cart answers 500, and Ticket: INC-7, by one who is"
 #   severity: critical
 #   scope: change
 #   controls: ["SOC2:CC8.1", "ISO27001:A.8.32", "PCI-DSS:6.5.1", "NIST-800-53:CM-3"]

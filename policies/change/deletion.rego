@@ -18,6 +18,8 @@ precious := {
 # title: Nothing is deleted that takes data or other objects with it
 # custom:
 #   id: deletion.guard
+#   bad: "git rm namespace.yaml"
+#   good: "an exception that names this namespace"
 #   severity: critical
 #   scope: change
 #   controls: ["SOC2:A1.2", "ISO27001:A.8.10", "NIST-800-53:CM-3"]
@@ -37,6 +39,8 @@ deny contains result if {
 # description: The limit is settings.max_deletions, 10 if it is not set.
 # custom:
 #   id: deletion.many
+#   bad: "11 objects deleted in one push"
+#   good: "several changes"
 #   severity: high
 #   scope: change
 #   controls: ["SOC2:A1.2", "NIST-800-53:CM-3"]

@@ -89,14 +89,22 @@ deny contains result if {
 deny contains result if {
 	some commit in input.commits
 	startswith(commit.message, "Revert \"")
-	body := substring(commit.message, count(subject(commit)), -1)
-	without := regex.replace(body, `This reverts commit [0-9a-f]+(?:, reversing\s+changes made to [0-9a-f]+)?\.?`, "")
-	not regex.match(`[A-Za-z]{2}`, regex.replace(without, `(?m)^[A-Za-z-]+: .*$`, ""))
+	not explained(commit)
 	result := {
 		"msg": sprintf(`commit %s "%s" does not say why`, [short(commit), subject(commit)]),
 		"commit": commit.id,
 		"fix": "Say in the message what was wrong: git commit --amend",
 	}
+}
+
+# By a line of the body that Git did not write itself, and that is no trailer.
+explained(commit) if {
+	lines := split(commit.message, "\n")
+	some line in array.slice(lines, 1, count(lines))
+	regex.match(`[A-Za-z]{2}`, line)
+	not startswith(line, "This reverts commit ")
+	not startswith(line, "changes made to ")
+	not regex.match(`^[A-Za-z-]+: `, line)
 }
 
 # METADATA

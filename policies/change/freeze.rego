@@ -23,7 +23,7 @@ deny contains result if {
 	concerns(freeze)
 	not open(freeze)
 	result := {
-		"msg": sprintf("changes are frozen: %v", [object.get(freeze, "reason", freeze)]),
+		"msg": sprintf("changes are frozen: %s", [object.get(freeze, "reason", "no reason is given")]),
 		"fix": "Wait until it is over; in an emergency see docs/approvals.md",
 	}
 }

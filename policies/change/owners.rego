@@ -12,6 +12,8 @@ import data.countersign.lib.break_glass
 #   approval of as many owners as its section says, none of whom made the change. Without that file the rule is silent.
 # custom:
 #   id: approvals.owners
+#   bad: "no owner of apps/cart has approved"
+#   good: "countersign approve shop/production, by one of them"
 #   severity: high
 #   scope: change
 #   controls: ["SOC2:CC8.1", "ISO27001:A.5.3", "PCI-DSS:6.5.1", "NIST-800-53:CM-3"]

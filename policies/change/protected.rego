@@ -12,6 +12,8 @@ import data.countersign.lib.settings
 #   that is replaced by a link or a submodule counts as changed, too.
 # custom:
 #   id: paths.protected
+#   bad: "somebody who is no owner changes policies/"
+#   good: "an owner does, signed"
 #   severity: critical
 #   scope: change
 #   controls: ["SOC2:CC6.1", "SOC2:CC8.1", "ISO27001:A.8.4", "NIST-800-53:CM-5", "PCI-DSS:6.5.1"]

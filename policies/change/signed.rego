@@ -8,6 +8,8 @@ package countersign.change.signed
 # description: The key must be in .countersign/allowed_signers, valid when the commit was first seen, and not revoked.
 # custom:
 #   id: commits.signed
+#   bad: "git commit"
+#   good: "git commit -S"
 #   severity: high
 #   scope: change
 #   controls: ["SOC2:CC6.1", "SOC2:CC8.1", "ISO27001:A.8.32", "NIST-800-53:CM-5"]

@@ -27,7 +27,6 @@ types := {
 	"kubernetes": "version",
 	"labels": "array",
 	"sources": "array",
-	"provenance": "object",
 }
 
 # Those that are there and are not what they should be: [name, type].
@@ -104,6 +103,3 @@ labels := all.labels if is_array(all.labels)
 
 # Where GitOps sources and charts may come from: beginnings of URLs.
 sources := all.sources if is_array(all.sources)
-
-# Who must have built the images: {builders: [ids], sources: [beginnings of URLs], images: [names under which this counts]}.
-provenance := all.provenance if is_object(all.provenance)

@@ -10,6 +10,8 @@ import data.countersign.lib.settings
 # description: A tag can point to something else tomorrow, without a commit.
 # custom:
 #   id: images.pinned
+#   bad: "image: registry.example.org/cart:latest"
+#   good: "image: registry.example.org/cart@sha256:…"
 #   severity: high
 #   scope: object
 #   controls: ["SOC2:CC8.1", "PCI-DSS:6.3.2", "ISO27001:A.8.32", "NIST-800-53:SI-7"]
@@ -27,6 +29,8 @@ deny contains result if {
 # description: settings.registries lists hosts, or hosts with a path. Without it the rule is silent.
 # custom:
 #   id: images.registries
+#   bad: "image: evil.example.com/cart@sha256:…"
+#   good: "image: registry.example.org/cart@sha256:…"
 #   severity: high
 #   scope: object
 #   controls: ["SOC2:CC6.8", "PCI-DSS:6.3.2", "ISO27001:A.5.21", "NIST-800-53:SR-3"]

@@ -62,11 +62,3 @@ test_a_policy_that_lets_all_in_is_denied if {
 	denied(policy({"podSelector": {}, "ingress": [{"ports": [{"port": 80}]}]})) == 0
 	denied(policy({"podSelector": {}, "ingress": []})) == 0
 }
-
-test_a_new_namespace_needs_a_policy if {
-	namespace := examples.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
-	count(network.deny) == 1 with input as examples.many([namespace])
-	count(network.deny) == 0 with input as examples.many([namespace, examples.create(policy({"podSelector": {}}))])
-	count(network.deny) == 1 with input as examples.many([namespace, examples.create(policy({"podSelector": {"matchLabels": {"a": "b"}}}))])
-	count(network.deny) == 1 with input as examples.many([namespace, examples.delete(policy({"podSelector": {}}))])
-}

@@ -9,6 +9,8 @@ import data.countersign.lib.workload
 # description: Without, one container can take a node away from all others. Requests and limits of the whole pod count.
 # custom:
 #   id: workload.resources
+#   bad: "resources: {}"
+#   good: "resources: {requests: {cpu: 100m, memory: 128Mi}, limits: {memory: 256Mi}}"
 #   severity: medium
 #   scope: object
 #   profile: strict

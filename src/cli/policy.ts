@@ -28,6 +28,11 @@ export function register(program: Command): void {
     .addOption(outputOption())
     .action((path: string, options: Options) => withCompiler((compiler) => check(compiler, path, options)));
   policy
+    .command('list')
+    .description('print what a policy folder holds as a Markdown page: each rule with its controls and examples')
+    .argument('[path]', 'folder or file', 'policies')
+    .action((path: string) => withCompiler((compiler) => list(compiler, path)));
+  policy
     .command('impact')
     .description('say which recorded decisions, and what that runs, other policies would judge otherwise')
     .requiredOption('--policies <folder>', 'the policies to try; starter rules stay as each repository has them')
@@ -105,6 +110,16 @@ async function check(compiler: RegoCompiler, path: string, { output }: Options):
   const rules = await compiler.check(policyFolder(path, { profile: 'off' }));
   for (const rule of rules) await print(output === 'json' ? jsonLine(rule) : printable(ruleLine(rule)));
   await print(output === 'json' ? jsonLine({ rules: rules.length }) : `valid, ${rules.length} rules`);
+}
+
+async function list(compiler: RegoCompiler, path: string): Promise<void> {
+  const [{ policyFolder }, { listedRules, rulesPage }] = await Promise.all([
+    import('../policy/folder.js'),
+    import('../report/rules-page.js'),
+  ]);
+  const sources = policyFolder(path, { profile: 'off' });
+  const [rules, annotations] = [await compiler.check(sources), await compiler.inspect(sources.files)];
+  process.stdout.write(rulesPage(listedRules(rules, annotations)));
 }
 
 function ruleLine({ id, kind, scope, severity, place, controls, title = '' }: Rule): string {

@@ -26,7 +26,7 @@ const MORE = new Map(
     `package countersign.more.${field}\n\nimport data.countersign.lib.workload\n\n# METADATA\n# custom: {scope: object}\ndeny contains msg if {\n\tsome [container, group, _] in workload.containers\n\tnot container.securityContext.${field} == ${field !== 'allowPrivilegeEscalation'}\n\tmsg := sprintf("%s: ${field}", [workload.label(container, group)])\n}\n`,
   ]),
 );
-const sources = policySources(MORE, { profile: 'strict', data: { registries: ['registry.example.org'] } });
+const sources = policySources(MORE, { profile: 'baseline', data: { registries: ['registry.example.org'] } });
 
 let start = performance.now();
 let compiler = new RegoCompiler({ cache: folder });
