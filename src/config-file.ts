@@ -104,6 +104,7 @@ export const fileSchema = z.strictObject({
     .strictObject({
       manifestBytes: bytes({ atLeast: 1_024, atMost: 2 ** 30 }).optional(),
       evaluation: milliseconds({ atLeast: 10, atMost: 600_000 }).optional(),
+      commits: z.int().min(1).max(1_000_000).optional(),
       wasmMemory: bytes({ atLeast: 16 * 2 ** 20, atMost: 4 * 2 ** 30 }).optional(),
     })
     .optional(),

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { dirname, resolve } from 'node:path';
+import { MOST_COMMITS } from './change/proposed-change.js';
 import { CountersignError } from './errors.js';
 import { faultsError, faultsOf, readSettings, suggest, type Fault } from './settings.js';
 import { fileSchema, IN_CLUSTER, logLevels, type Written } from './config-file.js';
@@ -112,6 +113,8 @@ export interface Limits {
   readonly manifestBytes: number;
   readonly evaluationMilliseconds: number;
   readonly wasmMemoryBytes: number;
+  /** Commits that one change may have. */
+  readonly commits: number;
 }
 
 export interface ConfigOptions {
@@ -238,6 +241,7 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
       manifestBytes: written.limits?.manifestBytes ?? 10 * 2 ** 20,
       evaluationMilliseconds: written.limits?.evaluation ?? 2_000,
       wasmMemoryBytes: written.limits?.wasmMemory ?? 128 * 2 ** 20,
+      commits: written.limits?.commits ?? MOST_COMMITS,
     },
   };
 }

@@ -29,6 +29,7 @@ export type ErrorCode =
   | 'git-failed'
   | 'revision-unknown'
   | 'history-rewritten'
+  | 'change-too-large'
   | 'object-missing'
   | 'signature-malformed'
   | 'signers-malformed'

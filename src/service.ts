@@ -200,6 +200,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
         redactor,
         cache,
         grants,
+        mostCommits: config.limits.commits,
         events: {
           approved: (approved) => deployments.approved(approved),
           decided: ({ environment, outcome, index, violations }) =>
@@ -226,6 +227,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
         redactor,
         cache,
         grants,
+        mostCommits: config.limits.commits,
         onFault: (trouble) => commentary.warn({ repository: repository.name, trouble }, trouble.message),
       });
       requests.set(repository.name, follow);

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import {
   createRepository,
   person,
@@ -193,5 +194,25 @@ describe('proposeChange', () => {
     const started = performance.now();
     expect(problems(await propose(null, head))[0]?.[0]).toBe('manifest-aliases');
     expect(performance.now() - started).toBeLessThan(2000);
+  });
+});
+
+describe('a change of thousands of commits', () => {
+  it('lists all up to the limit, and is denied for what is beyond it', async () => {
+    const many = 4_000;
+    const stream = Array.from(
+      { length: many },
+      (_, i) => `commit refs/heads/long\ncommitter Ann <ann@example.org> ${1_700_000_000 + i} +0000\ndata 1\nc\n`,
+    );
+    execFileSync('git', ['fast-import', '--quiet'], { cwd: scratch.path, input: stream.join('') });
+    const head = (await scratch.git('rev-parse', 'long')).trim();
+    const options = { checkSignature: () => ({ kind: 'none', status: 'none' }) as const, cache: new ManifestCache() };
+    const all = await proposeChange(repository, environment, null, head, { ...options, mostCommits: many });
+    expect([all.commits.length, all.problems]).toEqual([many, []]);
+    const cut = await proposeChange(repository, environment, null, head, { ...options, mostCommits: many - 1 });
+    expect(cut.commits).toHaveLength(many - 1);
+    expect(cut.problems).toMatchObject([
+      { code: 'change-too-large', message: expect.stringContaining(`more than ${many - 1} commits`) as string },
+    ]);
   });
 });

@@ -6,7 +6,7 @@ import {
   type ObjectIdentity,
   type Source,
 } from '../cluster/object.js';
-import type { CountersignError } from '../errors.js';
+import { CountersignError } from '../errors.js';
 import type { Commit, CommitWithFiles, FileChange, Repository } from '../source/repository.js';
 import type { Signature } from '../source/signature.js';
 import type { Environment } from './environment.js';
@@ -57,7 +57,12 @@ export type SignatureChecker = (commit: Commit) => Signature;
 export interface ProposeOptions {
   readonly checkSignature: SignatureChecker;
   readonly cache: ManifestCache;
+  /** More commits than this are not listed, and deny the change: no rule about commits could say that all of them are well. */
+  readonly mostCommits?: number;
 }
+
+/** Commits that one change may have: their list is some six hundred bytes each in the policy input. */
+export const MOST_COMMITS = 10_000;
 
 /**
  * What moving an environment from `base` (null: from nothing) to `head` does: the commits between, and the net effect on its
@@ -69,10 +74,13 @@ export async function proposeChange(
   environment: Environment,
   base: string | null,
   head: string,
-  { checkSignature, cache }: ProposeOptions,
+  { checkSignature, cache, mostCommits = MOST_COMMITS }: ProposeOptions,
 ): Promise<ProposedChange> {
   const commits: ChangedCommit[] = [];
+  let cut = false;
   for await (const { commit, files } of repository.history({ head, exclude: base === null ? [] : [base] })) {
+    cut = commits.length === mostCommits;
+    if (cut) break;
     commits.push({ commit, files, signature: checkSignature(commit) });
   }
   const at = await render(repository, environment, head, cache);
@@ -86,10 +94,18 @@ export async function proposeChange(
     commits,
     changes: objectChanges(before.old, before.new),
     rendered: at.objects,
-    problems: at.problems,
+    problems: cut ? [tooManyCommits(base, head, mostCommits), ...at.problems] : at.problems,
     otherDocuments: at.otherDocuments,
     notRendered: at.notRendered,
   };
+}
+
+function tooManyCommits(base: string | null, head: string, most: number): CountersignError {
+  const range = `${base === null ? 'the first commit' : base.slice(0, 7)} to ${head.slice(0, 7)}`;
+  return new CountersignError('change-too-large', `from ${range} there are more than ${most} commits`, {
+    remedy:
+      "Raise limits.commits in the service's configuration, and limits.wasmMemory with it; or push in smaller steps",
+  });
 }
 
 /** The objects of both sides that may differ: those of files that differ, unless who reads a folder may have changed. */

@@ -6,13 +6,14 @@ import { identityKey, type ManifestObject } from '../cluster/object.js';
 import { objectDigest } from '../cluster/rendered.js';
 import type { Redactor } from '../cluster/secret.js';
 import { CountersignError, toCountersignError } from '../errors.js';
+import { governedSince } from '../review/base.js';
 import { recordFault } from '../review/record-fault.js';
 import type { Approved } from '../review/follower.js';
 import type { EnvironmentRecord, FaultRecord, Records, Trouble } from '../review/records.js';
 import { describeTrouble } from '../review/trouble.js';
 import type { ApprovedView } from './admission.js';
 import type { Cluster } from './cluster.js';
-import { approve, type ApprovedChange } from './gate.js';
+import { approve, type ApprovedChange, type GateFacts } from './gate.js';
 import { Informers } from './informer.js';
 import { EnvironmentReconciler, type ReconcilerState } from './loop.js';
 import type { RecordedRuns } from './recorded-runs.js';
@@ -165,7 +166,7 @@ export class Deployments {
 
   async #hand(
     deployment: Deployment,
-    { environment, change, inclusion, repository, decision }: Approved,
+    { environment, head, objects, inclusion, repository, decision }: Approved,
   ): Promise<void> {
     const { parts } = this;
     const { target } = deployment;
@@ -177,18 +178,18 @@ export class Deployments {
     }
     const facts = await this.#gateFacts(repository, environment.name);
     const { bundleDigest, exceptionsUntil } = inclusion.entry.predicate;
-    const inForce = bundleDigest === facts.bundleInForce && !hasEnded(exceptionsUntil);
+    const inForce =
+      bundleDigest === facts.bundleInForce && inclusion.entry.index > facts.governedSince && !hasEnded(exceptionsUntil);
     // Under another bundle than it was judged by, or without an exception that it needed, what was never applied is not applied
     // now; what was, is kept.
-    const live =
-      inForce || (await this.#isLive({ repository, environment, objects: change.rendered, decisionId: decision.id }));
+    const live = inForce || (await this.#isLive({ repository, environment, objects, decisionId: decision.id }));
     if (!live) return;
     const approved = approve(
       {
         repository,
         environment,
-        head: change.head,
-        objects: change.rendered,
+        head,
+        objects,
         inclusion,
         purpose: inForce ? 'deploy' : 'repair',
       },
@@ -213,14 +214,21 @@ export class Deployments {
   }
 
   /** From the records, not from whoever says that something is approved. */
-  async #gateFacts(repository: string, name: string): Promise<{ bundleInForce: string; newestAllow: number }> {
+  async #gateFacts(
+    repository: string,
+    name: string,
+  ): Promise<Pick<GateFacts, 'bundleInForce' | 'governedSince' | 'newestAllow'>> {
     const [[governed], [environment]] = await Promise.all([
       this.parts.records.find('repository', { name: repository }),
       this.parts.records.find('environment', { repository, name }),
     ]);
     const id = environment?.approvedDecision;
     const [decision] = id ? await this.parts.records.find('decision', { id }) : [];
-    return { bundleInForce: governed?.bundleDigest ?? '', newestAllow: decision?.index ?? -1 };
+    return {
+      bundleInForce: governed?.bundleDigest ?? '',
+      governedSince: await governedSince(repository, this.parts.records),
+      newestAllow: decision?.index ?? -1,
+    };
   }
 
   /**
@@ -228,11 +236,14 @@ export class Deployments {
    * not before that one has allowed it (invariant 1).
    */
   async #requireInForce(waiting: ApprovedChange): Promise<void> {
-    const { bundleInForce } = await this.#gateFacts(waiting.repository, waiting.environment.name);
+    const { bundleInForce, governedSince: since } = await this.#gateFacts(waiting.repository, waiting.environment.name);
     const ended = hasEnded(waiting.exceptionsUntil);
-    if ((waiting.bundleDigest === bundleInForce && !ended) || (await this.#isLive(waiting))) return;
     const { decision } = waiting;
-    const why = ended ? 'used an exception that has ended' : 'was made under another policy than is in force';
+    const same = waiting.bundleDigest === bundleInForce && decision > since;
+    if ((same && !ended) || (await this.#isLive(waiting))) return;
+    const why = ended
+      ? 'used an exception that has ended'
+      : 'was made under another policy, or other signers, than are in force';
     throw new CountersignError('not-approved', `decision ${decision} ${why}`, {
       remedy: 'Nothing was written; push a commit that the policy in force allows',
     });

@@ -78,6 +78,9 @@ describe('the gate (invariant 1)', () => {
   it('refuses a decision that is not the newest for its environment', async () => {
     const { claim, facts } = await honest();
     expect(() => approve(claim, { ...facts, newestAllow: 7 })).toThrow(/not the newest .* that is 7/);
+    // The bundle may be the same again, and signers or the definition others.
+    expect(() => approve(claim, { ...facts, governedSince: 1 })).toThrow(/before what governs now/);
+    expect(() => approve({ ...claim, purpose: 'repair' }, { ...facts, governedSince: 1 })).not.toThrow();
   });
 
   it('keeps what was applied before under its original policy, as a repair only', async () => {

@@ -30,6 +30,8 @@ export interface GateFacts {
   readonly redactor: Redactor;
   /** Digest of the policy bundle in force for the repository. */
   readonly bundleInForce: string;
+  /** Log index of the decision that let in what governs the repository; −1 where the service's configuration named it. */
+  readonly governedSince: number;
   /** By which exceptions are judged to have ended; the clock's if it is not given. */
   readonly now?: Date;
   /** Log index of the newest decision that allowed a change of this environment. */
@@ -122,6 +124,11 @@ export function approve(claim: ApprovalClaim, facts: GateFacts): ApprovedChange 
   check(
     purpose === 'repair' || decision['bundleDigest'] === facts.bundleInForce,
     `decision ${entry.index} was made under policy ${JSON.stringify(decision['bundleDigest'])}, in force is ${facts.bundleInForce}`,
+  );
+  // The same bundle may stand beside other signers, owners or environments.
+  check(
+    purpose === 'repair' || entry.index > facts.governedSince,
+    `decision ${entry.index} was made before what governs now was taken up at ${facts.governedSince}`,
   );
   const until = typeof decision['exceptionsUntil'] === 'string' ? decision['exceptionsUntil'] : null;
   check(

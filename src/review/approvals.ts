@@ -19,7 +19,7 @@ import type { ApprovalRecord, ChangeRecord, Records, ReviewDutyRecord } from './
 
 /** Bytes that a statement, or its signature, may have. */
 const LONGEST = 16 * 1024;
-/** Approvals that one move of the ref may bring; whoever may push could fill the log otherwise. */
+/** Approvals recorded in one look: whoever pushes many does not keep the rest of the repository from being judged. */
 const MOST_AT_ONCE = 1_000;
 
 export interface CountedApproval {
@@ -61,11 +61,13 @@ export class Approvals {
    */
   async see(tip: string | null, heads: ReadonlyMap<string, string | null>, signers: Signers): Promise<Set<string>> {
     if (tip === null || tip === this.#read) return new Set();
-    for (const pushed of await this.#pushed(tip)) {
+    const { found, more } = await this.#pushed(tip);
+    for (const pushed of found) {
       const record = await this.#record(pushed, heads, signers);
       if (record?.status === 'accepted' && record.environment !== null) this.#fresh.add(record.environment);
     }
-    this.#read = tip;
+    // What one look leaves over is taken up by the next, which knows by their ids what is recorded.
+    if (!more) this.#read = tip;
     const fresh = this.#fresh;
     this.#fresh = new Set();
     return fresh;
@@ -101,7 +103,7 @@ export class Approvals {
     return known.some(({ id }) => !judged?.approvals.includes(id));
   }
 
-  async #pushed(tip: string): Promise<Pushed[]> {
+  async #pushed(tip: string): Promise<{ readonly found: readonly Pushed[]; readonly more: boolean }> {
     const { repository, records } = this.parts;
     const files = new Map((await repository.tree(tip)).filter(isPlain).map((entry) => [entry.path, entry]));
     const fresh =
@@ -120,9 +122,9 @@ export class Approvals {
       const id = approvalId(this.name, text, armoured);
       if ((await records.find('approval', { id })).length > 0 || found.some((one) => one.id === id)) continue;
       found.push({ id, statement: text, signature: armoured });
-      if (found.length === MOST_AT_ONCE) break;
+      if (found.length === MOST_AT_ONCE) return { found, more: true };
     }
-    return found;
+    return { found, more: false };
   }
 
   async #text(entry: TreeEntry): Promise<string | null> {

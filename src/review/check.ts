@@ -12,7 +12,9 @@ import { type InputPush, type InputRepository, type Operation, policyInput } fro
 import type { Repository, TreeReader } from '../source/repository.js';
 import { checkSignature } from '../source/signers.js';
 import { withFieldLines } from './field-lines.js';
+import { emergencyOf } from './emergency.js';
 import { exceptionsFor } from './exceptions.js';
+import { belongingInput } from './governed-owners.js';
 import type { Law } from './law.js';
 
 export interface CheckParts {
@@ -91,6 +93,8 @@ async function judge(change: ProposedChange, tree: TreeReader, parts: CheckParts
     redactor,
     exceptions,
     inventory: law.bundle.inventory,
+    ...belongingInput(change, law),
+    ...emergencyOf(change),
     ...(push && { push }),
     ...(operation && { operation }),
   });

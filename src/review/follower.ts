@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { Inclusion, Ledger, LedgerTransaction } from '../audit/ledger.js';
 import { GOVERNANCE, type Environment } from '../change/environment.js';
+import type { ManifestObject } from '../cluster/object.js';
 import type { Grant } from '../change/grant.js';
 import type { ManifestCache } from '../change/manifest-cache.js';
-import type { ProposedChange } from '../change/proposed-change.js';
+import { render } from '../change/render.js';
 import { SETTINGS_FILE } from '../change/environments.js';
 import { CountersignError, type ErrorCode, toCountersignError } from '../errors.js';
 import type { Evaluator } from '../policy/evaluator.js';
@@ -12,6 +13,7 @@ import type { CommitWithFiles, Mirror, RefMove } from '../source/repository.js';
 import { checkSignature, NO_SIGNERS, type Signers } from '../source/signers.js';
 import { APPROVALS_REF } from './approval.js';
 import { Approvals } from './approvals.js';
+import { changeBase } from './base.js';
 import { decisionEntry, genesisEntry, pushEntry } from './entries.js';
 import { isGoverned } from './governed-files.js';
 import { type PastDecisions, recentImpact } from './impact.js';
@@ -37,7 +39,7 @@ import type {
   Trouble,
 } from './records.js';
 import { RecordedExceptions } from './recorded-exceptions.js';
-import { pauseAfter } from './pace.js';
+import { pauseAfter, Retries } from './pace.js';
 import { repairIndexes } from './repair-indexes.js';
 import { recordFault } from './record-fault.js';
 import { type Reviewed, review } from './review.js';
@@ -57,7 +59,9 @@ export interface FollowedRepository {
 export interface Approved {
   readonly repository: string;
   readonly environment: Environment;
-  readonly change: ProposedChange;
+  readonly head: string;
+  /** Everything that the environment holds at head, unredacted. */
+  readonly objects: readonly ManifestObject[];
   readonly decision: DecisionRecord;
   readonly inclusion: Inclusion;
   /** True when the bundle in force would no longer allow it: repair goes on under its original allow. */
@@ -86,6 +90,8 @@ export interface FollowerParts {
   readonly cache: ManifestCache;
   /** Grants by target; a target not in it is not configured. */
   readonly grants: ReadonlyMap<string, readonly Grant[]>;
+  /** Commits of one change; see `proposeChange`. */
+  readonly mostCommits?: number;
   readonly events: FollowerEvents;
   /** What changes of policy are held against. */
   readonly past?: PastDecisions;
@@ -121,6 +127,9 @@ export class RepositoryFollower {
   #approvedAnew = new Set<string>();
   /** Environments judged last before what governs now did: policy may be the same, and signers or the definition others. */
   #outdated = new Set<string>();
+  /** Refs that are not there, by environment: told once. */
+  readonly #unserved = new Map<string, string>();
+  readonly #retries = new Retries();
   #state: RepositoryRecord | null = null;
   #stopped = false;
   #wake: (() => void) | null = null;
@@ -283,20 +292,21 @@ export class RepositoryFollower {
     // Another release of ours may bring other starter rules: what is in force is what everything is judged by from here on.
     const { digest } = this.#governance.bundle;
     if (digest !== this.#state!.bundleDigest) await this.#saveState({ bundleDigest: digest });
-    for (const environment of this.#governance.environments) await this.#resume(environment, this.#governance);
+    // The process that took it up may have died before anybody heard of it.
+    this.#tellRemoved(this.#governance);
+    for (const environment of this.#governance.environments) await this.#resume(environment);
   }
 
   /** An environment approved before this process started is held to that again. */
-  async #resume(environment: Environment, governance: Governance): Promise<void> {
+  async #resume(environment: Environment): Promise<void> {
     const record = this.#environments.get(environment.name);
-    if (!record?.approved || !record.approvedDecision || !sameDefinition(record, environment)) return;
+    if (!record?.approved || !record.approvedDecision) return;
+    // As it was defined then: another definition may be in force that nobody has allowed this commit under.
+    const held = record.approvedDefinition ?? (sameDefinition(record, environment) ? environment : null);
     const [decision] = await this.parts.records.find('decision', { id: record.approvedDecision });
-    if (!decision) return;
-    const [change] = await this.parts.records.find('change', { id: decision.change });
-    if (!change) return;
-    const push = await this.#push(change.push);
-    const reviewed = await this.#review(environment, governance, push, record.approved, record.approved);
-    await this.#announce(environment, reviewed.change, decision, record.noLongerCompliant);
+    if (!held || !decision) return;
+    const { objects } = await render(this.parts.mirror.repository, held, record.approved, this.parts.cache);
+    await this.#announce(held, record.approved, objects, decision, record.noLongerCompliant);
   }
 
   // ---- pushes ----
@@ -375,7 +385,8 @@ export class RepositoryFollower {
     if (!this.#governance && !(await this.#begin(tip))) return;
     const governance = this.#governance!;
     const approved = this.#approvedAnew.has(GOVERNANCE);
-    if (tip.commit === governance.commit || (tip.commit === this.#governanceJudged && !approved)) return;
+    const retry = this.#isToRetry(GOVERNANCE, tip.commit);
+    if (tip.commit === governance.commit || (tip.commit === this.#governanceJudged && !approved && !retry)) return;
     const { repository } = this.parts.mirror;
     const touched = await repository.changes(governance.commit, tip.commit);
     if (!touched.some((file) => isGoverned(file.path, governance.settings))) {
@@ -393,6 +404,7 @@ export class RepositoryFollower {
     const faults = problemsOf(proposed, governance);
     const problems = trial ? [...faults, unfit(trial)] : faults;
     const judged = await judge(governance, problems);
+    if (retry && !approved && this.#failsAgain(environment.name, judged)) return;
     const impact = await this.#impactOf(proposed.governance);
     const reviewed = impact ? withImpact(judged, impact) : judged;
     const decision = await this.#record(environment, reviewed, governance, proposed.governance);
@@ -428,6 +440,8 @@ export class RepositoryFollower {
     };
     const trust = this.repository.trust.commit === undefined ? 'key' : 'commit';
     const exceptions = await this.#exceptions.moves(governance, time);
+    // First: a process that dies on the way begins again, and nothing is left unchecked.
+    await this.#recheckSignatures(governance);
     const { entries } = await ledger.record(async (transaction) => {
       await records.save(transaction, 'repository', [state]);
       transaction.append(
@@ -446,7 +460,6 @@ export class RepositoryFollower {
     await exceptions.placed(entries.slice(1));
     this.#state = state;
     this.#governance = governance;
-    await this.#recheckSignatures(governance);
     return true;
   }
 
@@ -465,10 +478,30 @@ export class RepositoryFollower {
   #adopt(governance: Governance): void {
     this.#governance = governance;
     for (const { name } of governance.environments) this.#outdated.add(name);
-    const names = new Set([GOVERNANCE, ...governance.environments.map((environment) => environment.name)]);
+    this.#unserved.clear();
+    this.#tellRemoved(governance);
+  }
+
+  #tellRemoved({ environments }: Governance): void {
+    const names = new Set([GOVERNANCE, ...environments.map(({ name }) => name)]);
     for (const name of this.#environments.keys()) {
       if (!names.has(name)) this.parts.events.removed(this.repository.name, name);
     }
+  }
+
+  // ---- what could not be judged ----
+
+  /** Whether the last judgement of a head failed long enough ago. */
+  #isToRetry(name: string, head: string): boolean {
+    const record = this.#environments.get(name);
+    return record?.head === head && record.headOutcome === 'error' && this.#retries.isDue(name, head);
+  }
+
+  /** That it fails as it did before is in the log already: once more would only fill it. */
+  #failsAgain(name: string, { record: { decision, change } }: Reviewed): boolean {
+    if (decision.outcome !== 'error') return false;
+    this.#retries.failed(name, change.head);
+    return true;
   }
 
   // ---- environments ----
@@ -476,7 +509,10 @@ export class RepositoryFollower {
   async #reviewEnvironment(environment: Environment, governance: Governance): Promise<void> {
     const tip = this.#tips.get(environment.ref);
     const before = this.#environments.get(environment.name);
-    if (!tip) {
+    if (tip) this.#unserved.delete(environment.name);
+    else {
+      if (this.#unserved.get(environment.name) === environment.ref) return;
+      this.#unserved.set(environment.name, environment.ref);
       this.parts.events.unserved(this.repository.name, environment, {
         code: 'revision-unknown',
         message: `${environment.ref} is not among the refs followed in ${this.repository.name}`,
@@ -497,7 +533,7 @@ export class RepositoryFollower {
       before.head === tip.commit &&
       last?.bundleDigest === governance.bundle.digest &&
       sameDefinition(before, environment);
-    if (judged) return;
+    if (judged && !this.#isToRetry(environment.name, tip.commit)) return;
     if (lapse) {
       // What is live is judged again as the change that needed the exception, whatever waits on top of it.
       const { base, head, push } = lapse;
@@ -505,12 +541,9 @@ export class RepositoryFollower {
       if (head === tip.commit) return;
     }
     const push = await this.#push(tip.push);
-    // The live commit is judged again as the change it was, not as no change at all.
-    const base =
-      before?.approved === tip.commit && last
-        ? await this.#baseOf(before.approvedDecision!)
-        : (before?.approved ?? null);
-    await this.#judgeEnvironment(environment, governance, push, base, tip.commit);
+    const { records, redactor } = this.parts;
+    const base = await changeBase(before, tip.commit, governance, { records, redactor, now: this.#now() });
+    await this.#judgeEnvironment(environment, governance, push, base, tip.commit, judged);
   }
 
   async #judgeEnvironment(
@@ -519,16 +552,13 @@ export class RepositoryFollower {
     push: PushRecord,
     base: string | null,
     head: string,
+    again = false,
   ): Promise<void> {
     const reviewed = await this.#review(environment, governance, push, base, head);
+    if (again && this.#failsAgain(environment.name, reviewed)) return;
     const decision = await this.#record(environment, reviewed, governance);
-    if (decision.outcome === 'allow') await this.#announce(environment, reviewed.change, decision, false);
-  }
-
-  async #baseOf(decisionId: string): Promise<string | null> {
-    const [decision] = await this.parts.records.find('decision', { id: decisionId });
-    const [change] = decision ? await this.parts.records.find('change', { id: decision.change }) : [];
-    return change?.base ?? null;
+    if (decision.outcome !== 'allow') return;
+    await this.#announce(environment, head, reviewed.change.rendered, decision, false);
   }
 
   async #review(
@@ -553,10 +583,12 @@ export class RepositoryFollower {
       approvals: (bytes, commits) =>
         this.#approvals.counting(bytes, commits, governance.signers, governance === this.#governance),
       firstSeen: async (id) => {
-        const seen = await records.find('commit', { repository: this.repository.name, id });
+        const seen = await records.select('commit', ['id', 'firstSeen'], { repository: this.repository.name, id });
         return new Map(seen.map((record) => [record.id, new Date(record.firstSeen)]));
       },
+      approved: this.#environments.get(environment.name)?.approved ?? null,
       cache,
+      mostCommits: this.parts.mostCommits,
       evaluator,
       redactor,
       now: this.#now,
@@ -590,7 +622,14 @@ export class RepositoryFollower {
       head: change.head,
       headDecision: decision.id,
       headOutcome: decision.outcome,
-      ...(allowed ? { approved: change.head, approvedDecision: decision.id, noLongerCompliant: false } : {}),
+      ...(allowed
+        ? {
+            approved: change.head,
+            approvedDecision: decision.id,
+            approvedDefinition: environment,
+            noLongerCompliant: false,
+          }
+        : {}),
       ...(!allowed && before.approved === change.head ? { noLongerCompliant: true } : {}),
       updatedAt: decision.time,
     };
@@ -621,6 +660,8 @@ export class RepositoryFollower {
     this.#environments.set(environment.name, after);
     this.#approvedAnew.delete(environment.name);
     this.#outdated.delete(environment.name);
+    if (decision.outcome === 'error') this.#retries.failed(environment.name, change.head);
+    else this.#retries.settled(environment.name);
     const recorded = { ...decision, index };
     this.parts.events.decided(recorded);
     return recorded;
@@ -628,7 +669,8 @@ export class RepositoryFollower {
 
   async #announce(
     environment: Environment,
-    change: ProposedChange,
+    head: string,
+    objects: readonly ManifestObject[],
     decision: DecisionRecord,
     noLongerCompliant: boolean,
   ): Promise<void> {
@@ -643,7 +685,8 @@ export class RepositoryFollower {
     this.parts.events.approved({
       repository: this.repository.name,
       environment,
-      change,
+      head,
+      objects,
       decision,
       inclusion,
       noLongerCompliant,
@@ -742,6 +785,7 @@ function newEnvironment(repository: string, environment: Environment): Environme
     headOutcome: null,
     approved: null,
     approvedDecision: null,
+    approvedDefinition: null,
     noLongerCompliant: false,
     status: 'new',
     trouble: null,

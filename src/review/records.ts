@@ -1,6 +1,7 @@
 import type { JsonPatchOperation } from '../cluster/diff.js';
 import type { Json, KubernetesObject } from '../cluster/object.js';
 import type { LedgerTransaction } from '../audit/ledger.js';
+import type { Environment } from '../change/environment.js';
 import type { Place } from '../errors.js';
 import type { Outcome, Violation } from '../policy/decision.js';
 import type { ImpactTally } from './impact-tally.js';
@@ -98,6 +99,8 @@ export interface EnvironmentRecord {
   /** The last approved commit and the decision that allowed it. */
   readonly approved: string | null;
   readonly approvedDecision: string | null;
+  /** How the environment was defined when that was allowed: what it is held to while another definition is not allowed. */
+  readonly approvedDefinition: Environment | null;
   /** True while the bundle in force would no longer allow the approved commit. */
   readonly noLongerCompliant: boolean;
   /** `status` and `trouble` are the reconciler's to write, everything above is the follower's. */
@@ -356,6 +359,19 @@ export type Where<T> = { readonly [C in keyof T]?: T[C] | readonly T[C][] };
 /** The records' port. Rows come back in the order of their primary key. */
 export interface Records {
   find<K extends keyof Tables>(table: K, where?: Where<Tables[K]>): Promise<Tables[K][]>;
+  /** Only these columns: rows may be large, and many. */
+  select<K extends keyof Tables, C extends keyof Tables[K] & string>(
+    table: K,
+    columns: readonly C[],
+    where: Where<Tables[K]>,
+  ): Promise<Pick<Tables[K], C>[]>;
+  /** At most `limit` rows, those with the greatest value in `by` first. */
+  newest<K extends keyof Tables>(
+    table: K,
+    where: Where<Tables[K]>,
+    by: keyof Tables[K] & string,
+    limit: number,
+  ): Promise<Tables[K][]>;
   /** Inserts, or replaces rows of the same primary key, in that transaction. */
   save<K extends keyof Tables>(transaction: LedgerTransaction, table: K, rows: readonly Tables[K][]): Promise<void>;
   remove<K extends keyof Tables>(transaction: LedgerTransaction, table: K, where: Partial<Tables[K]>): Promise<void>;

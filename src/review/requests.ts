@@ -7,6 +7,7 @@ import type { Redactor } from '../cluster/secret.js';
 import { toCountersignError, type CountersignError } from '../errors.js';
 import type { Evaluator } from '../policy/evaluator.js';
 import type { Mirror } from '../source/repository.js';
+import { adoptionOf } from './base.js';
 import { decisionEntry } from './entries.js';
 import type { FollowedRepository } from './follower.js';
 import { type CommitStatus, describeVerdict, type Forge, type OpenRequest } from './forge.js';
@@ -37,6 +38,8 @@ export interface RequestParts {
   readonly redactor: Redactor;
   readonly cache: ManifestCache;
   readonly grants: ReadonlyMap<string, readonly Grant[]>;
+  /** Commits of one change; see `proposeChange`. */
+  readonly mostCommits?: number;
   readonly onFault: (trouble: Trouble) => void;
   readonly now?: () => Date;
 }
@@ -52,7 +55,7 @@ const IMPATIENCE = 500;
  */
 export class RequestFollower {
   /** What was told of each commit and context, so that it is not told again at every look. */
-  readonly #told = new Map<string, string>();
+  readonly #told = new Map<string, { readonly commit: string; readonly said: string }>();
   #stopped = false;
   #nudged = false;
   #failures = 0;
@@ -111,7 +114,11 @@ export class RequestFollower {
   /** One look at all open requests. One that fails does not keep the others from their verdicts; the first failure is thrown. */
   async look(standing: Standing): Promise<void> {
     let failure: CountersignError | undefined;
-    for (const request of await this.parts.forge.openRequests()) {
+    const open = await this.parts.forge.openRequests();
+    // What was told of commits that are no longer proposed need not be known any more.
+    const heads = new Set(open.map(({ head }) => head));
+    for (const [key, { commit }] of this.#told) if (!heads.has(commit)) this.#told.delete(key);
+    for (const request of open) {
       if (this.#stopped) return;
       try {
         await this.#advise(request, standing);
@@ -146,11 +153,15 @@ export class RequestFollower {
     problems: readonly CountersignError[] = [],
   ): Promise<void> {
     const known = { repository: this.repository.name, environment: environment.name, head: request.head, base };
-    const [before] = await this.parts.records.find('advice', {
+    const { records } = this.parts;
+    // Signers and owners may be others under the same bundle: what was judged before they were taken up is judged again.
+    const adopted = (await adoptionOf(this.repository.name, records))?.time ?? '';
+    const said = await records.find('advice', {
       ...known,
       request: request.ref,
       bundleDigest: governance.bundle.digest,
     });
+    const before = said.find(({ time }) => time > adopted);
     const advice =
       before ??
       (await this.#record(
@@ -197,10 +208,11 @@ export class RequestFollower {
       problems,
       grants: environment.target === null ? null : (grants.get(environment.target) ?? 'unknown target'),
       firstSeen: async (id) => {
-        const seen = await records.find('commit', { repository: this.repository.name, id });
+        const seen = await records.select('commit', ['id', 'firstSeen'], { repository: this.repository.name, id });
         return new Map(seen.map((record) => [record.id, new Date(record.firstSeen)]));
       },
       cache,
+      mostCommits: this.parts.mostCommits,
       evaluator,
       redactor,
       now,
@@ -252,8 +264,8 @@ export class RequestFollower {
   async #tell(status: CommitStatus): Promise<void> {
     const key = `${status.commit} ${status.context}`;
     const said = `${status.outcome} ${status.description}`;
-    if (this.#told.get(key) === said) return;
+    if (this.#told.get(key)?.said === said) return;
     await this.parts.forge.report(status);
-    this.#told.set(key, said);
+    this.#told.set(key, { commit: status.commit, said });
   }
 }

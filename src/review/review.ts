@@ -36,9 +36,11 @@ export interface ReviewRequest {
   readonly governance: Governance;
   /** The push that put `head` on the environment's ref. */
   readonly push: PushRecord;
-  /** The last approved commit; null when there is none. */
+  /** Where the change begins; null: from nothing. */
   readonly base: string | null;
   readonly head: string;
+  /** The last approved commit, which a push may not throw away; it may be a newer one than `base`. */
+  readonly approved?: string | null;
   /** What is wrong with head beyond what reading the environment will find. */
   readonly problems: readonly CountersignError[];
   /** Null for an environment without a target; a string when its target is not configured. */
@@ -48,6 +50,8 @@ export interface ReviewRequest {
   /** When the log first saw each commit: what key validity is judged at (invariant 6). */
   readonly firstSeen: (commits: readonly string[]) => Promise<ReadonlyMap<string, Date>>;
   readonly cache: ManifestCache;
+  /** Commits of one change; see `proposeChange`. */
+  readonly mostCommits?: number | undefined;
   readonly evaluator: Evaluator;
   readonly redactor: Redactor;
   readonly now: () => Date;
@@ -76,10 +80,12 @@ const UNCHECKED: Signature = { kind: 'none', status: 'unverified', reason: 'not 
 export async function review(request: ReviewRequest): Promise<Reviewed> {
   const { repository, reader, environment, governance, push, base, head, redactor } = request;
   const started = request.now();
-  const rewritten = base !== null && !(await reader.isAncestor(base, head));
+  const last = request.approved ?? base;
+  const rewritten = last !== null && !(await reader.isAncestor(last, head));
   const read = await proposeChange(reader, environment, base, head, {
     cache: request.cache,
     checkSignature: () => UNCHECKED,
+    ...(request.mostCommits === undefined ? {} : { mostCommits: request.mostCommits }),
   });
   const seen = await request.firstSeen(read.commits.map(({ commit }) => commit.id));
   const commits = read.commits.map(({ commit, files }) => ({
@@ -88,7 +94,7 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
     signature: checkSignature(commit, governance.signers, seen.get(commit.id) ?? started),
   }));
   const problems = [
-    ...(rewritten ? [rewrittenHistory(environment, base, head)] : []),
+    ...(rewritten ? [rewrittenHistory(environment, last, head)] : []),
     ...request.problems,
     ...read.problems,
     ...grantProblems(request, read),

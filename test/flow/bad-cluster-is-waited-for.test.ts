@@ -214,11 +214,38 @@ describe('when the cluster does not do as it is asked', () => {
     expect(await world.decision(rules, SLOW)).toMatchObject({ outcome: 'deny' });
     made.road!.go();
     await world.fault('not-approved', started);
-    expect(await world.environment(SLOW)).toMatchObject({ status: 'failed', trouble: { code: 'not-approved' } });
+    await eventually('it to say so', async () => {
+      const { status, trouble } = (await world.environment(SLOW))!;
+      return status === 'failed' && trouble?.code === 'not-approved';
+    });
     expect(await world.dana.get(world.path('configmaps', 'slow'))).toMatchObject({ data: { value: 'late' } });
     const mended = await world.push({ files: { [path]: configMap('slow', 'mended') }, delete: [more] });
     await world.live(mended, SLOW);
     expect(await world.dana.get(world.path('configmaps', 'slow'))).toMatchObject({ data: { value: 'mended' } });
+  }, 120_000);
+
+  it('nor by way of a commit that only tightens the policy: the change is judged from what is live (invariant 1)', async () => {
+    const { world } = here;
+    const started = new Date().toISOString();
+    const path = 'environments/slow/settings.yaml';
+    const live = (await world.environment(SLOW))!.approved;
+    made.road!.stop();
+    const waiting = await world.push({ files: { [path]: configMap('slow', 'doubtful') } });
+    expect(await world.decision(waiting, SLOW)).toMatchObject({ outcome: 'allow', change: { base: live } });
+    const rules = await world.push({
+      files: { 'policies/doubtful.rego': nothingWaits.replaceAll('waiting', 'doubtful') },
+      author: world.bo,
+    });
+    expect(await world.decision(rules, 'governance')).toMatchObject({ outcome: 'allow' });
+    expect(await world.decision(rules, SLOW)).toMatchObject({ outcome: 'deny', change: { base: live } });
+    // Nor by another commit on top, that has nothing to do with it.
+    const more = await world.push({ files: { 'README.md': 'more\n' } });
+    expect(await world.decision(more, SLOW)).toMatchObject({ outcome: 'deny', change: { base: live } });
+    made.road!.go();
+    await world.fault('not-approved', started);
+    expect(await world.dana.get(world.path('configmaps', 'slow'))).toMatchObject({ data: { value: 'mended' } });
+    await world.live(await world.push({ files: { [path]: configMap('slow', 'sure') } }), SLOW);
+    expect(await world.dana.get(world.path('configmaps', 'slow'))).toMatchObject({ data: { value: 'sure' } });
   }, 120_000);
 
   it('a cluster that is away is waited for: decisions go on, and the newest approved commit goes live', async () => {

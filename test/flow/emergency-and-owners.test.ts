@@ -1,3 +1,4 @@
+import { Client } from 'pg';
 import { forgetPeople } from '../../src/adapters/git/scratch-repository.js';
 import { ApprovingOffice, config, PRODUCTION } from '../support/approving.js';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
@@ -7,10 +8,14 @@ import { eventually } from '../support/world.js';
 describe('an emergency change', () => {
   let postgres: TestPostgres;
   let office: ApprovingOffice;
+  let database: Client;
 
   beforeAll(async () => {
     postgres = await startPostgres();
-    office = await ApprovingOffice.open(await postgres.database(), {
+    const connectionString = await postgres.database();
+    database = new Client({ connectionString });
+    await database.connect();
+    office = await ApprovingOffice.open(connectionString, {
       data: '{approvals: 1, break_glass: {groups: [oncall]}}',
       files: { '.countersign/groups.yaml': 'apiVersion: countersign.dev/v1\ngroups: {oncall: [cy@example.org]}\n' },
     });
@@ -19,6 +24,7 @@ describe('an emergency change', () => {
   }, 120_000);
 
   afterAll(async () => {
+    await database?.end();
     await office?.close();
     await Promise.all([postgres?.stop(), forgetPeople()]);
   }, 60_000);
@@ -57,6 +63,16 @@ describe('an emergency change', () => {
   it('is not reviewed by who made it, and is by somebody else, also when more was pushed since', async () => {
     const head = await office.repository.head();
     const { id, change } = await office.decided('allow', head);
+    await database.query("UPDATE review_duty SET due_at = now() - interval '1 second'");
+    const late = await office.query<{ reviewDuties: { nodes: { id: string; expired: boolean }[] } }>(
+      '{ reviewDuties(filter: {expired: true, open: true}) { nodes { id expired } } }',
+    );
+    expect(late.reviewDuties.nodes).toEqual([{ id, expired: true }]);
+    await database.query("UPDATE review_duty SET due_at = opened_at + interval '72 hours'");
+    const inTime = await office.query<typeof late>(
+      '{ reviewDuties(filter: {expired: true}) { nodes { id expired } } }',
+    );
+    expect(inTime.reviewDuties.nodes).toEqual([]);
     const next = await office.change(4);
     await office.decided('pending', next);
     const own = await office.recorded(() => office.approve(office.cy, change));

@@ -62,7 +62,7 @@ describe('an open request', () => {
       );
     expect(await status(bad, 'countersign/shop/production', 'failure')).toMatchObject({
       description: expect.stringMatching(
-        /^denied: images\.pinned at environments\/cart\.yaml:2: .*nginx:latest/,
+        /^denied: images\.pinned at environments\/cart\.yaml:8: .*nginx:latest/,
       ) as string,
     });
     expect(await status(relaxed, 'countersign/governance', 'failure')).toMatchObject({

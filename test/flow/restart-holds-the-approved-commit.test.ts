@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { oneWorld } from '../support/one-world.js';
-import { cart, configMap, eventually } from '../support/world.js';
+import { cart, configMap, eventually, settings } from '../support/world.js';
 
 const folder = 'environments/production';
 
@@ -40,6 +40,27 @@ describe('a service that is stopped and started', () => {
     expect(environment).toMatchObject({ head: denied, headOutcome: 'deny', approved });
     await world.repository.rewind(approved);
     await world.live(await world.pushGood(2));
+  });
+
+  it('holds it as it was defined when it was approved, while another definition waits for an allow', async () => {
+    const { world } = here;
+    const approved = (await world.environment())!.approved!;
+    const narrower = settings(world.namespace).replace('target: prod', 'target: prod, ignore: [settings.yaml]');
+    const denied = await world.push({
+      author: world.bo,
+      files: { 'countersign.yaml': narrower, [`${folder}/cart.yaml`]: cart(9, 'cart:latest') },
+    });
+    expect(await world.decision(denied, 'governance')).toMatchObject({ outcome: 'allow' });
+    expect(await world.decision(denied)).toMatchObject({ outcome: 'deny' });
+    await world.stop();
+    await world.dana.edit(world.path('deployments', 'cart'), { spec: { replicas: 7 } });
+    await world.dana.delete(world.path('configmaps', 'settings'));
+    await world.start();
+    await eventually('the edit to be corrected', async () => (await world.replicas()) === 2);
+    await eventually('the deletion to be corrected', async () => world.dana.get(world.path('configmaps', 'settings')));
+    expect(await world.environment()).toMatchObject({ head: denied, headOutcome: 'deny', approved });
+    const files = { 'countersign.yaml': settings(world.namespace) };
+    await world.live(await world.pushGood(2, { author: world.bo, files }));
   });
 
   it('starts again with nothing changed, and writes nothing in the cluster', async () => {

@@ -58,7 +58,7 @@ export class DecisionLog {
   }
 
   facts(newestAllow = this.size - 1): GateFacts {
-    return { trust: this.trust, redactor, bundleInForce, newestAllow };
+    return { trust: this.trust, redactor, bundleInForce, governedSince: -1, newestAllow };
   }
 
   /** What the follower does for an allowed push: decides, logs, and claims. */

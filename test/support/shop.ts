@@ -222,6 +222,7 @@ const environment = (last: number): EnvironmentRecord => ({
   headOutcome: last % 3 ? 'allow' : 'deny',
   approved: hex(1),
   approvedDecision: 'decision-1',
+  approvedDefinition: null,
   noLongerCompliant: false,
   status: 'synced',
   trouble: null,

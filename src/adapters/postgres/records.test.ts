@@ -46,6 +46,14 @@ describe('the records', () => {
     expect(await records.find('push', { id: [] })).toEqual([]);
   });
 
+  it('are given by some of their columns, and by the newest first', async () => {
+    const later = { ...push('2'), time: '2026-11-22T00:00:00.000Z' };
+    await within((transaction) => records.save(transaction, 'push', [later]));
+    expect(await records.select('push', ['id', 'time'], { id: ['1'] })).toEqual([{ id: '1', time: push('1').time }]);
+    expect((await records.newest('push', { repository: 'shop' }, 'time', 1)).map(({ id }) => id)).toEqual(['2']);
+    await within((transaction) => records.save(transaction, 'push', [push('2')]));
+  });
+
   it.each([
     ...['push', 'decision', 'drift', 'fault', 'approval'].map((table) => `${table} WHERE log_index IS NULL`),
     ...['started_index', 'finished_index'].map((column) => `run WHERE ${column} IS NULL`),

@@ -16,6 +16,27 @@ export class PostgresRecords implements Records {
     return await manager.find<Tables[K]>(schemaOf(table), { where: plain(where), order } as never);
   }
 
+  async select<K extends keyof Tables, C extends keyof Tables[K] & string>(
+    table: K,
+    columns: readonly C[],
+    where: Where<Tables[K]>,
+  ): Promise<Pick<Tables[K], C>[]> {
+    const { manager } = this.dataSource;
+    const select = Object.fromEntries(columns.map((column) => [column, true]));
+    return await manager.find<Tables[K]>(schemaOf(table), { where: plain(where), select } as never);
+  }
+
+  async newest<K extends keyof Tables>(
+    table: K,
+    where: Where<Tables[K]>,
+    by: keyof Tables[K] & string,
+    limit: number,
+  ): Promise<Tables[K][]> {
+    const { manager } = this.dataSource;
+    const order = { [by]: 'DESC' };
+    return await manager.find<Tables[K]>(schemaOf(table), { where: plain(where), order, take: limit } as never);
+  }
+
   async save<K extends keyof Tables>(
     transaction: LedgerTransaction,
     table: K,

@@ -92,6 +92,7 @@ export const schemas = {
     headOutcome: named('head_outcome', maybeText),
     approved: maybeText,
     approvedDecision: named('approved_decision', maybeText),
+    approvedDefinition: named('approved_definition', maybeJson),
     noLongerCompliant: named('no_longer_compliant', flag),
     status: text,
     trouble: maybeJson,
