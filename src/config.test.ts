@@ -78,7 +78,12 @@ limits: {manifestBytes: 10MiB, evaluation: 2s, wasmMemory: 128MiB}
           grants: [{ repository: 'shop', namespaces: ['shop'], kinds: ['*'] }],
         },
       ],
-      limits: { manifestBytes: 10_485_760, evaluationMilliseconds: 2_000, wasmMemoryBytes: 134_217_728 },
+      limits: {
+        manifestBytes: 10_485_760,
+        evaluationMilliseconds: 2_000,
+        wasmMemoryBytes: 134_217_728,
+        commits: 10_000,
+      },
     });
   });
 
