@@ -17,6 +17,9 @@ const settings = (environments: string) =>
 const PROD = '{name: prod, path: environments/prod, namespace: shop}';
 const TEST = '{name: test, path: environments/test, namespace: shop-test}';
 
+const constraint = (kind: string) =>
+  `apiVersion: constraints.gatekeeper.sh/v1beta1\nkind: ${kind}\nmetadata: {name: distinct}\nspec: {match: {namespaces: [sh*]}}\n`;
+
 describe('when governance moves', () => {
   let service: TestService;
   let database: Client;
@@ -178,8 +181,6 @@ spec:
           msg := sprintf("%v has this value", [name])
         }
 `;
-    const constraint = (kind: string) =>
-      `apiVersion: constraints.gatekeeper.sh/v1beta1\nkind: ${kind}\nmetadata: {name: distinct}\nspec: {match: {namespaces: [sh*]}}\n`;
     const moved = await repository.commit({
       author: ann,
       message: 'values are distinct',
