@@ -224,7 +224,11 @@ deny contains "never" if {
 	x * y == 0.5
 }
 `;
-    const rules = await repository.commit({ author: ann, message: 'slow', files: { 'policies/early.rego': rule } });
+    const rules = await repository.commit({
+      author: ann,
+      message: 'slow, and the constraint mended',
+      files: { 'policies/early.rego': rule, 'policies/constraint.yaml': constraint('OneValue') },
+    });
     expect(await judged('governance', rules)).toMatchObject({ outcome: 'allow' });
     await judged('prod', rules);
     let outcomes: string[] = [];

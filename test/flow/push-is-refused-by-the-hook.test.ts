@@ -71,7 +71,7 @@ describe('a push to a server with the pre-receive hook', () => {
     expect(answer).toMatch(
       /✗ denied {3}shop\/production {3}main [0-9a-f]{7} → main [0-9a-f]{7} {3}1 commit, 1 object changed/,
     );
-    expect(answer).toContain(`${manifest}:1   Deployment shop/cart`);
+    expect(answer).toContain(`${manifest}:7   Deployment shop/cart`);
     expect(answer).toMatch(/rule {3}images\.pinned/);
     expect(answer).toMatch(/push refused by Countersign; nothing was changed\. Mend your commits/);
     expect(answer).toMatch(/pre-receive hook declined/);
