@@ -35,6 +35,24 @@ describe('collecting policy', () => {
     expect([...files.keys()].filter((path) => !path.startsWith(STARTER_PREFIX))).toEqual(['x.rego']);
   });
 
+  it.each([
+    ['nothing', 'package x', []],
+    [
+      'what is imported, and what that imports',
+      'package x\nimport data.countersign.lib.workload',
+      ['lib/workload.rego'],
+    ],
+    ['all below a path', 'package x\ny := data.countersign.lib', ['lib/image.rego', 'lib/settings.rego']],
+    ['what a file adds to', 'package countersign.lib.image', ['lib/image.rego']],
+    ['everything, where the name is computed', 'package x\ny := data[z]', ['access/rbac.rego', 'lib/image.rego']],
+  ])('brings along of our own, when they are off, %s', (_what, text, expected) => {
+    const { files } = sources({ 'x.rego': text }, { profile: 'off' });
+    const ours = [...files.keys()].filter((path) => path.startsWith(STARTER_PREFIX));
+    expect(ours).toEqual(expect.arrayContaining(expected.map((path) => STARTER_PREFIX + path)));
+    expect(ours.length === 0).toBe(expected.length === 0);
+    if (!text.includes('[')) expect(ours).not.toContain(`${STARTER_PREFIX}access/rbac.rego`);
+  });
+
   it('lets no file of a repository pass for one of ours', () => {
     expect(() => sources({ [`${STARTER_PREFIX}x.rego`]: 'package x' })).toThrow('reserved');
   });

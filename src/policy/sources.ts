@@ -45,8 +45,8 @@ export function policySources(
       merge(data, nested(foldersOf(path, root), readData(path, text)), path);
   }
   if (starter.data) merge(data, { countersign: { settings: starter.data } }, 'countersign.yaml');
-  // Also with profile `off`, the library of the starter rules is there for other rules to use.
-  for (const [path, text] of starterFiles()) rego.set(path, text);
+  const ours = profile === 'off' ? startersUsedBy([...rego.values()]) : starterFiles();
+  for (const [path, text] of ours) rego.set(path, text);
   const choice: StarterChoice = { profile, off: starter.off ?? [] };
   const gatekeeper = readGatekeeper(files);
   if (gatekeeper?.inventory && Object.hasOwn(data, 'inventory')) {
@@ -68,6 +68,32 @@ let starters: ReadonlyMap<string, string> | undefined;
 export function starterFiles(): ReadonlyMap<string, string> {
   return (starters ??= new Map([...readStarterFolder()].filter(([path]) => !path.endsWith('_test.rego'))));
 }
+
+/**
+ * Also with profile `off`, what ships with Countersign is there for other rules to use; but to compile all of it for nothing takes
+ * seconds. Taken is what is named, or added to, by a file that is there already; everything, where a name is computed.
+ */
+function startersUsedBy(texts: readonly string[]): ReadonlyMap<string, string> {
+  const packages = new Map([...starterFiles()].map(([path, text]) => [path, packageOf(text)]));
+  const taken = new Map<string, string>();
+  for (let queue = [...texts]; queue.length > 0;) {
+    const text = queue.pop()!;
+    const computed = /\bdata\s*\[/.test(text);
+    const named = [packageOf(text), ...[...text.matchAll(/\bdata\.([\w.]+)/g)].map(([, path]) => path)];
+    for (const [path, starter] of starterFiles()) {
+      if (taken.has(path)) continue;
+      const name = packages.get(path)!;
+      // `data.countersign.lib` is all of its packages, and `data.countersign.lib.image.pinned` one rule of one.
+      if (!computed && !named.some((path) => `${name}.`.startsWith(`${path}.`) || path.startsWith(`${name}.`)))
+        continue;
+      taken.set(path, starter);
+      queue.push(starter);
+    }
+  }
+  return new Map([...taken].toSorted(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+const packageOf = (text: string): string => /^package\s+(\S+)/m.exec(text)?.[1] ?? '';
 
 /** Beside src/ and dist/ alike. */
 export const STARTER_FOLDER = new URL('../../policies/', import.meta.url);
