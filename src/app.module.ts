@@ -16,6 +16,7 @@ import { formatErrors } from './api/graphql-errors.js';
 import { HealthController } from './api/health.controller.js';
 import { checkLimits, limits, refuseForeignText } from './api/limits.js';
 import { createLoaders } from './api/loaders.js';
+import { AdviceResolver } from './api/advice.resolver.js';
 import { ExceptionResolver } from './api/exception.resolver.js';
 import { ImpactResolver } from './api/impact.resolver.js';
 import { LogController } from './api/log.controller.js';
@@ -49,6 +50,7 @@ const resolvers = [
   RunResolver,
   DriftResolver,
   FaultResolver,
+  AdviceResolver,
   ApprovalResolver,
   ExceptionResolver,
   ImpactResolver,

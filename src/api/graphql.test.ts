@@ -137,6 +137,44 @@ describe('GraphQL', () => {
     });
   });
 
+  it('shows what was said of requests: what holds, why, and what the forge was told', async () => {
+    const { data, errors } = await api.query<Record<string, any>>(`{
+      advice(filter: {open: true, repository: "shop"}) { totalCount nodes {
+        repository number request target environment base head headCommit { subject } outcome violations { rule source { path line } }
+        required { rule } bundleDigest time context description reportedAt endedAt } }
+      over: advice(filter: {open: false, number: 8, outcome: [deny]}) { nodes { id endedAt } }
+      none: advice(filter: {environment: "elsewhere", head: "x"}) { totalCount }
+      first: advice(first: 1) { nodes { number } pageInfo { hasNextPage endCursor } } }`);
+    expect(errors).toEqual([]);
+    expect(data).toMatchObject({
+      advice: {
+        totalCount: 1,
+        nodes: [
+          {
+            repository: 'shop',
+            number: 7,
+            target: 'refs/heads/main',
+            environment: 'shop/production',
+            headCommit: { subject: 'tune cart 7' },
+            outcome: 'deny',
+            violations: [{ rule: 'images.pinned', source: { path: 'production/cart.yaml', line: 12 } }],
+            required: [],
+            context: 'countersign/shop/production',
+            reportedAt: expect.stringMatching(/^2026-07-01T/) as string,
+            endedAt: null,
+          },
+        ],
+      },
+      over: { nodes: [{ id: 'advice-8', endedAt: expect.any(String) as string }] },
+      none: { totalCount: 0 },
+      first: { nodes: [{ number: 8 }], pageInfo: { hasNextPage: true } },
+    });
+    const next = await api.query<ListPage>('query ($after: String) { list: advice(after: $after) { nodes { id } } }', {
+      after: data!['first'].pageInfo.endCursor,
+    });
+    expect(next.data!.list.nodes.map(({ id }) => id)).toEqual(['advice-7']);
+  });
+
   it('shows the log: its key, its state, entries in both directions, and proofs between sizes', async () => {
     const { data, errors } = await api.query<Record<string, any>>(`{
       log { origin vkey size rootHash checkpoint consistency(from: 3, to: 100) }

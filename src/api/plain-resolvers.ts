@@ -16,6 +16,7 @@ const connections: readonly (Capitalize<ListName> | 'ObjectChange' | 'Entry')[] 
   'Run',
   'Drift',
   'Fault',
+  'Advice',
   'Approval',
   'Exception',
   'ReviewDuty',

@@ -46,6 +46,8 @@ export interface Filters {
     status?: readonly ExceptionRecord['status'][];
     expired?: boolean;
   };
+  readonly advice: Period &
+    InEnvironment & { number?: number; head?: string; outcome?: readonly Outcome[]; open?: boolean };
   readonly reviewDuty: Period & InEnvironment & { open?: boolean; expired?: boolean };
 }
 export type ListName = keyof Filters;
@@ -78,6 +80,7 @@ export const listOrder: { readonly [K in ListName]: readonly Order<K>[] } = {
   fault: [{ column: 'time', newestFirst: true }, { column: 'id' }],
   approval: [{ column: 'firstSeen', newestFirst: true }, { column: 'id' }],
   exception: [{ column: 'firstSeen', newestFirst: true }, { column: 'id' }],
+  advice: [{ column: 'time', newestFirst: true }, { column: 'id' }],
   reviewDuty: [{ column: 'openedAt', newestFirst: true }, { column: 'id' }],
 };
 

@@ -29,6 +29,9 @@ export interface Forge {
   report(status: CommitStatus): Promise<void>;
 }
 
+/** What a forge lists an environment's verdict under. */
+export const statusContext = (environment: string): string => `countersign/${environment}`;
+
 const LONGEST = 140;
 
 /** A verdict in one line: what is wrong first, with its place, then how much more there is. */

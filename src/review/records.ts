@@ -252,6 +252,14 @@ export interface AdviceRecord {
   readonly description: string;
   readonly bundleDigest: string;
   readonly time: string;
+  /** The forge's own number of the request. */
+  readonly number: number;
+  readonly violations: readonly Violation[];
+  readonly required: readonly Violation[];
+  /** When the forge last took this verdict as a status of the head; null until then. */
+  readonly reportedAt: string | null;
+  /** When the request was closed, or what it proposes was judged anew; null while this is what holds. */
+  readonly endedAt: string | null;
 }
 
 export interface FaultRecord {

@@ -10,7 +10,7 @@ import type { Mirror } from '../source/repository.js';
 import { adoptionOf } from './base.js';
 import { decisionEntry } from './entries.js';
 import type { FollowedRepository } from './follower.js';
-import { type CommitStatus, describeVerdict, type Forge, type OpenRequest } from './forge.js';
+import { type CommitStatus, describeVerdict, type Forge, type OpenRequest, statusContext } from './forge.js';
 import { isGoverned } from './governed-files.js';
 import {
   type Governance,
@@ -118,6 +118,9 @@ export class RequestFollower {
     // What was told of commits that are no longer proposed need not be known any more.
     const heads = new Set(open.map(({ head }) => head));
     for (const [key, { commit }] of this.#told) if (!heads.has(commit)) this.#told.delete(key);
+    await this.#end(({ request, head, target }) => {
+      return !open.some((one) => one.ref === request && one.head === head && one.target === target);
+    });
     for (const request of open) {
       if (this.#stopped) return;
       try {
@@ -169,12 +172,31 @@ export class RequestFollower {
         await this.#review(request, environment, base, target, governance, problems),
         governance,
       ));
-    await this.#tell({
+    // Reopened, or pointed at a target where it was before: what was said then holds again.
+    if (advice.endedAt !== null) await records.update('advice', { id: advice.id }, { endedAt: null });
+    await this.#end(
+      (one) => one.request === request.ref && one.environment === environment.name && one.id !== advice.id,
+    );
+    const told = await this.#tell({
       commit: request.head,
-      context: `countersign/${environment.name}`,
+      context: statusContext(environment.name),
       outcome: advice.outcome,
       description: advice.description,
     });
+    const { now = () => new Date() } = this.parts;
+    if (told) await records.update('advice', { id: advice.id }, { reportedAt: now().toISOString() });
+  }
+
+  /** Which advice holds is derived from what is open at each look, so it needs no transaction of the log. */
+  async #end(over: (advice: Pick<AdviceRecord, 'id' | 'request' | 'environment' | 'head' | 'target'>) => boolean) {
+    const { records, now = () => new Date() } = this.parts;
+    const holding = await records.select('advice', ['id', 'request', 'environment', 'head', 'target'], {
+      repository: this.repository.name,
+      endedAt: null,
+    });
+    for (const { id } of holding.filter(over)) {
+      await records.update('advice', { id }, { endedAt: now().toISOString() });
+    }
   }
 
   #review(
@@ -234,6 +256,11 @@ export class RequestFollower {
       description: describeVerdict(decision),
       bundleDigest: decision.bundleDigest,
       time: facts.time,
+      number: request.number,
+      violations: decision.violations,
+      required: decision.required,
+      reportedAt: null,
+      endedAt: null,
     };
     await ledger.record(async (transaction) => {
       await records.save(transaction, 'advice', [advice]);
@@ -260,12 +287,13 @@ export class RequestFollower {
     }
   }
 
-  /** After it is in the log: what a forge shows can be found there. */
-  async #tell(status: CommitStatus): Promise<void> {
+  /** After it is in the log: what a forge shows can be found there. False if it was told before. */
+  async #tell(status: CommitStatus): Promise<boolean> {
     const key = `${status.commit} ${status.context}`;
     const said = `${status.outcome} ${status.description}`;
-    if (this.#told.get(key)?.said === said) return;
+    if (this.#told.get(key)?.said === said) return false;
     await this.parts.forge.report(status);
     this.#told.set(key, { commit: status.commit, said });
+    return true;
   }
 }

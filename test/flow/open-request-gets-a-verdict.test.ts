@@ -69,6 +69,28 @@ describe('an open request', () => {
       description: expect.stringMatching(/^denied: reading\.config-invalid at countersign\.yaml/) as string,
     });
 
+    interface Shown {
+      readonly advice: { readonly nodes: readonly Readonly<Record<string, unknown>>[] };
+    }
+    const advised = async (filter: string): Promise<Shown['advice']['nodes']> =>
+      (
+        await service!.query<Shown>(`{ advice(filter: {repository: "shop", ${filter}}) { nodes {
+          number head environment outcome violations { rule } description reportedAt endedAt } } }`)
+      ).advice.nodes;
+    await eventually('the status to be noted', async () => {
+      const shown = await advised('open: true');
+      return shown.length === 3 && shown.every((one) => one['reportedAt'] !== null);
+    });
+    expect(await advised('number: 7')).toMatchObject([
+      {
+        number: 7,
+        head: bad,
+        environment: 'shop/production',
+        outcome: 'deny',
+        violations: [{ rule: 'images.pinned' }],
+      },
+    ]);
+
     // Mended and pushed again; the forge says so.
     await repository.checkout('work', bad);
     const good = await commit('faster', { 'environments/cart.yaml': `# why\n${manifest(pinned)}` }, { amend: true });
@@ -90,6 +112,14 @@ describe('an open request', () => {
     };
     await hook();
     expect(await status(good, 'countersign/shop/production', 'success')).toMatchObject({ description: 'allowed' });
+
+    await eventually('only what holds to be open', async () => {
+      const shown = await advised('open: true');
+      return shown.length === 1 && shown[0]['head'] === good && shown[0]['reportedAt'] !== null;
+    });
+    const over = (await advised('open: false')).map(({ number, head }) => `${String(number)} ${String(head)}`);
+    expect(over).toHaveLength(3);
+    expect(new Set(over)).toEqual(new Set([`7 ${bad}`, `8 ${relaxed}`]));
 
     // Asked again, the same is neither judged nor told again.
     const posts = forge.statuses().length;

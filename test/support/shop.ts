@@ -1,4 +1,5 @@
 import type {
+  AdviceRecord,
   ChangeRecord,
   CommitRecord,
   DecisionRecord,
@@ -99,6 +100,7 @@ export async function seedShop(api: TestApi, decisions: number): Promise<void> {
       },
     ]);
     await records.save(transaction, 'drift', [drift('drift-1', null, null), drift('drift-2', at(2), 'run-1')]);
+    await records.save(transaction, 'advice', [advice(7, null), advice(8, at(3))]);
     await records.save(transaction, 'fault', [
       {
         id: 'fault-1',
@@ -227,6 +229,25 @@ const environment = (last: number): EnvironmentRecord => ({
   status: 'synced',
   trouble: null,
   updatedAt: at(last),
+});
+
+const advice = (number: number, endedAt: string | null): AdviceRecord => ({
+  id: `advice-${number}`,
+  repository: 'shop',
+  environment: 'shop/production',
+  request: `refs/pull/${number}/head`,
+  target: 'refs/heads/main',
+  base: hex(1),
+  head: hex(number),
+  outcome: 'deny',
+  description: 'denied: images.pinned',
+  bundleDigest: digest,
+  time: at(number),
+  number,
+  violations: [violation],
+  required: [],
+  reportedAt: at(number),
+  endedAt,
 });
 
 const drift = (id: string, correctedAt: string | null, run: string | null) => ({

@@ -68,6 +68,14 @@ const conditions: { readonly [K in ListName]: Conditions<K> } = {
     status: oneOf('status'),
     expired: (expired) => [`(row.expires <= now()) = :expired`, { expired }],
   },
+  advice: {
+    ...period('time'),
+    ...environment,
+    number: (number) => ['row.number = :number', { number }],
+    head: equal('head'),
+    outcome: oneOf('outcome'),
+    open: (open) => [`row.endedAt IS ${open ? '' : 'NOT '}NULL`],
+  },
   reviewDuty: {
     ...period('openedAt'),
     ...environment,

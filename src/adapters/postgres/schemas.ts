@@ -214,6 +214,11 @@ export const schemas = {
     description: text,
     bundleDigest: named('bundle_digest', text),
     time: time('time'),
+    number: integer,
+    violations: json,
+    required: json,
+    reportedAt: time('reported_at', true),
+    endedAt: time('ended_at', true),
   }),
   approval: schema('approval', 'approval', {
     id: key,
