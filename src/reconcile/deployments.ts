@@ -8,7 +8,7 @@ import type { Redactor } from '../cluster/secret.js';
 import { CountersignError, toCountersignError } from '../errors.js';
 import { governedSince } from '../review/base.js';
 import { recordFault } from '../review/record-fault.js';
-import type { Approved } from '../review/follower.js';
+import type { Approved } from '../review/followed-repository.js';
 import type { EnvironmentRecord, FaultRecord, Records, Trouble } from '../review/records.js';
 import { describeTrouble } from '../review/trouble.js';
 import type { ApprovedView } from './admission.js';

@@ -1,47 +1,24 @@
 import { randomUUID } from 'node:crypto';
-import type { Ledger } from '../audit/ledger.js';
 import type { Environment } from '../change/environment.js';
-import type { Grant } from '../change/grant.js';
-import type { ManifestCache } from '../change/manifest-cache.js';
-import type { Redactor } from '../cluster/secret.js';
 import { toCountersignError, type CountersignError } from '../errors.js';
-import type { Evaluator } from '../policy/evaluator.js';
-import type { Mirror } from '../source/repository.js';
 import { adoptionOf } from './base.js';
 import { decisionEntry } from './entries.js';
-import type { FollowedRepository } from './follower.js';
+import type { FollowedRepository, ReviewParts } from './followed-repository.js';
 import { type CommitStatus, describeVerdict, type Forge, type OpenRequest, statusContext } from './forge.js';
 import { isGoverned } from './governed-files.js';
-import {
-  type Governance,
-  governanceEnvironment,
-  type GovernanceReader,
-  problemsOf,
-  type Standing,
-} from './governance.js';
+import { type Governance, governanceEnvironment, problemsOf, type Standing } from './governance.js';
 import { forkPoint } from './law.js';
 import { pauseAfter } from './pace.js';
 import { recordFault } from './record-fault.js';
-import type { AdviceRecord, FaultRecord, PushRecord, Records, Trouble } from './records.js';
+import type { AdviceRecord, FaultRecord, PushRecord, Trouble } from './records.js';
 import { review, type Reviewed } from './review.js';
 import { describeTrouble } from './trouble.js';
 
-export interface RequestParts {
+export interface RequestParts extends ReviewParts {
   readonly forge: Forge;
   /** Null until something governs. */
   readonly standing: () => Standing | null;
-  readonly ledger: Ledger;
-  readonly records: Records;
-  readonly mirror: Mirror;
-  readonly governance: GovernanceReader;
-  readonly evaluator: Evaluator;
-  readonly redactor: Redactor;
-  readonly cache: ManifestCache;
-  readonly grants: ReadonlyMap<string, readonly Grant[]>;
-  /** Commits of one change; see `proposeChange`. */
-  readonly mostCommits?: number;
   readonly onFault: (trouble: Trouble) => void;
-  readonly now?: () => Date;
 }
 
 /** Requests are asked for no more often than this, in milliseconds; a webhook makes it sooner. */

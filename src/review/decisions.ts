@@ -1,0 +1,223 @@
+import type { LedgerTransaction } from '../audit/ledger.js';
+import { GOVERNANCE, type Environment } from '../change/environment.js';
+import type { CountersignError } from '../errors.js';
+import type { Signers } from '../source/signers.js';
+import type { Approvals } from './approvals.js';
+import { decisionEntry } from './entries.js';
+import { definition, newEnvironment } from './environment-record.js';
+import type { ClockedParts, FollowedRepository } from './followed-repository.js';
+import type { Governance } from './governance.js';
+import { Retries } from './pace.js';
+import type { RecordedExceptions } from './recorded-exceptions.js';
+import type { DecisionRecord, EnvironmentRecord, PushRecord } from './records.js';
+import type { RepositoryState } from './repository-state.js';
+import { type Reviewed, review } from './review.js';
+
+/** A change of an environment to review. */
+export interface Proposal {
+  readonly environment: Environment;
+  /** What it is judged by. */
+  readonly governance: Governance;
+  /** False for governance that is only proposed: nothing lapses by it. */
+  readonly inForce: boolean;
+  readonly push: PushRecord;
+  readonly base: string | null;
+  readonly head: string;
+  readonly problems?: readonly CountersignError[];
+}
+
+interface Known {
+  readonly state: RepositoryState;
+  readonly approvals: Approvals;
+  readonly exceptions: RecordedExceptions;
+}
+
+/** The decisions on the environments of one repository, governance among them: how they are made and recorded, and which are due again. */
+export class Decisions {
+  #environments = new Map<string, EnvironmentRecord>();
+  /** Environments whose waiting change got an approval since it was judged. */
+  readonly #approvedAnew = new Set<string>();
+  /** Environments judged last before what governs now did: policy may be the same, and signers or the definition others. */
+  #outdated = new Set<string>();
+  readonly #retries = new Retries();
+
+  constructor(
+    private readonly repository: FollowedRepository,
+    private readonly parts: ClockedParts,
+    private readonly known: Known,
+  ) {}
+
+  /** What was decided of each environment that ever was. */
+  get environments(): ReadonlyMap<string, EnvironmentRecord> {
+    return this.#environments;
+  }
+
+  async load(): Promise<void> {
+    const recorded = await this.parts.records.find('environment', { repository: this.repository.name });
+    this.#environments = new Map(recorded.map((record) => [record.name, record]));
+    this.#outdated = await this.#judgedBefore(this.#environments.get(GOVERNANCE)?.approvedDecision);
+    for (const { name, head, headDecision, headOutcome } of this.#environments.values()) {
+      if (headOutcome !== 'pending' || head === null || headDecision === null) continue;
+      if (await this.known.approvals.unjudged(name, head, headDecision)) this.#approvedAnew.add(name);
+    }
+  }
+
+  /** Environments whose last decision is older than this one. */
+  async #judgedBefore(id: string | null | undefined): Promise<Set<string>> {
+    const { records } = this.parts;
+    const [adoption] = id ? await records.find('decision', { id }) : [];
+    const outdated = new Set<string>();
+    for (const { name, headDecision } of adoption ? this.#environments.values() : []) {
+      const [last] = headDecision === null ? [] : await records.find('decision', { id: headDecision });
+      if (name !== GOVERNANCE && last && (last.index ?? -1) < (adoption.index ?? Infinity)) outdated.add(name);
+    }
+    return outdated;
+  }
+
+  // ---- what is due again although its head did not move ----
+
+  /** Reads the approvals at `tip`. Whether a change that waits got one. */
+  async seeApprovals(tip: string | null, signers: Signers): Promise<boolean> {
+    const heads = new Map([...this.#environments].map(([name, { head }]) => [name, head]));
+    for (const name of await this.known.approvals.see(tip, heads, signers)) {
+      if (this.#environments.get(name)?.headOutcome === 'pending') this.#approvedAnew.add(name);
+    }
+    return this.#approvedAnew.size > 0;
+  }
+
+  isApprovedAnew(name: string): boolean {
+    return this.#approvedAnew.has(name);
+  }
+
+  /** There is nothing to judge that an approval could be for. */
+  forgetApproval(name: string): void {
+    this.#approvedAnew.delete(name);
+  }
+
+  /** Something else governs these from here on. */
+  outdate(environments: readonly Environment[]): void {
+    for (const { name } of environments) this.#outdated.add(name);
+  }
+
+  isOutdated(name: string): boolean {
+    return this.#outdated.has(name);
+  }
+
+  /** Whether the last judgement of a head failed long enough ago. */
+  isToRetry(name: string, head: string): boolean {
+    const record = this.#environments.get(name);
+    return record?.head === head && record.headOutcome === 'error' && this.#retries.isDue(name, head);
+  }
+
+  /** That it fails as it did before is in the log already: once more would only fill it. */
+  failsAgain(name: string, { record: { decision, change } }: Reviewed): boolean {
+    if (decision.outcome !== 'error') return false;
+    this.#retries.failed(name, change.head);
+    return true;
+  }
+
+  // ---- decisions ----
+
+  async review({ environment, governance, inForce, problems = [], ...proposal }: Proposal): Promise<Reviewed> {
+    const { mirror, grants, evaluator, redactor, records, cache, mostCommits, now } = this.parts;
+    return review({
+      ...proposal,
+      repository: { name: this.repository.name, url: this.repository.url },
+      reader: mirror.repository,
+      environment,
+      governance,
+      problems,
+      grants: environment.target === null ? null : (grants.get(environment.target) ?? 'unknown target'),
+      approvals: (bytes, commits) => this.known.approvals.counting(bytes, commits, governance.signers, inForce),
+      firstSeen: async (id) => {
+        const seen = await records.select('commit', ['id', 'firstSeen'], { repository: this.repository.name, id });
+        return new Map(seen.map((record) => [record.id, new Date(record.firstSeen)]));
+      },
+      approved: this.#environments.get(environment.name)?.approved ?? null,
+      cache,
+      mostCommits,
+      evaluator,
+      redactor,
+      now,
+    });
+  }
+
+  /**
+   * The decision, its change, the environment's new state, and what governs from here on if that is what was allowed: one
+   * transaction, one entry. Governance that was allowed but not taken up would never be looked at again.
+   */
+  async record(
+    environment: Environment,
+    reviewed: Reviewed,
+    governance: Governance,
+    proposed: Governance | null = null,
+  ): Promise<DecisionRecord> {
+    const { ledger, records } = this.parts;
+    const { facts } = reviewed;
+    const { change, decision } = reviewed.record;
+    const before = this.#environments.get(environment.name) ?? newEnvironment(this.repository.name, environment);
+    const allowed = decision.outcome === 'allow';
+    // One change owes one review, however often policy judges it again.
+    const { name: repository } = this.repository;
+    const owed =
+      reviewed.duty &&
+      (await records.find('reviewDuty', { repository, environment: environment.name, head: change.head }));
+    const duty = owed?.length === 0 ? reviewed.duty : null;
+    const after: EnvironmentRecord = {
+      ...before,
+      ...definition(environment),
+      head: change.head,
+      headDecision: decision.id,
+      headOutcome: decision.outcome,
+      ...(allowed
+        ? {
+            approved: change.head,
+            approvedDecision: decision.id,
+            approvedDefinition: environment,
+            noLongerCompliant: false,
+          }
+        : {}),
+      ...(!allowed && before.approved === change.head ? { noLongerCompliant: true } : {}),
+      updatedAt: decision.time,
+    };
+    const state =
+      allowed && proposed
+        ? {
+            ...this.known.state.record,
+            governanceCommit: proposed.commit,
+            bundleDigest: proposed.bundle.digest,
+            updatedAt: decision.time,
+          }
+        : null;
+    const exceptions = state && proposed ? await this.known.exceptions.moves(proposed, decision.time) : null;
+    const { entries } = await ledger.record(async (transaction) => {
+      if (state) await this.known.state.write(transaction, state);
+      await records.save(transaction, 'change', [change]);
+      await records.save(transaction, 'objectChange', reviewed.record.objectChanges);
+      await records.save(transaction, 'decision', [decision]);
+      if (duty) await records.save(transaction, 'reviewDuty', [duty]);
+      await this.#writeEnvironment(transaction, after);
+      transaction.append(decisionEntry({ ...facts, reviewDue: duty?.dueAt ?? null, bundle: governance.bundle }));
+      await exceptions?.save(transaction);
+    });
+    const index = entries[0].index;
+    await records.update('decision', { id: decision.id }, { index });
+    await exceptions?.placed(entries.slice(1));
+    if (state) this.known.state.written(state);
+    this.#environments.set(environment.name, after);
+    this.#approvedAnew.delete(environment.name);
+    this.#outdated.delete(environment.name);
+    if (decision.outcome === 'error') this.#retries.failed(environment.name, change.head);
+    else this.#retries.settled(environment.name);
+    const recorded = { ...decision, index };
+    this.parts.events.decided(recorded);
+    return recorded;
+  }
+
+  /** Leaves `status` and `trouble` of a row that exists to whoever reconciles it. */
+  async #writeEnvironment(transaction: LedgerTransaction, record: EnvironmentRecord): Promise<void> {
+    const { repository, name, status: _status, trouble: _trouble, ...values } = record;
+    if (!this.#environments.has(name)) await this.parts.records.save(transaction, 'environment', [record]);
+    else await this.parts.records.update('environment', { repository, name }, values, transaction);
+  }
+}

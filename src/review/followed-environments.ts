@@ -1,0 +1,144 @@
+import { GOVERNANCE, type Environment } from '../change/environment.js';
+import { render } from '../change/render.js';
+import type { ManifestObject } from '../cluster/object.js';
+import { CountersignError } from '../errors.js';
+import { changeBase } from './base.js';
+import type { Decisions, Proposal } from './decisions.js';
+import { sameDefinition } from './environment-record.js';
+import type { ClockedParts } from './followed-repository.js';
+import type { Governance } from './governance.js';
+import type { Pushes } from './pushes.js';
+import type { RecordedExceptions } from './recorded-exceptions.js';
+import type { DecisionRecord } from './records.js';
+
+interface Known {
+  readonly pushes: Pushes;
+  readonly decisions: Decisions;
+  readonly exceptions: RecordedExceptions;
+}
+
+/** The environments that governance defines: each is judged when something about it is new, and handed over once it is allowed. */
+export class FollowedEnvironments {
+  /** Refs that are not there, by environment: told once. */
+  readonly #unserved = new Map<string, string>();
+
+  constructor(
+    private readonly repository: string,
+    private readonly parts: Pick<
+      ClockedParts,
+      'ledger' | 'records' | 'mirror' | 'redactor' | 'cache' | 'events' | 'now'
+    >,
+    private readonly known: Known,
+  ) {}
+
+  /** Other governance defines them from here on. */
+  takeUp(governance: Governance): void {
+    this.known.decisions.outdate(governance.environments);
+    this.#unserved.clear();
+    this.#tellRemoved(governance);
+  }
+
+  /** Says again what was approved before this process started. */
+  async resume(governance: Governance): Promise<void> {
+    // The process that took it up may have died before anybody heard of it.
+    this.#tellRemoved(governance);
+    for (const environment of governance.environments) await this.#resume(environment);
+  }
+
+  #tellRemoved({ environments }: Governance): void {
+    const names = new Set([GOVERNANCE, ...environments.map(({ name }) => name)]);
+    for (const name of this.known.decisions.environments.keys()) {
+      if (!names.has(name)) this.parts.events.removed(this.repository, name);
+    }
+  }
+
+  /** An environment approved before this process started is held to that again. */
+  async #resume(environment: Environment): Promise<void> {
+    const record = this.known.decisions.environments.get(environment.name);
+    if (!record?.approved || !record.approvedDecision) return;
+    // As it was defined then: another definition may be in force that nobody has allowed this commit under.
+    const held = record.approvedDefinition ?? (sameDefinition(record, environment) ? environment : null);
+    const [decision] = await this.parts.records.find('decision', { id: record.approvedDecision });
+    if (!held || !decision) return;
+    const { objects } = await render(this.parts.mirror.repository, held, record.approved, this.parts.cache);
+    await this.#announce(held, record.approved, objects, decision, record.noLongerCompliant);
+  }
+
+  /** Judges what an environment's ref points to by what is in force, unless that was done before and nothing about it is new. */
+  async review(environment: Environment, governance: Governance): Promise<void> {
+    const { pushes, decisions, exceptions } = this.known;
+    const { records, redactor, now } = this.parts;
+    const tip = pushes.tip(environment.ref);
+    const before = decisions.environments.get(environment.name);
+    if (!tip) return this.#tellUnserved(environment);
+    this.#unserved.delete(environment.name);
+    const last = before?.headDecision ? (await records.find('decision', { id: before.headDecision }))[0] : undefined;
+    const lapse = before && last && (await exceptions.lapse(governance, before, last, now()));
+    const judged =
+      !lapse &&
+      !decisions.isApprovedAnew(environment.name) &&
+      !decisions.isOutdated(environment.name) &&
+      before !== undefined &&
+      before.head === tip.commit &&
+      last?.bundleDigest === governance.bundle.digest &&
+      sameDefinition(before, environment);
+    if (judged && !decisions.isToRetry(environment.name, tip.commit)) return;
+    const proposal = { environment, governance, inForce: true, head: tip.commit };
+    if (lapse) {
+      // What is live is judged again as the change that needed the exception, whatever waits on top of it.
+      const { base, head } = lapse;
+      await this.#judge({ ...proposal, push: await pushes.find(lapse.push), base, head });
+      if (head === tip.commit) return;
+    }
+    const push = await pushes.find(tip.push);
+    const base = await changeBase(before, tip.commit, governance, { records, redactor, now: now() });
+    await this.#judge({ ...proposal, push, base }, judged);
+  }
+
+  #tellUnserved(environment: Environment): void {
+    if (this.#unserved.get(environment.name) === environment.ref) return;
+    this.#unserved.set(environment.name, environment.ref);
+    this.parts.events.unserved(this.repository, environment, {
+      code: 'revision-unknown',
+      message: `${environment.ref} is not among the refs followed in ${this.repository}`,
+      place: { file: 'countersign.yaml' },
+      remedy: 'Push it, or add it under refs: in the configuration',
+    });
+  }
+
+  async #judge(proposal: Proposal, again = false): Promise<void> {
+    const { decisions } = this.known;
+    const { environment, governance, head } = proposal;
+    const reviewed = await decisions.review(proposal);
+    if (again && decisions.failsAgain(environment.name, reviewed)) return;
+    const decision = await decisions.record(environment, reviewed, governance);
+    if (decision.outcome !== 'allow') return;
+    await this.#announce(environment, head, reviewed.change.rendered, decision, false);
+  }
+
+  async #announce(
+    environment: Environment,
+    head: string,
+    objects: readonly ManifestObject[],
+    decision: DecisionRecord,
+    noLongerCompliant: boolean,
+  ): Promise<void> {
+    if (environment.target === null) return;
+    if (decision.index === null) {
+      throw new CountersignError('database-unavailable', `decision ${decision.id} has no place in the log yet`, {
+        remedy: 'Look at the database; this is tried again by itself',
+        retry: true,
+      });
+    }
+    const inclusion = await this.parts.ledger.inclusion(decision.index);
+    this.parts.events.approved({
+      repository: this.repository,
+      environment,
+      head,
+      objects,
+      decision,
+      inclusion,
+      noLongerCompliant,
+    });
+  }
+}

@@ -1,0 +1,73 @@
+import type { Inclusion, Ledger } from '../audit/ledger.js';
+import type { Environment } from '../change/environment.js';
+import type { Grant } from '../change/grant.js';
+import type { ManifestCache } from '../change/manifest-cache.js';
+import type { ManifestObject } from '../cluster/object.js';
+import type { Redactor } from '../cluster/secret.js';
+import type { Evaluator } from '../policy/evaluator.js';
+import type { Mirror } from '../source/repository.js';
+import type { GovernanceReader } from './governance.js';
+import type { PastDecisions } from './impact.js';
+import type { DecisionRecord, Records, Trouble } from './records.js';
+
+/** A repository as the service's own configuration names it. */
+export interface FollowedRepository {
+  readonly name: string;
+  readonly url: string;
+  readonly refs: readonly string[];
+  readonly governance: string;
+  readonly trust: { readonly commit?: string; readonly key?: string };
+  readonly pollMilliseconds: number;
+}
+
+/** An environment's head as it was approved: what a reconciler may be given. */
+export interface Approved {
+  readonly repository: string;
+  readonly environment: Environment;
+  readonly head: string;
+  /** Everything that the environment holds at head, unredacted. */
+  readonly objects: readonly ManifestObject[];
+  readonly decision: DecisionRecord;
+  readonly inclusion: Inclusion;
+  /** True when the bundle in force would no longer allow it: repair goes on under its original allow. */
+  readonly noLongerCompliant: boolean;
+}
+
+/** What a follower tells the rest of the service. Each is called after the thing is in the log. */
+export interface FollowerEvents {
+  approved(approved: Approved): void;
+  /** A decision of any outcome. */
+  decided(decision: DecisionRecord): void;
+  /** Removed from the governed configuration: its objects are left alone. */
+  removed(repository: string, environment: string): void;
+  /** Defined, but there is nothing to judge. */
+  unserved(repository: string, environment: Environment, trouble: Trouble): void;
+  fault(trouble: Trouble, repository: string): void;
+}
+
+/** What it takes to review what a repository proposes, be it pushed or requested. */
+export interface ReviewParts {
+  readonly ledger: Ledger;
+  readonly records: Records;
+  readonly mirror: Mirror;
+  readonly governance: GovernanceReader;
+  readonly evaluator: Evaluator;
+  readonly redactor: Redactor;
+  readonly cache: ManifestCache;
+  /** Grants by target; a target not in it is not configured. */
+  readonly grants: ReadonlyMap<string, readonly Grant[]>;
+  /** Commits of one change; see `proposeChange`. */
+  readonly mostCommits?: number;
+  readonly now?: () => Date;
+}
+
+export interface FollowerParts extends ReviewParts {
+  readonly events: FollowerEvents;
+  /** What changes of policy are held against. */
+  readonly past?: PastDecisions;
+}
+
+/** With the clock that all parts of a follower go by. */
+export interface ClockedParts extends FollowerParts {
+  readonly now: () => Date;
+}
