@@ -190,17 +190,11 @@ export async function startService(config: Config, commentary: Commentary): Prom
         }
         return (await governance.read(mirror.repository, commit)).bundle;
       });
+      const mostCommits = config.limits.commits;
+      const reviewing = { ledger, records, mirror, governance, evaluator, redactor, cache, grants, mostCommits };
       const follower = new RepositoryFollower(repository, {
         past,
-        ledger,
-        records,
-        mirror,
-        governance,
-        evaluator,
-        redactor,
-        cache,
-        grants,
-        mostCommits: config.limits.commits,
+        ...reviewing,
         events: {
           approved: (approved) => deployments.approved(approved),
           decided: ({ environment, outcome, index, violations }) =>
@@ -219,15 +213,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
       const follow = new RequestFollower(repository, {
         forge: openForge(repository.forge),
         standing: () => follower.standing,
-        ledger,
-        records,
-        mirror,
-        governance,
-        evaluator,
-        redactor,
-        cache,
-        grants,
-        mostCommits: config.limits.commits,
+        ...reviewing,
         onFault: (trouble) => commentary.warn({ repository: repository.name, trouble }, trouble.message),
       });
       requests.set(repository.name, follow);

@@ -1,31 +1,15 @@
-import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
-import { CountersignError } from '../../errors.js';
-import { capMemory } from '../wasi/reactor.js';
+import { builtFile as fileBeside, capMemory, readBuilt } from '../wasi/reactor.js';
 import { wasi } from '../wasi/wasi.js';
 
-/** Built files lie in dist/, beside this one when it runs from there; tests run the sources. */
-export function builtFile(name: string): URL {
-  const here = new URL(`./${name}`, import.meta.url);
-  return import.meta.url.endsWith('.ts') ? new URL(here.href.replace('/src/adapters/', '/dist/adapters/')) : here;
-}
+/** See src/adapters/wasi/reactor.ts. */
+export const builtFile = (name: string): URL => fileBeside(name, import.meta.url);
+
+const read = (name: string): Uint8Array<ArrayBuffer> =>
+  readBuilt(name, import.meta.url, 'the renderer of Kustomize and Helm');
 
 /** Versions of Kustomize and Helm and the content of our own sources. Throws `internal` if it was never built. */
 export function programVersion(): string {
-  return readBuilt('renderer.version').toString().trim();
-}
-
-function readBuilt(name: string): Buffer<ArrayBuffer> {
-  const file = builtFile(name);
-  try {
-    return readFileSync(file);
-  } catch (cause) {
-    throw new CountersignError('internal', 'the renderer of Kustomize and Helm was not built', {
-      place: { file: fileURLToPath(file) },
-      remedy: 'Run make build',
-      cause,
-    });
-  }
+  return Buffer.from(read('renderer.version')).toString().trim();
 }
 
 interface Exports {
@@ -46,7 +30,7 @@ export function renderModule(maxPages: number): Promise<WebAssembly.Module> {
   let module = modules.get(maxPages);
   if (!module) {
     // In the background: compiling takes a second.
-    const compile = async () => WebAssembly.compile(capMemory(new Uint8Array(readBuilt('renderer.wasm')), maxPages));
+    const compile = async () => WebAssembly.compile(capMemory(read('renderer.wasm'), maxPages));
     modules.set(maxPages, (module = compile()));
     module.catch(() => modules.delete(maxPages));
   }
