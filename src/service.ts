@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { DataSource } from 'typeorm';
+import { policyCache } from './adapters/folder/cache-folder.js';
 import { openForge } from './adapters/forge/forges.js';
 import { openMirror } from './adapters/git/mirror.js';
 import { openCluster } from './adapters/kubernetes/cluster.js';
@@ -290,13 +290,6 @@ async function readiness(
 
 function about(name: string, trouble: Trouble): string {
   return `${name}: ${trouble.message}`;
-}
-
-/** Compiled policy is the same for all who compile the same sources: outside the data folder, shared and disposable. */
-export function policyCache(): string {
-  const cache =
-    process.env['COUNTERSIGN_CACHE'] ?? join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'countersign');
-  return join(cache, 'policy');
 }
 
 export async function packageVersion(): Promise<string> {

@@ -1,4 +1,4 @@
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, resolve } from 'node:path';
 import { Option, type Command } from 'commander';
 import { toCountersignError } from '../errors.js';
 import type { ConftestCheck } from '../policy/conftest.js';
@@ -134,11 +134,11 @@ function renamed(found: ConftestCheck, { stdinFilename }: Options): ConftestChec
 }
 
 async function compile(files: ReadonlyMap<string, string>, options: Options) {
-  const [{ RegoCompiler }, { cacheFolder }] = await Promise.all([
+  const [{ RegoCompiler }, { policyCache }] = await Promise.all([
     import('../adapters/opa/compiler.js'),
-    import('./cache-folder.js'),
+    import('../adapters/folder/cache-folder.js'),
   ]);
-  const compiler = new RegoCompiler({ cache: join(cacheFolder(), 'policy') });
+  const compiler = new RegoCompiler({ cache: policyCache() });
   try {
     return await compiler.compileConftest(files, {
       namespaces: options.namespace,

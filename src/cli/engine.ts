@@ -1,8 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
 import { RenderedFolders } from '../change/rendered-folders.js';
 import { Redactor } from '../cluster/secret.js';
-import { cacheFolder } from './cache-folder.js';
+import { policyCache } from '../adapters/folder/cache-folder.js';
 import type { PolicyBundle, PolicySources } from '../policy/bundle.js';
 import type { Evaluator } from '../policy/evaluator.js';
 import type { Explainer } from '../policy/explain.js';
@@ -28,7 +27,7 @@ export async function startEngine(threads = 2): Promise<Engine> {
     import('../adapters/opa/evaluator.js'),
     import('../adapters/render/renderer.js'),
   ]);
-  const compiler = new RegoCompiler({ cache: join(cacheFolder(), 'policy') });
+  const compiler = new RegoCompiler({ cache: policyCache() });
   const evaluator = new RegoEvaluator({ threads, timeLimit: TIME_LIMIT });
   const renderer = new SandboxRenderer();
   return {

@@ -19,7 +19,7 @@ const SAVING = 1000;
 
 /** What another policy would do to what was decided, and to what runs. Goes on where it was stopped. */
 export async function impact(options: ImpactOptions): Promise<void> {
-  const [{ openPast }, { analyseImpact, newImpact }, { liveImpact, NOTHING_LIVE }, { ImpactFiles }, { startEngine }, { cacheFolder }, { CountersignError }] = await Promise.all([import('../adapters/postgres/past-decisions.js'), import('../review/impact.js'), import('../review/impact-live.js'), import('../adapters/folder/impact-files.js'), import('./engine.js'), import('./cache-folder.js'), import('../errors.js')]); // prettier-ignore
+  const [{ openPast }, { analyseImpact, newImpact }, { liveImpact, NOTHING_LIVE }, { ImpactFiles }, { startEngine }, { cacheFolder }, { CountersignError }] = await Promise.all([import('../adapters/postgres/past-decisions.js'), import('../review/impact.js'), import('../review/impact-live.js'), import('../adapters/folder/impact-files.js'), import('./engine.js'), import('../adapters/folder/cache-folder.js'), import('../errors.js')]); // prettier-ignore
   const since = instant(options.since);
   if (since === null) {
     throw new CountersignError('usage', `--since ${options.since} is no day and no instant`, {

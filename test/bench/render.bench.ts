@@ -3,8 +3,9 @@
 // (test/support/render-oracles.sh puts it there), what it prints is compared byte for byte.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join, posix } from 'node:path';
+import { cacheFolder } from '../../src/adapters/folder/cache-folder.js';
 import { NativeRepository } from '../../src/adapters/git/native.js';
 import { SandboxRenderer } from '../../src/adapters/render/renderer.js';
 import type { Environment } from '../../src/change/environment.js';
@@ -15,7 +16,7 @@ import { TreeIndex } from '../../src/change/tree-index.js';
 
 const SHARED = '../shared/repos/manifests.bundle';
 const given = process.argv[2] ?? (existsSync(SHARED) ? SHARED : undefined);
-const cache = process.env.COUNTERSIGN_CACHE ?? join(homedir(), '.cache', 'countersign');
+const cache = cacheFolder();
 const kustomize = join(cache, 'renderers-v5.8.1-v3.19.5', 'kustomize');
 const environment: Environment = { name: 'bench', path: '', ref: '', target: null, namespace: 'default', labels: {}, ignore: [] }; // prettier-ignore
 

@@ -10,8 +10,9 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { homedir, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { cacheFolder } from '../../src/adapters/folder/cache-folder.js';
 import { exportTiles } from '../../src/adapters/evidence/export.js';
 import { openWitnessKey } from '../../src/adapters/keys/file.js';
 import { PostgresCosigned } from '../../src/adapters/postgres/cosigned.js';
@@ -53,8 +54,7 @@ function tlogCheck(): string {
   const source = 'test/tlog-check';
   const hash = createHash('sha256');
   for (const name of readdirSync(source).toSorted()) hash.update(readFileSync(join(source, name)));
-  const cache =
-    process.env['COUNTERSIGN_CACHE'] ?? join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'countersign');
+  const cache = cacheFolder();
   const binary = join(cache, `tlog-check-${hash.digest('hex').slice(0, 16)}`);
   if (!existsSync(binary)) {
     mkdirSync(cache, { recursive: true });

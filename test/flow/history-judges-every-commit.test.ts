@@ -3,13 +3,12 @@ import { createRepository, person, ScratchRepository, temporaryFolder } from '..
 import type { HistoryLine } from '../../src/report/history-summary.js';
 
 const folder = temporaryFolder();
-const env = () => ({ COUNTERSIGN_CACHE: folder.path('cache') });
 const pod = (name: string, image: string) =>
   `apiVersion: v1\nkind: Pod\nmetadata: {name: ${name}}\nspec: {containers: [{name: c, image: "${image}"}]}\n`;
 const pinned = `nginx@sha256:${'0'.repeat(64)}`;
 const last = (stdout: string) => JSON.parse(stdout.trimEnd().split('\n').at(-1)!) as HistoryLine;
 
-const line = async (path: string) => last((await runCli(['history', path, '--output', 'json'], { env: env() })).stdout);
+const line = async (path: string) => last((await runCli(['history', path, '--output', 'json'])).stdout);
 
 describe('countersign history', () => {
   let scratch: ScratchRepository;
@@ -31,7 +30,7 @@ describe('countersign history', () => {
   });
 
   it('judges every commit once and ends with one line of JSON in which allowed and denied make up all commits', async () => {
-    const { code, stdout, stderr } = await runCli(['history', scratch.path, '--output', 'json'], { env: env() });
+    const { code, stdout, stderr } = await runCli(['history', scratch.path, '--output', 'json']);
     expect(stderr).toBe('');
     expect(code).toBe(0);
     expect(stdout.trimEnd().split('\n')).toHaveLength(1);
@@ -44,9 +43,7 @@ describe('countersign history', () => {
   });
 
   it('with --profile strict counts signatures, too', async () => {
-    const { stdout } = await runCli(['history', scratch.path, '--profile', 'strict', '--output', 'json'], {
-      env: env(),
-    });
+    const { stdout } = await runCli(['history', scratch.path, '--profile', 'strict', '--output', 'json']);
     expect(last(stdout)).toMatchObject({ commits: 7, allowed: 0, denied: 7 });
   });
 
@@ -57,7 +54,7 @@ describe('countersign history', () => {
   });
 
   it('for people names each denied commit, oldest first, and why', async () => {
-    const { stdout } = await runCli(['history', scratch.path], { env: env() });
+    const { stdout } = await runCli(['history', scratch.path]);
     expect(
       stdout
         .split('\n')
@@ -69,7 +66,7 @@ describe('countersign history', () => {
   });
 
   it('for programs prints a line a commit', async () => {
-    const { stdout } = await runCli(['history', scratch.path, '--output', 'jsonl', '--base', 'HEAD~1'], { env: env() });
+    const { stdout } = await runCli(['history', scratch.path, '--output', 'jsonl', '--base', 'HEAD~1']);
     const lines = stdout
       .trimEnd()
       .split('\n')
@@ -81,7 +78,7 @@ describe('countersign history', () => {
     ['an empty repository', async () => (await createRepository(folder.path('empty'))).path, /no commits yet/],
     ['a folder that is no repository', async () => folder.path(), /not a Git repository|Name a work tree/],
   ])('when pointed at %s, says what to do and exits with 2', async (_what, path, says) => {
-    const { code, stderr } = await runCli(['history', await path()], { env: env() });
+    const { code, stderr } = await runCli(['history', await path()]);
     expect(code).toBe(2);
     expect(stderr).toMatch(says);
   });

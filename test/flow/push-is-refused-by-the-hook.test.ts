@@ -1,5 +1,6 @@
 import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { cacheFolder } from '../../src/adapters/folder/cache-folder.js';
 import { quarantineOf } from '../../src/adapters/git/quarantine.js';
 import { runCli } from '../support/cli.js';
 import {
@@ -32,10 +33,7 @@ async function install(hook: 'pre-receive' | 'update', ...args: string[]): Promi
   const file = join(bare.path, 'hooks', hook);
   const words = [process.execPath, resolve('dist/cli/main.js'), 'hook', hook, ...args].map((word) => `'${word}'`);
   await mkdir(join(bare.path, 'hooks'), { recursive: true });
-  await writeFile(
-    file,
-    `#!/bin/sh\nexport COUNTERSIGN_CACHE='${folder.path('cache')}'\nexec ${words.join(' ')} "$@"\n`,
-  );
+  await writeFile(file, `#!/bin/sh\nexport COUNTERSIGN_CACHE='${cacheFolder()}'\nexec ${words.join(' ')} "$@"\n`);
   await chmod(file, 0o755);
 }
 

@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process';
 import { resolve } from 'node:path';
+import { cacheFolder } from '../../src/adapters/folder/cache-folder.js';
 
 export interface CliResult {
   readonly code: number | null;
@@ -15,7 +16,7 @@ export function runCli(
   return new Promise((done, failed) => {
     const child = spawn(process.execPath, [resolve('dist/cli/main.js'), ...args], {
       cwd: options.cwd,
-      env: { PATH: process.env['PATH'], ...options.env },
+      env: { PATH: process.env['PATH'], COUNTERSIGN_CACHE: cacheFolder(), ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let stdout = '';

@@ -246,10 +246,15 @@ ${this.options.limits ?? ''}
 
   /** The newest decision on a commit, once it is in the log. */
   async decision(head: string, environment = PRODUCTION): Promise<Decision> {
-    return eventually(`a decision on ${head.slice(0, 7)} of ${environment}`, async () => {
-      const found = (await this.decisions(environment)).find((one) => one.change.head === head);
-      return found && found.index !== null ? found : null;
+    await eventually(`a decision on ${head.slice(0, 7)} of ${environment}`, async () => {
+      // Asked for often, so little is asked for.
+      const { decisions } = await this.query<{ decisions: { nodes: Pick<Decision, 'index' | 'change'>[] } }>(
+        `query ($environment: String) { decisions(first: 20, filter: {environment: $environment}) { nodes { index change { head } } } }`,
+        { environment },
+      );
+      return decisions.nodes.find((one) => one.change.head === head)?.index != null;
     });
+    return (await this.decisions(environment)).find((one) => one.change.head === head && one.index !== null)!;
   }
 
   async environment(name = PRODUCTION): Promise<EnvironmentState | null> {
@@ -325,11 +330,14 @@ ${this.options.limits ?? ''}
         const state = await this.environment(environment);
         if (state?.approved !== head || state.trouble || !['synced', 'progressing', 'degraded'].includes(state.status))
           return null;
-        const runs = await this.runs(environment);
+        const { runs } = await this.query<{ runs: { nodes: Pick<Run, 'outcome' | 'decision'>[] } }>(
+          `query ($environment: String) { runs(first: 50, filter: {environment: $environment}) { nodes { outcome decision { change { head } } } } }`,
+          { environment },
+        );
         // A commit that changes no object of the environment needs no run.
-        const unfinished = runs.some((one) => one.outcome === 'running');
+        const unfinished = runs.nodes.some((one) => one.outcome === 'running');
         const needed = decision.change.objectChangeCount > 0;
-        const done = runs.some((one) => one.decision?.change.head === head && one.outcome === 'succeeded');
+        const done = runs.nodes.some((one) => one.decision?.change.head === head && one.outcome === 'succeeded');
         return !unfinished && (done || !needed) ? state : null;
       },
       async () => JSON.stringify({ state: await this.environment(environment), runs: await this.runs(environment) }),

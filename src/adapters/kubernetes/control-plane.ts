@@ -2,10 +2,11 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo } from 'node:net';
-import { homedir, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request } from 'undici';
+import { cacheFolder } from '../folder/cache-folder.js';
 import { CountersignError } from '../../errors.js';
 import { startTethered, type Tethered } from './tethered.js';
 
@@ -40,9 +41,7 @@ export interface ControlPlane {
 export function controlPlaneAssets(): string | null {
   const given = process.env['KUBEBUILDER_ASSETS'];
   if (given) return given;
-  const cache =
-    process.env['COUNTERSIGN_CACHE'] ?? join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'countersign');
-  const pointer = join(cache, 'control-plane.current');
+  const pointer = join(cacheFolder(), 'control-plane.current');
   if (!existsSync(pointer)) return null;
   const folder = readFileSync(pointer, 'utf8').trim();
   return existsSync(join(folder, 'kube-apiserver')) ? folder : null;
