@@ -45,7 +45,7 @@ export function policySources(
       merge(data, nested(foldersOf(path, root), readData(path, text)), path);
   }
   if (starter.data) merge(data, { countersign: { settings: starter.data } }, 'countersign.yaml');
-  const ours = profile === 'off' ? startersUsedBy([...rego.values()]) : starterFiles();
+  const ours = startersFor(profile, [...rego.values()]);
   for (const [path, text] of ours) rego.set(path, text);
   const choice: StarterChoice = { profile, off: starter.off ?? [] };
   const gatekeeper = readGatekeeper(files);
@@ -70,27 +70,39 @@ export function starterFiles(): ReadonlyMap<string, string> {
 }
 
 /**
- * Also with profile `off`, what ships with Countersign is there for other rules to use; but to compile all of it for nothing takes
- * seconds. Taken is what is named, or added to, by a file that is there already; everything, where a name is computed.
+ * The files whose rules run, and what those and other rules use: to compile all of it for nothing takes seconds. Also with profile
+ * `off`, what ships with Countersign is there to be used. Taken is what is named, or added to, by a file that is there already;
+ * everything, where a name is computed.
  */
-function startersUsedBy(texts: readonly string[]): ReadonlyMap<string, string> {
-  const packages = new Map([...starterFiles()].map(([path, text]) => [path, packageOf(text)]));
-  const taken = new Map<string, string>();
-  for (let queue = [...texts]; queue.length > 0;) {
-    const text = queue.pop()!;
-    const computed = /\bdata\s*\[/.test(text);
-    const named = [packageOf(text), ...[...text.matchAll(/\bdata\.([\w.]+)/g)].map(([, path]) => path)];
+function startersFor(profile: StarterProfile, texts: readonly string[]): ReadonlyMap<string, string> {
+  if (profile === 'strict') return starterFiles();
+  const running = profile === 'off' ? [] : [...starterFiles()].filter(([, text]) => hasBaseline(text));
+  const taken = new Map(running);
+  for (let queue = [...texts, ...taken.values()]; queue.length > 0;) {
+    const { computed, names } = namedIn(queue.pop()!);
     for (const [path, starter] of starterFiles()) {
       if (taken.has(path)) continue;
-      const name = packages.get(path)!;
+      const own = packageOf(starter);
       // `data.countersign.lib` is all of its packages, and `data.countersign.lib.image.pinned` one rule of one.
-      if (!computed && !named.some((path) => `${name}.`.startsWith(`${path}.`) || path.startsWith(`${name}.`)))
-        continue;
+      if (!computed && !names.some((name) => `${own}.`.startsWith(`${name}.`) || name.startsWith(`${own}.`))) continue;
       taken.set(path, starter);
       queue.push(starter);
     }
   }
   return new Map([...taken].toSorted(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Whether a starter file has a rule of profile `baseline`: said of each that is not, by itself or for its whole package. */
+function hasBaseline(text: string): boolean {
+  const [head = '', body = ''] = text.split(/^package .*$/m);
+  const count = (pattern: RegExp): number => body.match(pattern)?.length ?? 0;
+  if (/^# {3}profile: strict$/m.test(head)) return count(/^# {3}profile: baseline$/gm) > 0;
+  return count(/^(deny|warn|require) contains /gm) > count(/^# {3}profile: strict$/gm);
+}
+
+function namedIn(text: string): { readonly computed: boolean; readonly names: readonly string[] } {
+  const names = [...text.matchAll(/\bdata\.([\w.]+)/g)].map(([, path]) => path);
+  return { computed: /\bdata\s*\[/.test(text), names: [packageOf(text), ...names] };
 }
 
 const packageOf = (text: string): string => /^package\s+(\S+)/m.exec(text)?.[1] ?? '';

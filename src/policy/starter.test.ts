@@ -7,11 +7,20 @@ import type { Json, JsonObject } from '../cluster/object.js';
 import type { PolicyBundle } from './bundle.js';
 import type { RuleResult } from './evaluator.js';
 import { listedRules, rulesPage } from '../report/rules-page.js';
-import { policySources, readStarterFolder } from './sources.js';
+import { policySources, readStarterFolder, starterFiles } from './sources.js';
 
 const compiler = new RegoCompiler();
 const evaluator = new RegoEvaluator();
 afterAll(() => Promise.all([compiler.close(), evaluator.close()]));
+
+describe('the files that a profile leaves out', () => {
+  it('hold no rule that would run', async () => {
+    const baseline = policySources(new Map(), { profile: 'baseline' });
+    const all = { ...baseline, files: starterFiles() };
+    expect(baseline.files.size).toBeLessThan(all.files.size);
+    expect(await compiler.check(baseline)).toEqual(await compiler.check(all));
+  });
+});
 
 const NAMES = [
   'lib.examples as e',
@@ -331,7 +340,7 @@ async function byReference(
     return `{${names.map((name) => `"${name}": data.${name}`).join(', ')}}`;
   });
   const files = new Map([
-    ...policySources(new Map()).files,
+    ...starterFiles(),
     [
       'reference.rego',
       `package reference

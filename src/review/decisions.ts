@@ -169,15 +169,8 @@ export class Decisions {
       head: change.head,
       headDecision: decision.id,
       headOutcome: decision.outcome,
-      ...(allowed
-        ? {
-            approved: change.head,
-            approvedDecision: decision.id,
-            approvedDefinition: environment,
-            noLongerCompliant: false,
-          }
-        : {}),
-      ...(!allowed && before.approved === change.head ? { noLongerCompliant: true } : {}),
+      ...(allowed ? { approved: change.head, approvedDecision: decision.id, approvedDefinition: environment } : {}),
+      ...(await this.#compliance(before, reviewed, governance)),
       updatedAt: decision.time,
     };
     const state =
@@ -212,6 +205,35 @@ export class Decisions {
     const recorded = { ...decision, index };
     this.parts.events.decided(recorded);
     return recorded;
+  }
+
+  /**
+   * Whether what is approved from here on complies. One allowed push says nothing of what was wrong before it: that stays wrong until
+   * all that came since it was last right is found to be without a violation.
+   */
+  async #compliance(
+    before: EnvironmentRecord,
+    { change, push, record: { decision } }: Reviewed,
+    governance: Governance,
+  ): Promise<Pick<EnvironmentRecord, 'noLongerCompliant' | 'nonCompliantFrom'>> {
+    const { noLongerCompliant, nonCompliantFrom } = before;
+    const { base, head, environment } = change;
+    if (decision.outcome !== 'allow') {
+      if (before.approved !== head) return { noLongerCompliant, nonCompliantFrom };
+      // Of two beginnings the earlier one: what is wrong since then is wrong since later, too.
+      const earlier = noLongerCompliant && !(await this.#isEarlier(base, nonCompliantFrom));
+      return { noLongerCompliant: true, nonCompliantFrom: earlier ? nonCompliantFrom : base };
+    }
+    const complies = { noLongerCompliant: false, nonCompliantFrom: null };
+    if (!noLongerCompliant || base === nonCompliantFrom) return complies;
+    const proposal = { environment, governance, inForce: true, push, base: nonCompliantFrom, head };
+    const { decision: whole } = (await this.review(proposal)).record;
+    return whole.violations.length === 0 && !whole.error ? complies : { noLongerCompliant, nonCompliantFrom };
+  }
+
+  async #isEarlier(base: string | null, other: string | null): Promise<boolean> {
+    if (base === null || other === null) return base === null;
+    return this.parts.mirror.repository.isAncestor(base, other);
   }
 
   /** Leaves `status` and `trouble` of a row that exists to whoever reconciles it. */

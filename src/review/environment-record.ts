@@ -38,6 +38,7 @@ export function newEnvironment(repository: string, environment: Environment): En
     approvedDecision: null,
     approvedDefinition: null,
     noLongerCompliant: false,
+    nonCompliantFrom: null,
     status: 'new',
     trouble: null,
     updatedAt: new Date(0).toISOString(),

@@ -73,11 +73,12 @@ export class FollowedEnvironments {
     if (!tip) return this.#tellUnserved(environment);
     this.#unserved.delete(environment.name);
     const last = before?.headDecision ? (await records.find('decision', { id: before.headDecision }))[0] : undefined;
-    const lapse = before && last && (await exceptions.lapse(governance, before, last, now()));
+    const outdated = decisions.isOutdated(environment.name);
+    const lapse = before && last && (await exceptions.lapse(governance, before, last, { now: now(), outdated }));
     const judged =
       !lapse &&
       !decisions.isApprovedAnew(environment.name) &&
-      !decisions.isOutdated(environment.name) &&
+      !outdated &&
       before !== undefined &&
       before.head === tip.commit &&
       last?.bundleDigest === governance.bundle.digest &&
@@ -113,7 +114,8 @@ export class FollowedEnvironments {
     if (again && decisions.failsAgain(environment.name, reviewed)) return;
     const decision = await decisions.record(environment, reviewed, governance);
     if (decision.outcome !== 'allow') return;
-    await this.#announce(environment, head, reviewed.change.rendered, decision, false);
+    const { noLongerCompliant = false } = decisions.environments.get(environment.name) ?? {};
+    await this.#announce(environment, head, reviewed.change.rendered, decision, noLongerCompliant);
   }
 
   async #announce(

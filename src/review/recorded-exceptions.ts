@@ -48,21 +48,24 @@ export class RecordedExceptions {
   }
 
   /**
-   * The live change to judge again because an exception has ended since the environment was judged last; null if there is none. It may
-   * have been allowed long before the last decision, so the earliest allow that used the exception says where it began.
+   * The live change to judge again because an exception has ended since the environment was judged last, by its time or because what
+   * governs no longer has it; null if there is none. It may have been allowed long before the last decision, so the earliest allow that
+   * used the exception says where it began.
    */
   async lapse(
     governance: Governance,
     { name, approved, approvedDecision }: EnvironmentRecord,
     last: DecisionRecord,
-    now: Date,
+    { now, outdated }: { readonly now: Date; /** Judged last by other governance. */ readonly outdated: boolean },
   ): Promise<Lapse | null> {
     const judgedAt = Date.parse(last.time) - last.milliseconds;
-    const ended = governance.exceptions.flatMap(({ id, input }) => {
-      if (!input || input.scope.environment !== name || this.#needless.has(`${name} ${id}`)) return [];
+    const expired = governance.exceptions.flatMap(({ id, input }) => {
+      if (!input || input.scope.environment !== name) return [];
       const end = Date.parse(input.expires);
       return end > judgedAt && end <= now.getTime() ? [id] : [];
     });
+    const gone = outdated ? await this.#goneAt(governance.commit, name) : [];
+    const ended = [...expired, ...gone].filter((id) => !this.#needless.has(`${name} ${id}`));
     if (ended.length === 0 || approved === null || approvedDecision === null) return null;
     const allowed = await this.records.find('decision', { repository: this.repository, environment: name, outcome: 'allow' }); // prettier-ignore
     const needed = allowed
@@ -76,5 +79,15 @@ export class RecordedExceptions {
     const live = allowed.find(({ id }) => id === approvedDecision);
     const [change] = live ? await this.records.find('change', { id: live.change }) : [];
     return began && change ? { base: began.base, head: approved, push: change.push } : null;
+  }
+
+  /** Exceptions that counted until that commit governed. */
+  async #goneAt(commit: string, environment: string): Promise<readonly string[]> {
+    const recorded = await this.records.find('exception', { repository: this.repository, commit });
+    return recorded
+      .filter(
+        ({ status, scope }) => scope?.environment === environment && (status === 'withdrawn' || status === 'lapsed'),
+      )
+      .map(({ id }) => id);
   }
 }

@@ -103,6 +103,8 @@ export interface EnvironmentRecord {
   readonly approvedDefinition: Environment | null;
   /** True while the bundle in force would no longer allow the approved commit. */
   readonly noLongerCompliant: boolean;
+  /** Then: the commit from which on what is approved is judged to find out whether it complies again; null: from nothing. */
+  readonly nonCompliantFrom: string | null;
   /** `status` and `trouble` are the reconciler's to write, everything above is the follower's. */
   readonly status: EnvironmentStatus;
   readonly trouble: Trouble | null;

@@ -59,6 +59,7 @@ export interface ReviewRequest {
 
 export interface Reviewed {
   readonly change: ProposedChange;
+  readonly push: PushRecord;
   /** What an emergency change that is allowed still owes. */
   readonly duty: ReviewDutyRecord | null;
   readonly facts: Omit<DecisionFacts, 'bundle'>;
@@ -130,6 +131,7 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
   const duty = decision.outcome === 'allow' ? reviewDuty(emergency, change, time) : null;
   return {
     change,
+    push,
     duty: duty && { ...duty, id, change: changeId, repository: repository.name, environment: environment.name, head },
     facts: {
       ...common,

@@ -82,10 +82,14 @@ describe('an exception', () => {
     await service?.close();
   });
 
-  const commit = (message: string, files: Record<string, string>) => repository.commit({ author: ann, message, files });
+  const commit = (message: string, files: Record<string, string>, gone: readonly string[] = []) =>
+    repository.commit({ author: ann, message, files, delete: gone });
 
   const decisions = async (environment: string): Promise<Decision[]> =>
     (await database.query<Decision>(DECISIONS, [environment])).rows.filter(({ index }) => index !== null);
+
+  const complies = async (): Promise<boolean> =>
+    !(await database.query<{ no: boolean }>(`SELECT no_longer_compliant AS no FROM environment WHERE name = 'prod'`)).rows[0].no; // prettier-ignore
 
   const decided = (environment: string, head: string, outcome: string): Promise<Decision> =>
     eventually(
@@ -141,6 +145,9 @@ describe('an exception', () => {
     expect(lapsed).toMatchObject({ base: covered.base, exceptions: [], violations: [{ rule: 'values.small' }] });
     const { rows } = await database.query('SELECT approved, no_longer_compliant FROM environment WHERE name = $1', ['prod']); // prettier-ignore
     expect(rows).toEqual([{ approved: used!.next, no_longer_compliant: true }]);
+    // A push that has nothing to do with it is allowed, and changes nothing about that.
+    await decided('prod', await commit('something else', { 'environments/prod/b.yaml': manifest('b', 2) }), 'allow');
+    expect(await complies()).toBe(false);
     // Why it is denied now, from what the log keeps: the interpreter gives what the Wasm gave.
     const { stdout, code, stderr } = await runCli(['explain', lapsed.id, '--url', service.url, '--trace']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
@@ -179,6 +186,17 @@ describe('an exception', () => {
     });
     // Who, and why, is in salted content (invariant 11).
     expect(JSON.stringify(newest)).not.toMatch(/"predicate":\{[^}]*(bo@example|sale)/);
+  }, 180_000);
+
+  it('that is signed anew, or an object that was mended, makes what is live comply again', async () => {
+    await commit('an exception', await exception(bo, 3600));
+    await eventually('it to comply', async () => (await complies()) || null);
+    const head = await commit('no exception', {}, Object.keys(await exception(bo, 1)));
+    // What is live is denied, and the commit that changes nothing about it is not.
+    await decided('prod', head, 'allow');
+    expect(await complies()).toBe(false);
+    await decided('prod', await commit('mended', { 'environments/prod/a.yaml': manifest('a', 2) }), 'allow');
+    expect(await complies()).toBe(true);
   }, 180_000);
 
   it('is judged with by a policy that is only proposed, whose own decision tells what it would have done', async () => {

@@ -226,6 +226,7 @@ const environment = (last: number): EnvironmentRecord => ({
   approvedDecision: 'decision-1',
   approvedDefinition: null,
   noLongerCompliant: false,
+  nonCompliantFrom: null,
   status: 'synced',
   trouble: null,
   updatedAt: at(last),

@@ -94,6 +94,7 @@ export const schemas = {
     approvedDecision: named('approved_decision', maybeText),
     approvedDefinition: named('approved_definition', maybeJson),
     noLongerCompliant: named('no_longer_compliant', flag),
+    nonCompliantFrom: named('non_compliant_from', maybeText),
     status: text,
     trouble: maybeJson,
     updatedAt: time('updated_at'),
