@@ -54,6 +54,8 @@ export type ErrorCode =
   | 'content-corrupt'
   | 'keys-invalid'
   | 'witness-unavailable'
+  | 'mirror-unavailable'
+  | 'erasure-refused'
   // places
   | 'database-unavailable'
   | 'data-folder'

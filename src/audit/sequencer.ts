@@ -5,6 +5,7 @@ import type { Hash } from './crypto.js';
 import { equalBytes } from './crypto.js';
 import type { KeyRing } from './keys.js';
 import { Frontier, leafHash, rootAt } from './merkle.js';
+import { behindRemedy } from './mirroring.js';
 import { parseVkey } from './note.js';
 import type { TileReader } from './tiles.js';
 import { nodeReader } from './tiles.js';
@@ -134,7 +135,7 @@ export class Sequencer {
         'log-invalid',
         `the stored tiles do not give the root of the tree of ${head.size} entries`,
         {
-          remedy: 'The database is damaged: restore it, or open a new log whose genesis names the last checkpoint',
+          remedy: 'The database is damaged: countersign fsck says where, and can make derived tiles again',
         },
       );
     }
@@ -195,17 +196,14 @@ export async function checkPromises(
       throw new CountersignError(
         'log-behind',
         `the database holds ${head.size} entries, but a checkpoint of ${promised.size} was signed: an older copy was restored`,
-        { remedy: 'Restore the newest database, or open a new log whose genesis names the old checkpoint' },
+        { remedy: behindRemedy },
       );
     }
     if (!equalBytes(await rootAt(promised.size, nodeReader(head.size, readTile)), promised.root)) {
       throw new CountersignError(
         'log-behind',
         `the first ${promised.size} entries are not those of the checkpoint once signed`,
-        {
-          remedy:
-            'Restore the database that belongs to this data folder, or open a new log whose genesis names the old checkpoint',
-        },
+        { remedy: behindRemedy },
       );
     }
   }

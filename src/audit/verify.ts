@@ -94,6 +94,7 @@ class Verifier {
   readonly #counts = { decisions: 0, runs: 0, finished: 0, exceptions: new Set<unknown>() };
   readonly #replay: Replay | undefined;
   #earlierRoot: Hash | undefined;
+  #before: string | undefined;
 
   constructor(
     private readonly evidence: Evidence,
@@ -204,6 +205,7 @@ class Verifier {
       throw invalid(`entry ${index} was changed, or never signed: no signature by a key that the log named before it`);
     }
     for (const { sha256 } of contentsOf(entry.predicate).values()) await this.#checkContent(sha256, index);
+    if (entry.type === 'genesis') this.#readGenesis(entry);
     if (entry.type === 'push') this.#pushes.add(entry.predicate['id']);
     if (entry.type === 'exception') this.#readException(entry);
     if (entry.type === 'decision') await this.#readDecision(entry);
@@ -218,6 +220,15 @@ class Verifier {
     if (key?.length !== 32) throw invalid(`entry ${entry.index} names a key that is none`);
     const known = envelopeKey(key);
     this.#keys.set(known.keyid, known);
+  }
+
+  /** A log that was opened because another lost its end says so; what was lost is proven by nobody. */
+  #readGenesis({ index, predicate: { of, predecessor } }: LoggedEntry): void {
+    if (of !== 'log') return;
+    const { origin, size, held } = (predecessor ?? {}) as Record<string, unknown>;
+    if (typeof size !== 'number' || typeof held !== 'number')
+      throw invalid(`entry ${index} names no log before this one`);
+    this.#before = `what came before this log: it follows the log ${String(origin)} of ${number.format(size)} entries, of which ${number.format(size - held)} were lost`;
   }
 
   #readException({ predicate: { id, status } }: LoggedEntry): void {
@@ -363,6 +374,7 @@ class Verifier {
     if (!this.#replay && this.#counts.decisions > 0) {
       this.onItsWord.push(`${count(this.#counts.decisions, 'decision')} not replayed: that policy gave what they say`);
     }
+    if (this.#before !== undefined) this.onItsWord.push(this.#before);
     if (this.evidence.kind === 'tiles')
       this.onItsWord.push('tiles hold no contents: what the digests in the entries stand for');
     if (checkpoint.signedBy.length < 2) {

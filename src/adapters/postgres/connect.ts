@@ -131,7 +131,8 @@ async function requireVersion(dataSource: DataSource): Promise<void> {
   }
 }
 
-async function migrate(dataSource: DataSource): Promise<void> {
+/** Brings the tables up to date, one process at a time. */
+export async function migrate(dataSource: DataSource): Promise<void> {
   const runner = dataSource.createQueryRunner();
   try {
     await runner.query('SELECT pg_advisory_lock($1)', [migrationLock]);

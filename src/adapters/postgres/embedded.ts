@@ -79,6 +79,13 @@ export async function notedDatabase(data: string): Promise<string | undefined> {
   return pid === undefined || (await isOurPostgres(pid, join(resolve(data), 'postgres'))) ? url : undefined;
 }
 
+/** The address of the database of this folder, if it is somebody else's server; undefined for the embedded one, up or not. */
+export async function foreignDatabase(data: string): Promise<string | undefined> {
+  const text = await readFile(join(resolve(data), 'database.json'), 'utf8').catch(() => undefined);
+  const note = text === undefined ? undefined : (JSON.parse(text) as { url: string; pid?: number });
+  return note?.pid === undefined ? note?.url : undefined;
+}
+
 /** The keys beside it stay closed in a folder of their own. */
 async function letThrough(dir: string, user: SystemUser): Promise<void> {
   if (user.uid === undefined) return;
