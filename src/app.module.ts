@@ -23,7 +23,7 @@ import { LogController } from './api/log.controller.js';
 import { MetricsController } from './api/metrics.controller.js';
 import { plainResolvers } from './api/plain-resolvers.js';
 import { PushResolver, RepositoryResolver, TipResolver } from './api/repository.resolver.js';
-import { LogResolver, ServiceResolver } from './api/service.resolver.js';
+import { LogResolver, ServiceResolver, TargetResolver } from './api/service.resolver.js';
 import { LOG_FILES, METRICS, QUERIES, STATE, type LogFiles, type ServiceState } from './api/state.js';
 import type { Queries } from './report/queries.js';
 
@@ -37,6 +37,7 @@ export interface AppParts {
 
 const resolvers = [
   ServiceResolver,
+  TargetResolver,
   LogResolver,
   EntryResolver,
   RepositoryResolver,

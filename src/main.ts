@@ -52,6 +52,7 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       ready: () => service.ready(),
       explain: service.explain,
       impact: service.impact,
+      targets: service.targets,
     };
     const metrics = createMetrics(state, queries);
     const logFiles = { checkpoint: () => service.checkpoint(), tile: (path: string) => serveTile(ledger, path) };

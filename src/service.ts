@@ -29,6 +29,8 @@ import { CountersignError, toCountersignError } from './errors.js';
 import type { JsonObject } from './cluster/object.js';
 import { Deployments } from './reconcile/deployments.js';
 import type { Cluster } from './reconcile/cluster.js';
+import type { ReportsState } from './report/cluster-reports.js';
+import { openReports } from './reporting.js';
 import { RecordedRuns } from './reconcile/recorded-runs.js';
 import { APPROVALS_REF } from './review/approval.js';
 import type { AdmissionOptions } from './api/admission.js';
@@ -68,6 +70,8 @@ export interface Service {
   ready(): Promise<{ readonly ok: boolean; readonly reasons: readonly string[] }>;
   /** What strangers are shown: where there are witnesses, the newest checkpoint that enough of them signed. */
   checkpoint(): Promise<string>;
+  /** The configured targets, and how the reports in each are. */
+  readonly targets: () => readonly { readonly name: string; readonly reports: ReportsState }[];
   /** The validating webhook, where it is configured. */
   readonly admission: Pick<AdmissionOptions, 'view' | 'recordBypass'>;
   /** Looks at a repository now rather than at its next poll. */
@@ -142,6 +146,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
       trust: parseTrust(keys.log.vkey, 'our own key'),
       onFault: (trouble, repository, environment) =>
         commentary.warn({ repository, environment, trouble }, trouble.message),
+      onShown: (repository, environment) => tellReports(repository, environment),
     });
     opened.push(() => deployments.close());
 
@@ -168,6 +173,20 @@ export async function startService(config: Config, commentary: Commentary): Prom
     });
     opened.push(() => impacts.close());
     const followers = new Map<string, RepositoryFollower>();
+    const standing = (repository: string) => followers.get(repository)?.standing ?? null;
+    const reports = openReports(clusters, {
+      records,
+      past,
+      evaluator,
+      standing,
+      origin: keys.origin,
+      onTrouble: (target, trouble) =>
+        commentary.warn({ target, trouble: describeTrouble(trouble) }, `reports: ${trouble.message}`),
+    });
+    const tellReports = (repository: string, environment: string): void => {
+      for (const one of reports.values()) one.refresh({ repository, environment });
+    };
+    opened.push(async () => void (await Promise.all([...reports.values()].map((one) => one.stop()))));
     const requests = new Map<string, RequestFollower>();
     for (const repository of config.repositories) {
       const { url, refs, credentials, ssh } = repository;
@@ -197,11 +216,13 @@ export async function startService(config: Config, commentary: Commentary): Prom
         ...reviewing,
         events: {
           approved: (approved) => deployments.approved(approved),
-          decided: ({ environment, outcome, index, violations }) =>
+          decided: ({ environment, outcome, index, violations }) => {
             commentary.info(
               { repository: repository.name, environment, outcome, index, violations: violations.length },
               `decision ${outcome}`,
-            ),
+            );
+            tellReports(repository.name, environment);
+          },
           removed: (_, environment) => deployments.removed(repository.name, environment),
           unserved: (_, environment, trouble) => deployments.unserved(repository.name, environment.name, trouble),
           fault: (trouble) => commentary.warn({ repository: repository.name, trouble }, trouble.message),
@@ -219,7 +240,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
       requests.set(repository.name, follow);
       opened.push(() => follow.stop());
     }
-    for (const follower of [...followers.values(), ...requests.values()]) follower.start();
+    for (const part of [...followers.values(), ...requests.values(), ...reports.values()]) part.start();
     const nudge = (repository: string): void => {
       followers.get(repository)?.nudge();
       requests.get(repository)?.nudge();
@@ -232,6 +253,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
       impacts.ask(repository, commit, since);
     const explain = (decision: DecisionRecord, trace: boolean): Promise<readonly Explanation[]> =>
       explainDecision(decision, ledger, compiler, trace);
+    const targets: Service['targets'] = () => [...reports].map(([name, { state }]) => ({ name, reports: state }));
     const admission: Service['admission'] = {
       view: (target) => (clusters.has(target) ? deployments.approvedIn(target) : undefined),
       recordBypass: async (target, request, reason) => {
@@ -239,7 +261,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
         await ledger.record(async (transaction) => transaction.append(bypassEntry({ target, request, reason, time })));
       },
     };
-    return { config, ledger, records, dataSource, close, nudge, ready, explain, impact, checkpoint, admission };
+    return { config, ledger, records, dataSource, close, nudge, ready, explain, impact, checkpoint, targets, admission }; // prettier-ignore
   } catch (thrown) {
     await close().catch((again: unknown) =>
       commentary.error({ trouble: describeTrouble(toCountersignError(again)) }, 'while stopping'),

@@ -3,6 +3,7 @@ import { Inject } from '@nestjs/common';
 import { parseCheckpoint } from '../audit/checkpoint.js';
 import { toHex } from '../audit/crypto.js';
 import { CountersignError } from '../errors.js';
+import { describeTrouble } from '../review/trouble.js';
 import { STATE, type ServiceState } from './state.js';
 
 @Resolver('Service')
@@ -13,6 +14,19 @@ export class ServiceResolver {
   async service(): Promise<object> {
     const { ok, reasons } = await this.state.ready();
     return { version: this.state.version, startedAt: this.state.startedAt, ready: ok, reasons };
+  }
+}
+
+@Resolver('Target')
+export class TargetResolver {
+  constructor(@Inject(STATE) private readonly state: ServiceState) {}
+
+  @Query('targets')
+  targets(): readonly object[] {
+    return this.state.targets().map(({ name, reports }) => {
+      const { api, reports: count, lookedAt, trouble } = reports;
+      return { name, reports: { api, count, lookedAt, trouble: trouble && describeTrouble(trouble) } };
+    });
   }
 }
 

@@ -1,7 +1,13 @@
 import type { Ledger } from '../audit/ledger.js';
 import type { Explanation } from '../policy/explain.js';
+import type { ReportsState } from '../report/cluster-reports.js';
 import type { ImpactReport } from '../review/impact-jobs.js';
 import type { DecisionRecord } from '../review/records.js';
+
+export interface TargetState {
+  readonly name: string;
+  readonly reports: ReportsState;
+}
 
 /** What the API shows of the running service beside its records. */
 export interface ServiceState {
@@ -15,6 +21,8 @@ export interface ServiceState {
   explain(decision: DecisionRecord, trace: boolean): Promise<readonly Explanation[]>;
   /** What the policy at a commit would have done to what was decided since, as far as that is known by now. */
   impact(repository: string, commit: string, since: string): Promise<ImpactReport>;
+  /** The clusters that it is configured to write to, by name. */
+  targets(): readonly TargetState[];
   /** Whether it can do all of its work right now, and why not, one sentence each. */
   ready(): Promise<{ readonly ok: boolean; readonly reasons: readonly string[] }>;
 }

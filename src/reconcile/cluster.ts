@@ -37,6 +37,8 @@ export const FIELD_MANAGER = 'countersign';
 export interface ApplyOptions {
   /** Only ask what the server would make of it. */
   readonly dryRun?: boolean;
+  /** In place of FIELD_MANAGER. */
+  readonly manager?: string;
   /** Write only if the object is still exactly this one; without it, whatever is there (or nothing) is taken over. */
   readonly expect?: { readonly uid: string; readonly resourceVersion: string };
 }

@@ -30,6 +30,8 @@ export interface DeploymentsParts {
   readonly trust: Trust;
   /** Where a failure to record goes: the log itself may be what fails. */
   readonly onFault: (trouble: Trouble, repository: string, environment: string) => void;
+  /** After the state of an environment was recorded. */
+  readonly onShown?: (repository: string, environment: string) => void;
 }
 
 interface Deployment {
@@ -278,6 +280,7 @@ export class Deployments {
     const { records, ledger } = this.parts;
     const time = new Date().toISOString();
     await records.update('environment', { repository, name: environment }, { status, trouble, updatedAt: time });
+    this.parts.onShown?.(repository, environment);
     const before = deployment.trouble;
     deployment.trouble = trouble;
     if (!trouble || (before?.code === trouble.code && before.message === trouble.message)) return;

@@ -2,7 +2,8 @@ import { toCountersignError } from '../errors.js';
 import type { PolicyBundle } from '../policy/bundle.js';
 import type { Evaluator } from '../policy/evaluator.js';
 import { analyseImpact, type ImpactState, newImpact, type PastDecisions } from './impact.js';
-import { type LiveEnvironments, type LiveImpact, liveImpact, NOTHING_LIVE } from './impact-live.js';
+import { type LiveImpact, liveImpact, NOTHING_LIVE } from './impact-live.js';
+import type { LiveEnvironments } from './judge-live.js';
 import type { Trouble } from './records.js';
 import { describeTrouble } from './trouble.js';
 

@@ -1,26 +1,9 @@
-import { canonicalJson } from '../cluster/canonical.js';
-import { identityKey, identityOf, type Json, type KubernetesObject, type ObjectIdentity, type Source } from '../cluster/object.js'; // prettier-ignore
+import { identityKey, identityOf, type ObjectIdentity, type Source } from '../cluster/object.js';
 import { CountersignError } from '../errors.js';
 import type { PolicyBundle } from '../policy/bundle.js';
-import { decision as decide, judgedIn } from '../policy/decide.js';
 import type { Violation } from '../policy/decision.js';
 import type { Evaluator } from '../policy/evaluator.js';
-import type { PolicyInput } from '../policy/input.js';
-
-/** What runs in one environment as our runs left it: the last known state of its objects, and the input that they were approved with. */
-export interface LiveEnvironment {
-  readonly repository: string;
-  readonly environment: string;
-  readonly objects: readonly { readonly object: KubernetesObject; readonly source: Source }[];
-  readonly input: string;
-  /** The policy that allowed it. */
-  readonly bundle: PolicyBundle;
-}
-
-/** Reads them one after the other. */
-export interface LiveEnvironments {
-  all(repository: string | null): AsyncIterable<LiveEnvironment>;
-}
+import { judgeLive, type LiveEnvironment } from './judge-live.js';
 
 export interface LiveImpact {
   readonly environments: number;
@@ -43,18 +26,8 @@ export async function liveImpact(
   proposed: PolicyBundle,
   evaluator: Evaluator,
 ): Promise<LiveImpact> {
-  const recorded = JSON.parse(input) as PolicyInput;
-  const changes = objects.map(({ object, source }) => {
-    const { apiVersion, kind, metadata } = object;
-    const { namespace = '', name } = metadata;
-    const named = { apiVersion, kind, namespace, name };
-    return { op: 'create', object: named, before: null, after: object, patch: [], source, live: null };
-  });
-  const text = canonicalJson({ ...recorded, operation: 'adoption', commits: [], changes } as unknown as Json);
   const said = async (by: PolicyBundle): Promise<Map<string, Violation>> => {
-    const results = await evaluator.evaluate(by, text);
-    const judged = judgedIn({ changes } as unknown as PolicyInput);
-    const { violations, required, error } = decide(by, text, judged, results.filter(({ change }) => change !== undefined)); // prettier-ignore
+    const { violations, required, error } = await judgeLive({ objects, input }, by, evaluator);
     if (error) throw new CountersignError('policy-failed', error.message, error.place ? { place: error.place } : {});
     return new Map([...violations, ...required].flatMap((one) => (one.object ? [[`${one.rule} ${identityKey(one.object)}`, one]] : []))); // prettier-ignore
   };

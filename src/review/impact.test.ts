@@ -131,7 +131,7 @@ describe('the impact of another policy on what runs', () => {
       object,
       source: { path: 'apps.yaml', line: i + 1 },
     }));
-    const live = { repository: 'shop', environment: 'prod', objects, input: inputOf(1), bundle: before };
+    const live = { repository: 'shop', environment: 'prod', commit: 'a', decision: 1, time: '', objects, input: inputOf(1), bundle: before }; // prettier-ignore
     expect(await liveImpact(NOTHING_LIVE, live, after, evaluator)).toEqual({
       environments: 1,
       objects: 3,

@@ -54,6 +54,7 @@ const state = {
   explain: () => Promise.resolve([]),
 
   impact: () => Promise.reject(new Error('none here')),
+  targets: () => [],
 };
 const metrics = createMetrics(state, queries);
 const logFiles = { checkpoint: () => ledger.checkpoint(), tile: () => Promise.resolve(undefined) };

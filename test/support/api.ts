@@ -61,6 +61,7 @@ export async function startApi(): Promise<TestApi> {
     explain: () => Promise.resolve([]),
 
     impact: () => Promise.reject(new Error('none here')),
+    targets: () => [],
     ready: () => Promise.resolve({ ok: reasons.length === 0, reasons }),
   };
   const queries = new PostgresQueries(dataSource);

@@ -91,8 +91,10 @@ class KubernetesCluster implements Cluster {
         query: { limit: PAGE, ...(next ? { continue: next } : {}), ...(labelSelector ? { labelSelector } : {}) },
         subject: { text: `the list of ${kind.plural}` },
       });
-      if (page === null)
+      if (page === null) {
+        this.#served.delete(apiPath(kind)); // its definition was deleted
         throw new CountersignError('kind-unknown', `cluster ${this.name} serves no ${kind.plural}`, { retry: true });
+      }
       const { metadata, items: found } = page as {
         metadata?: Record<string, string>;
         items?: KubernetesObject[];
@@ -137,14 +139,14 @@ class KubernetesCluster implements Cluster {
     }
   }
 
-  async apply(object: KubernetesObject, { dryRun, expect }: ApplyOptions = {}): Promise<LiveObject> {
+  async apply(object: KubernetesObject, { dryRun, expect, manager = FIELD_MANAGER }: ApplyOptions = {}): Promise<LiveObject> {
     const identity = identityOf(object);
     const kind = await this.kind(identity);
     const body = expect ? { ...object, metadata: { ...object.metadata, ...expect } } : object;
     const answer = await this.#write(kind, {
       method: 'PATCH',
       path: objectPath(kind, identity),
-      query: { fieldManager: FIELD_MANAGER, force: 'true', ...(dryRun ? { dryRun: 'All' } : {}) },
+      query: { fieldManager: manager, force: 'true', ...(dryRun ? { dryRun: 'All' } : {}) },
       contentType: 'application/apply-patch+yaml',
       body: JSON.stringify(body),
       subject: subjectOf(identity),

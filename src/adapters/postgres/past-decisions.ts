@@ -6,7 +6,7 @@ import { CountersignError, toCountersignError } from '../../errors.js';
 import type { BundleSources, PolicyBundle } from '../../policy/bundle.js';
 import type { StarterSettings } from '../../policy/sources.js';
 import type { PastDecision, PastDecisions, PastRange } from '../../review/impact.js';
-import type { LiveEnvironment, LiveEnvironments } from '../../review/impact-live.js';
+import type { LiveEnvironment, LiveEnvironments } from '../../review/judge-live.js';
 import { openDatabase } from './connect.js';
 import { notedDatabase } from './embedded.js';
 import { loadContent, loadContents, withoutSalt } from './content-store.js';
@@ -102,12 +102,15 @@ export class PostgresPast implements PastDecisions, LiveEnvironments {
     return this.dataSource.destroy();
   }
 
-  async *all(repository: string | null): AsyncIterable<LiveEnvironment> {
-    const rows = await this.#query<{ repository: string; name: string; log_index: string }>(
-      `SELECT environment.repository, environment.name, decision.log_index FROM environment JOIN decision ON decision.id = approved_decision
-       WHERE target IS NOT NULL AND decision.log_index IS NOT NULL AND ($1::text IS NULL OR environment.repository = $1) ORDER BY 1, 2`,
-      [repository],
-    );
+  async *all(repository: string | null, environment: string | null = null): AsyncIterable<LiveEnvironment> {
+    const rows =
+      await this.#query<{ repository: string; name: string; approved: string; log_index: string; time: Date }>( // prettier-ignore
+        `SELECT environment.repository, environment.name, approved, decision.log_index, decision.time FROM environment
+       JOIN decision ON decision.id = approved_decision
+       WHERE target IS NOT NULL AND decision.log_index IS NOT NULL
+         AND ($1::text IS NULL OR environment.repository = $1) AND ($2::text IS NULL OR environment.name = $2) ORDER BY 1, 2`,
+        [repository, environment],
+      );
     for (const row of rows) {
       const index = Number(row.log_index);
       const live =
@@ -125,7 +128,9 @@ export class PostgresPast implements PastDecisions, LiveEnvironments {
       const bundle = await this.contentOf<Omit<PolicyBundle, 'wasm'>>(index, 'policy');
       const wasm = new Uint8Array(await this.#content(index, 'wasm'));
       const input = (await this.#content(index, 'input')).toString('utf8');
-      yield { repository: row.repository, environment: row.name, objects, input, bundle: { ...bundle, wasm } };
+      const { approved: commit, time } = row;
+      const about = { repository: row.repository, environment: row.name, commit, decision: index, time: time.toISOString() }; // prettier-ignore
+      yield { ...about, objects, input, bundle: { ...bundle, wasm } };
     }
   }
 
