@@ -226,6 +226,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
           removed: (_, environment) => deployments.removed(repository.name, environment),
           unserved: (_, environment, trouble) => deployments.unserved(repository.name, environment.name, trouble),
           fault: (trouble) => commentary.warn({ repository: repository.name, trouble }, trouble.message),
+          adviceApproved: () => requests.get(repository.name)?.nudge(),
         },
       });
       followers.set(repository.name, follower);
@@ -234,6 +235,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
       const follow = new RequestFollower(repository, {
         forge: openForge(repository.forge),
         standing: () => follower.standing,
+        approvals: follower.approvals,
         ...reviewing,
         onFault: (trouble) => commentary.warn({ repository: repository.name, trouble }, trouble.message),
       });

@@ -2,7 +2,8 @@ import { Inject } from '@nestjs/common';
 import { Args, Context, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
 import type { Filters, Queries } from '../report/queries.js';
 import { statusContext } from '../review/forge.js';
-import type { AdviceRecord, CommitRecord } from '../review/records.js';
+import type { AdviceRecord, ApprovalRecord, CommitRecord, ObjectChangeRecord } from '../review/records.js';
+import { objectChangesOf } from './change.resolver.js';
 import { connect, type Connection, type PageArguments } from './connection.js';
 import type { ApiContext } from './context.js';
 import { QUERIES } from './state.js';
@@ -22,6 +23,39 @@ export class AdviceResolver {
     @Context() { loaders }: ApiContext,
   ): Promise<CommitRecord | null> {
     return loaders.commit.load({ repository, id: head });
+  }
+
+  @ResolveField('commitIds')
+  commitIds(@Parent() { commits }: AdviceRecord): readonly string[] {
+    return commits;
+  }
+
+  @ResolveField('commits')
+  commits(@Parent() { proposed }: AdviceRecord): AdviceRecord['proposed'] {
+    return proposed;
+  }
+
+  @ResolveField('objectChangeCount')
+  objectChangeCount(@Parent() { objectChanges }: AdviceRecord): number {
+    return objectChanges;
+  }
+
+  @ResolveField('objectChanges')
+  objectChanges(
+    @Parent() { id, objectChanges: total }: AdviceRecord,
+    @Args() args: PageArguments,
+    @Context() { loaders }: ApiContext,
+  ): Promise<Connection<ObjectChangeRecord>> {
+    return objectChangesOf({ id, total }, args, loaders);
+  }
+
+  @ResolveField('approvals')
+  async approvals(
+    @Parent() { approvals }: AdviceRecord,
+    @Context() { loaders }: ApiContext,
+  ): Promise<readonly ApprovalRecord[]> {
+    const rows = await Promise.all(approvals.map((id) => loaders.approval.load(id)));
+    return rows.filter((row) => row !== null);
   }
 
   @ResolveField('context')

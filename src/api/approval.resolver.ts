@@ -2,7 +2,14 @@ import { Inject } from '@nestjs/common';
 import { Args, Context, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
 import type { LoggedEntry } from '../audit/entry.js';
 import type { Filters, Queries } from '../report/queries.js';
-import type { ApprovalRecord, ChangeRecord, DecisionRecord, ReviewDutyRecord } from '../review/records.js';
+import { accountName, strengthOf } from '../review/approval.js';
+import type {
+  AdviceRecord,
+  ApprovalRecord,
+  ChangeRecord,
+  DecisionRecord,
+  ReviewDutyRecord,
+} from '../review/records.js';
 import { connect, type Connection, type PageArguments } from './connection.js';
 import type { ApiContext } from './context.js';
 import { QUERIES } from './state.js';
@@ -22,6 +29,24 @@ export class ApprovalResolver {
     @Context() { loaders }: ApiContext,
   ): Promise<ChangeRecord | null> | null {
     return change === null ? null : loaders.change.load(change);
+  }
+
+  @ResolveField('advice')
+  advice(
+    @Parent() { advice }: ApprovalRecord,
+    @Context() { loaders }: ApiContext,
+  ): Promise<AdviceRecord | null> | null {
+    return advice === null ? null : loaders.advice.load(advice);
+  }
+
+  @ResolveField('strength')
+  strength(@Parent() { via }: ApprovalRecord): string {
+    return strengthOf(via);
+  }
+
+  @ResolveField('account')
+  account(@Parent() { account }: ApprovalRecord): string | null {
+    return account && accountName(account);
   }
 
   @ResolveField('entry')

@@ -12,6 +12,7 @@ import type {
 } from '../review/records.js';
 import { connect, connection, pageLength, type Connection, type PageArguments } from './connection.js';
 import type { ApiContext } from './context.js';
+import type { Loaders } from './loaders.js';
 import { QUERIES } from './state.js';
 
 @Resolver('Change')
@@ -58,13 +59,7 @@ export class ChangeResolver {
     @Args() args: PageArguments,
     @Context() { loaders }: ApiContext,
   ): Promise<Connection<ObjectChangeRecord>> {
-    const after = args.after ? Number(decodeCursor('objectChange', args.after, 1, isPosition)[0]) : -1;
-    const total = change.objectChanges;
-    const from = Math.min(after + 1, total);
-    const to = Math.min(from + pageLength(args), total);
-    const rows = from < to ? await loaders.objectChanges.load({ change: change.id, from, to }) : [];
-    const edges = rows.map((node) => ({ cursor: encodeCursor('objectChange', [String(node.position)]), node }));
-    return connection(edges, { hasNext: to < total, hasPrevious: after >= 0 }, () => total);
+    return objectChangesOf({ id: change.id, total: change.objectChanges }, args, loaders);
   }
 
   @ResolveField('decisions')
@@ -84,6 +79,20 @@ export class ChangeResolver {
   async decision(@Parent() { id }: ChangeRecord, @Context() { loaders }: ApiContext): Promise<DecisionRecord | null> {
     return (await loaders.decisionsOf.load(id)).at(-1) ?? null;
   }
+}
+
+/** A page of the object changes of a change, or of an advice. */
+export async function objectChangesOf(
+  { id, total }: { readonly id: string; readonly total: number },
+  args: PageArguments,
+  loaders: Loaders,
+): Promise<Connection<ObjectChangeRecord>> {
+  const after = args.after ? Number(decodeCursor('objectChange', args.after, 1, isPosition)[0]) : -1;
+  const from = Math.min(after + 1, total);
+  const to = Math.min(from + pageLength(args), total);
+  const rows = from < to ? await loaders.objectChanges.load({ change: id, from, to }) : [];
+  const edges = rows.map((node) => ({ cursor: encodeCursor('objectChange', [String(node.position)]), node }));
+  return connection(edges, { hasNext: to < total, hasPrevious: after >= 0 }, () => total);
 }
 
 function isPosition(value: string): boolean {

@@ -44,6 +44,16 @@ export class DecisionResolver {
     return rows.filter((row) => row !== null);
   }
 
+  @ResolveField('uncountedApprovals')
+  async uncounted(
+    @Parent() { uncounted }: DecisionRecord,
+    @Context() { loaders }: ApiContext,
+  ): Promise<readonly { readonly approval: ApprovalRecord | null; readonly reason: string }[]> {
+    return Promise.all(
+      uncounted.map(async ({ approval, reason }) => ({ approval: await loaders.approval.load(approval), reason })),
+    );
+  }
+
   @ResolveField('exceptions')
   async exceptions(
     @Parent() { exceptions }: DecisionRecord,

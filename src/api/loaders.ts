@@ -4,7 +4,7 @@ import type { Inclusion, Ledger } from '../audit/ledger.js';
 import type { AnyOf, Queries } from '../report/queries.js';
 import type { DriftRecord, EnvironmentRecord, Tables, TipRecord, DecisionRecord } from '../review/records.js';
 
-type OneById = 'push' | 'change' | 'decision' | 'run' | 'approval' | 'exception' | 'reviewDuty';
+type OneById = 'push' | 'change' | 'decision' | 'run' | 'advice' | 'approval' | 'exception' | 'reviewDuty';
 interface InRepository {
   readonly repository: string;
 }
@@ -15,6 +15,7 @@ export interface Loaders {
   readonly change: DataLoader<string, Tables['change'] | null>;
   readonly decision: DataLoader<string, Tables['decision'] | null>;
   readonly run: DataLoader<string, Tables['run'] | null>;
+  readonly advice: DataLoader<string, Tables['advice'] | null>;
   readonly approval: DataLoader<string, Tables['approval'] | null>;
   readonly exception: DataLoader<string, Tables['exception'] | null>;
   /** By id: decisions that used it. */
@@ -64,6 +65,7 @@ export function createLoaders(queries: Queries, ledger: Ledger): Loaders {
     change: byId('change'),
     decision: byId('decision'),
     run: byId('run'),
+    advice: byId('advice'),
     approval: byId('approval'),
     exception: byId('exception'),
     usesOf: new DataLoader((ids) => queries.exceptionUses(ids)),

@@ -1,4 +1,4 @@
-import { type Command, Option } from 'commander';
+import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { Waiting } from './approve/waiting.js';
 import { jsonLine, print } from './output.js';
 
@@ -9,6 +9,7 @@ interface Options {
   readonly key?: string;
   readonly comment?: string;
   readonly review?: boolean;
+  readonly request?: number;
   readonly yes?: boolean;
   readonly output: 'text' | 'json';
 }
@@ -23,6 +24,7 @@ export function register(program: Command): void {
     .option('--remote <name>', 'where to push; by default origin')
     .option('--key <file>', 'your SSH key; by default user.signingKey of git, then ~/.ssh/id_ed25519')
     .option('--comment <text>', 'a remark that goes into the log with it')
+    .option('--request <number>', 'an open pull or merge request', requestNumber)
     .option('--review', 'look at an emergency change that was let through, after the fact')
     .option('--yes', 'do not ask')
     .addOption(new Option('--output <format>', 'how to print it').choices(['text', 'json']).default('text'))
@@ -35,6 +37,11 @@ What is shown comes from the service; commits and tree are compared with your ow
 and a line there with namespaces="…" must name countersign-approval.
 Exit code: 0 pushed, 1 not approved, 2 could not.`;
 
+function requestNumber(text: string): number {
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw new InvalidArgumentError('It must be the number of a request, such as 7.');
+}
+
 async function approve(name: string | undefined, options: Options): Promise<void> {
   const [{ waiting, withinClone }, { OwnClone }, { signWithSsh }, approval, { describe }] = await Promise.all([
     import('./approve/waiting.js'),
@@ -44,7 +51,8 @@ async function approve(name: string | undefined, options: Options): Promise<void
     import('./approve/describe.js'),
   ]);
   const clone = await OwnClone.open(options.repository);
-  const change = await waiting(options.url, name, options.review ?? false, clone);
+  const choice = { environment: name, review: options.review ?? false, request: options.request };
+  const change = await waiting(options.url, choice, clone);
   await withinClone(change, clone);
   if (options.output === 'text' || !options.yes) for (const line of describe(change)) await say(line, options.output);
   if (!options.yes && !(await agreed(change))) {

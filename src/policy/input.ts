@@ -92,8 +92,12 @@ export interface InputApproval {
   /** Who that is, where one person has several principals. */
   readonly person?: string;
   readonly via: string;
+  /** `signed` by a key of the approver's own; `vouched` for by a forge, or by this service. */
+  readonly strength?: 'signed' | 'vouched';
   readonly time: string;
   readonly verified: boolean;
+  /** The head that was approved, where that is another: the service merged it itself and got this change. */
+  readonly carriedFrom?: string;
 }
 
 export interface InputCheck {

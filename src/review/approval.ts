@@ -1,11 +1,12 @@
 import { createHash } from 'node:crypto';
 import { canonicalJson, parseStrictJson } from '../cluster/canonical.js';
-import { isJsonObject, type Json } from '../cluster/object.js';
+import { isJsonObject, type Json, type JsonObject } from '../cluster/object.js';
 import { CountersignError, toCountersignError } from '../errors.js';
 import type { ChangedCommit } from '../change/proposed-change.js';
-import { peopleOf, personOf } from '../source/identities.js';
+import { IDENTITIES_PATH, type IdentityClaim, peopleOf, personOf } from '../source/identities.js';
 import type { Signature } from '../source/signature.js';
 import { checkStatement, namesOfKey, type Signers } from '../source/signers.js';
+import type { Account, ApprovalRecord } from './records.js';
 
 /** The namespace of the SSH signature: a signature of a commit is no approval, and the other way round. */
 export const APPROVAL_NAMESPACE = 'countersign-approval';
@@ -101,13 +102,34 @@ export function checkApprover(text: string, armoured: string, signers: Signers, 
   return { signature, person: known ?? principal.toLowerCase(), reason: null };
 }
 
+/** Whose approval it is that nobody signed: whoever the governed identity map gives the account or login to, and nobody else. */
+export function checkAccount(account: Account, { identities }: Signers): ApproverCheck {
+  const claim: IdentityClaim = 'login' in account ? { login: account.login } : { account };
+  const person = personOf(identities, claim);
+  const signature: Signature = { kind: 'none', status: 'none' };
+  if (person !== undefined) return { signature: { ...signature, principal: person, person }, person, reason: null };
+  const reason = `the identity map gives ${accountName(account)} to nobody (${IDENTITIES_PATH})`;
+  return { signature, reason };
+}
+
+/** `github:bo-codes`, `login:bo`. */
+export function accountName(account: Account): string {
+  return 'login' in account ? `login:${account.login}` : `${account.forge}:${account.name}`;
+}
+
+/** What counts as said where nobody signed: who said it is vouched for by the forge, or by this service. */
+export function vouchedText(statement: ApprovalStatement, voucher: JsonObject): string {
+  const { comment, ...rest } = statement;
+  return canonicalJson({ ...KIND, kind: 'VouchedApproval', ...rest, ...(comment ? { comment } : {}), voucher });
+}
+
 /**
  * Why these commits are the approver's own work, or null: nobody approves what they wrote, committed or signed, under whatever key or
  * address the signers' file or the identity map gives them (invariant 5). Author and committer are claims, and a claim is enough to
  * refuse.
  */
 export function ownWork(
-  approver: Pick<Signature, 'key' | 'principal'>,
+  approver: Pick<Signature, 'key' | 'principal' | 'person'>,
   commits: readonly Pick<ChangedCommit, 'commit' | 'signature'>[],
   signers: Signers,
 ): string | null {
@@ -125,14 +147,15 @@ export function ownWork(
 }
 
 /** Everything by which somebody may be known again: the key, every address beside it, and the people the identity map makes of them. */
-function handles({ key, principal }: Pick<Signature, 'key' | 'principal'>, signers: Signers): ReadonlySet<string> {
+function handles({ key, principal, person }: Partial<Signature>, signers: Signers): ReadonlySet<string> {
   const names = [
     ...(principal === undefined ? [] : [principal.toLowerCase()]),
     ...(key ? namesOfKey(key, signers) : []),
   ];
   const claims = [...names.map((name) => ({ principal: name })), ...(key ? [{ key }] : [])];
   const people = claims.flatMap((claim) => peopleOf(signers.identities, claim));
-  return new Set([...names, ...(key ? [key] : []), ...people.map((person) => `person ${person}`)]);
+  const known = person === undefined ? people : [...people, person];
+  return new Set([...names, ...(key ? [key] : []), ...known.map((one) => `person ${one}`)]);
 }
 
 /** The same statement under the same signature is one approval, wherever in the tree it lies. */
@@ -149,4 +172,9 @@ export function approvalPath({ head, environment }: ApprovedBytes, key: string):
     .replaceAll('/', '_')
     .replaceAll('+', '-');
   return `${head}/${environment}/${name}.json`;
+}
+
+/** What stands behind an approval: a key that only the approver has, or somebody's word for who it was. */
+export function strengthOf(via: ApprovalRecord['via']): 'signed' | 'vouched' {
+  return via === 'git' ? 'signed' : 'vouched';
 }

@@ -2,160 +2,217 @@ import type { ContentReference } from '../audit/entry.js';
 import type { Ledger } from '../audit/ledger.js';
 import { toCountersignError } from '../errors.js';
 import type { ChangedCommit } from '../change/proposed-change.js';
+import { personOf } from '../source/identities.js';
 import type { InputApproval } from '../policy/input.js';
-import type { Repository, TreeEntry } from '../source/repository.js';
-import type { Signers } from '../source/signers.js';
+import type { Repository } from '../source/repository.js';
+import { checkSignature, type Signers } from '../source/signers.js';
 import {
-  approvalId,
   type ApprovalStatement,
   type ApprovedBytes,
+  type ApproverCheck,
+  checkAccount,
   checkApprover,
   otherBytes,
   ownWork,
   parseApproval,
+  strengthOf,
 } from './approval.js';
 import { approvalEntry } from './entries.js';
-import type { ApprovalRecord, ChangeRecord, Records, ReviewDutyRecord } from './records.js';
+import type {
+  Account,
+  AdviceRecord,
+  ApprovalRecord,
+  ChangeRecord,
+  Records,
+  ReviewDutyRecord,
+  Uncounted,
+} from './records.js';
 
-/** Bytes that a statement, or its signature, may have. */
-const LONGEST = 16 * 1024;
-/** Approvals recorded in one look: whoever pushes many does not keep the rest of the repository from being judged. */
-const MOST_AT_ONCE = 1_000;
+/** Approvals given to other heads that one change is held against, the newest first: each costs a merge. */
+const MOST_CARRIED = 20;
 
 export interface CountedApproval {
   readonly id: string;
   readonly input: InputApproval;
 }
 
-interface Parts {
+/** What approvals there are for a change. */
+export interface Counting {
+  readonly counted: readonly CountedApproval[];
+  /** Those given for what the change merges. */
+  readonly uncounted: readonly Uncounted[];
+}
+
+export interface ApprovalParts {
   readonly ledger: Ledger;
   readonly records: Records;
   readonly repository: Repository;
   readonly now: () => Date;
 }
 
-interface Pushed {
+/** An approval as it came, whichever way. */
+export interface GivenApproval {
   readonly id: string;
-  readonly statement: string;
-  readonly signature: string;
+  readonly via: ApprovalRecord['via'];
+  /** The bytes that it consists of. */
+  readonly text: string;
+  /** Null where somebody else vouches for who gave it. */
+  readonly signature: string | null;
+  /** What those bytes say, where they are not to be read for it. */
+  readonly statement?: ApprovalStatement;
+  readonly account?: Account;
+  readonly review?: string;
+}
+
+/** For which change approvals are asked. */
+export interface Asking {
+  readonly signers: Signers;
+  /** Whether these signers are the ones in force: then what no longer counts by them lapses. */
+  readonly inForce: boolean;
+  /** Why approvals of other bytes are not carried to this change, or null; without it none are looked at. */
+  readonly whyNotCarried?: (from: ApprovedBytes) => Promise<string | null>;
+}
+
+/** What an approval is about: a change that was pushed, or an open request. */
+interface Subject {
+  readonly change?: ChangeRecord;
+  readonly advice?: AdviceRecord;
+  readonly commits: readonly string[];
+  readonly author?: string | null;
+  /** Why it counts for nothing any more. */
+  readonly over?: string;
 }
 
 /**
- * The approvals of one repository: each that was pushed is judged once and recorded with its reason, and those that were accepted are
- * judged again whenever they are to count.
+ * The approvals of one repository, whichever way they come: each is judged once and recorded with its reason, and those that were
+ * accepted are judged again whenever they are to count.
  */
 export class Approvals {
-  #read: string | null = null;
-  /** Environments that got one in a look that failed later: each is recorded once, so the next look does not find them again. */
-  #fresh = new Set<string>();
-
   constructor(
     private readonly name: string,
-    private readonly parts: Parts,
+    private readonly parts: ApprovalParts,
   ) {}
 
-  /**
-   * Records what is new at `tip` of the approvals ref; null when there is none. `heads` tells what each environment's ref points to.
-   * Gives the environments whose change got an approval. The first call of a process looks at all there are: what was recorded before
-   * is known by its id.
-   */
-  async see(tip: string | null, heads: ReadonlyMap<string, string | null>, signers: Signers): Promise<Set<string>> {
-    if (tip === null || tip === this.#read) return new Set();
-    const { found, more } = await this.#pushed(tip);
-    for (const pushed of found) {
-      const record = await this.#record(pushed, heads, signers);
-      if (record?.status === 'accepted' && record.environment !== null) this.#fresh.add(record.environment);
-    }
-    // What one look leaves over is taken up by the next, which knows by their ids what is recorded.
-    if (!more) this.#read = tip;
-    const fresh = this.#fresh;
-    this.#fresh = new Set();
-    return fresh;
+  async isKnown(id: string): Promise<boolean> {
+    return (await this.parts.records.find('approval', { id })).length > 0;
   }
 
-  /** The approvals that count for a change now. Those whose signer no longer does lapse, if these signers are the ones in force. */
-  async counting(
-    bytes: ApprovedBytes,
-    commits: readonly ChangedCommit[],
-    signers: Signers,
-    inForce: boolean,
-  ): Promise<readonly CountedApproval[]> {
+  /** Judges and records one. */
+  async record(given: GivenApproval, signers: Signers): Promise<ApprovalRecord> {
+    const { ledger, records, now } = this.parts;
+    const firstSeen = now();
+    const { record, duty } = await this.#judge(given, signers, firstSeen);
+    const { entries } = await ledger.record(async (transaction) => {
+      await records.save(transaction, 'approval', [record]);
+      if (duty) await records.save(transaction, 'reviewDuty', [duty]);
+      transaction.append(approvalEntry(record, given, duty?.id ?? null));
+    });
+    const { index } = entries[0];
+    await records.update('approval', { id: record.id }, { index });
+    return { ...record, index };
+  }
+
+  /** By whoever gave it, or by the forge that vouched for it. It counts for nothing from then on; what was decided stays decided. */
+  async withdraw(approval: ApprovalRecord, reason: string): Promise<ApprovalRecord> {
+    const { ledger, records } = this.parts;
+    const record: ApprovalRecord = { ...approval, status: 'withdrawn', reason };
+    await ledger.record(async (transaction) => {
+      await records.update('approval', { id: record.id }, { status: record.status, reason }, transaction);
+      transaction.append(approvalEntry({ ...record, firstSeen: this.parts.now().toISOString() }, null, null));
+    });
+    return record;
+  }
+
+  /** The approvals that count for a change now, and why others do not that were given for what it merges. */
+  async counting(bytes: ApprovedBytes, commits: readonly ChangedCommit[], asking: Asking): Promise<Counting> {
     const { environment, head } = bytes;
     const { records } = this.parts;
     const known = await records.find('approval', { repository: this.name, environment, head, status: 'accepted' });
     const counted: CountedApproval[] = [];
-    for (const approval of known) {
-      if (otherBytes(bytesOf(approval), bytes) !== null) continue;
-      const { index } = approval;
-      if (index === null) continue; // it gets its place in the log, and counts from then on
-      const reason = await this.#lapse({ ...approval, index }, commits, signers);
-      if (reason === null) counted.push({ id: approval.id, input: inputOf(approval) });
-      else if (inForce) await records.update('approval', { id: approval.id }, { status: 'lapsed', reason });
+    const uncounted: Uncounted[] = [];
+    const count = async (approval: ApprovalRecord, carriedFrom?: string): Promise<void> => {
+      const { index, id } = approval;
+      if (index === null) return; // it gets its place in the log, and counts from then on
+      const { signature, reason } = await this.#again({ ...approval, index }, asking.signers);
+      const own = reason === null ? ownWork(signature, commits, asking.signers) : null;
+      if (reason === null && own === null) counted.push({ id, input: inputOf(approval, carriedFrom) });
+      // Whoever merges somebody else's work has approved that all the same: it is this change that they may not approve.
+      else if (carriedFrom !== undefined && reason === null) uncounted.push({ approval: id, reason: own! });
+      else if (asking.inForce) await records.update('approval', { id }, { status: 'lapsed', reason: reason ?? own });
+    };
+    for (const approval of known) if (otherBytes(bytesOf(approval), bytes) === null) await count(approval);
+    if (!asking.whyNotCarried) return { counted, uncounted };
+    const seen = new Map<string, string | null>();
+    for (const approval of await this.#givenElsewhere(bytes)) {
+      const from = bytesOf(approval);
+      const key = JSON.stringify([from.base, from.head]);
+      if (!seen.has(key)) seen.set(key, await asking.whyNotCarried(from));
+      const reason = seen.get(key) ?? null;
+      if (reason !== null) uncounted.push({ approval: approval.id, reason });
+      else {
+        const merged = await this.#ownCommits(from, asking.signers);
+        const { signature } = await this.#again({ ...approval, index: approval.index! }, asking.signers);
+        const own = ownWork(signature, merged, asking.signers);
+        if (own !== null) uncounted.push({ approval: approval.id, reason: own });
+        else await count(approval, from.head);
+      }
     }
-    return counted;
+    return { counted, uncounted };
+  }
+
+  /** Accepted approvals of other heads in that environment which may have become part of this change. */
+  async #givenElsewhere(bytes: ApprovedBytes): Promise<readonly ApprovalRecord[]> {
+    const { records, repository } = this.parts;
+    const { environment, ref, base, head } = bytes;
+    if (base === null) return [];
+    const where = { repository: this.name, environment, ref, status: 'accepted' } as const;
+    const candidates: ApprovalRecord[] = [];
+    const unused = await records.newest('approval', { ...where, usedFor: null }, 'firstSeen', MOST_CARRIED);
+    for (const approval of [...unused, ...(await records.find('approval', { ...where, usedFor: head }))]) {
+      if (approval.head === null || approval.head === head || approval.index === null) continue;
+      const has = await Promise.all([isIn(repository, approval.head, base), isIn(repository, approval.head, head)]);
+      // Merged before this change; or neither merged by it nor of the same objects, as after a squash.
+      if (has[0] || (!has[1] && approval.renderedDigest !== bytes.renderedDigest)) continue;
+      candidates.push(approval);
+    }
+    return candidates;
+  }
+
+  async #ownCommits(
+    { base, head }: ApprovedBytes,
+    signers: Signers,
+  ): Promise<readonly Pick<ChangedCommit, 'commit' | 'signature'>[]> {
+    const { repository, now } = this.parts;
+    const commits: Pick<ChangedCommit, 'commit' | 'signature'>[] = [];
+    for await (const { commit } of repository.history({ head, exclude: base === null ? [] : [base] })) {
+      commits.push({ commit, signature: checkSignature(commit, signers, now()) });
+    }
+    return commits;
   }
 
   /** Environments that wait although an approval came after their decision: the process that saw it died before it judged again. */
   async unjudged(environment: string, head: string, decision: string): Promise<boolean> {
     const { records } = this.parts;
     const [judged] = await records.find('decision', { id: decision });
-    const known = await records.find('approval', { repository: this.name, environment, head, status: 'accepted' });
-    return known.some(({ id }) => !judged?.approvals.includes(id));
-  }
-
-  async #pushed(tip: string): Promise<{ readonly found: readonly Pushed[]; readonly more: boolean }> {
-    const { repository, records } = this.parts;
-    const files = new Map((await repository.tree(tip)).filter(isPlain).map((entry) => [entry.path, entry]));
-    const fresh =
-      this.#read === null
-        ? [...files.keys()]
-        : (await repository.changes(this.#read, tip)).filter(({ op }) => op !== 'delete').map(({ path }) => path);
-    const statements = new Set(
-      fresh.map((path) => path.replace(/\.sig$/, '')).filter((path) => path.endsWith('.json')),
+    const [change] = judged ? await records.find('change', { id: judged.change }) : [];
+    const where = { repository: this.name, environment, status: 'accepted', usedFor: null } as const;
+    const looked = new Set([
+      ...(judged?.approvals ?? []),
+      ...(judged?.uncounted ?? []).map(({ approval }) => approval),
+    ]);
+    return (await records.newest('approval', where, 'firstSeen', MOST_CARRIED)).some(
+      ({ id, ...approval }) =>
+        !looked.has(id) && (approval.head === head || approval.renderedDigest === change?.renderedDigest),
     );
-    const found: Pushed[] = [];
-    for (const path of statements) {
-      const [statement, signature] = [files.get(path), files.get(`${path}.sig`)];
-      if (!statement || !signature) continue; // half of one says nothing
-      const [text, armoured] = [await this.#text(statement), await this.#text(signature)];
-      if (text === null || armoured === null) continue;
-      const id = approvalId(this.name, text, armoured);
-      if ((await records.find('approval', { id })).length > 0 || found.some((one) => one.id === id)) continue;
-      found.push({ id, statement: text, signature: armoured });
-      if (found.length === MOST_AT_ONCE) return { found, more: true };
-    }
-    return { found, more: false };
   }
 
-  async #text(entry: TreeEntry): Promise<string | null> {
-    try {
-      return (await this.parts.repository.blob(entry.id, LONGEST)).toString('utf8');
-    } catch (thrown) {
-      if (toCountersignError(thrown).code === 'manifest-too-large') return null;
-      throw thrown;
-    }
-  }
-
-  async #record(pushed: Pushed, heads: ReadonlyMap<string, string | null>, signers: Signers): Promise<ApprovalRecord> {
-    const { ledger, records, now } = this.parts;
-    const firstSeen = now();
-    const { record, duty } = await this.#judge(pushed, heads, signers, firstSeen);
-    const { entries } = await ledger.record(async (transaction) => {
-      await records.save(transaction, 'approval', [record]);
-      if (duty) await records.save(transaction, 'reviewDuty', [duty]);
-      transaction.append(approvalEntry(record, pushed, duty?.id ?? null));
-    });
-    await records.update('approval', { id: record.id }, { index: entries[0].index });
-    return record;
-  }
-
-  /** Read, signed by somebody, about something that is there, and not their own work: in this order, and the first "no" is the reason. */
+  /** Read, given by somebody, about something that is there, and not their own work: in this order, and the first "no" is the reason. */
   async #judge(
-    { id, statement: text, signature: armoured }: Pushed,
-    heads: ReadonlyMap<string, string | null>,
+    given: GivenApproval,
     signers: Signers,
     firstSeen: Date,
   ): Promise<{ readonly record: ApprovalRecord; readonly duty?: ReviewDutyRecord }> {
+    const { id, via, account = null, review = null } = given;
     const empty: ApprovalRecord = {
       id,
       repository: this.name,
@@ -170,20 +227,24 @@ export class Approvals {
       key: null,
       comment: null,
       change: null,
+      advice: null,
+      usedFor: null,
       claimedTime: null,
       index: null,
-      via: 'git',
+      via,
+      account,
+      review,
       status: 'rejected',
       reason: null,
       firstSeen: firstSeen.toISOString(),
     };
     let statement: ApprovalStatement;
     try {
-      statement = parseApproval(text);
+      statement = given.statement ?? parseApproval(given.text);
     } catch (thrown) {
       return { record: { ...empty, reason: toCountersignError(thrown).message } };
     }
-    const { signature, person = null, reason } = checkApprover(text, armoured, signers, firstSeen);
+    const { signature, person = null, reason } = approverOf(given, signers, firstSeen);
     const { ref, environment, base, head, tree, renderedDigest, time: claimedTime, comment = null } = statement;
     const read: ApprovalRecord = {
       ...empty,
@@ -200,40 +261,64 @@ export class Approvals {
       key: signature.key ?? null,
     };
     if (reason !== null) return { record: { ...read, reason } };
-    const { change, otherwise } = await this.#changeOf(statement);
-    if (!change) return { record: { ...read, reason: otherwise } };
-    const about = { ...read, change: change.id };
-    const own = ownWork(signature, await this.#commits(change), signers);
+    const { subject, otherwise } = await this.#subjectOf(statement);
+    if (!subject) return { record: { ...read, reason: otherwise } };
+    const about = { ...read, change: subject.change?.id ?? null, advice: subject.advice?.id ?? null };
+    const own =
+      ownWork(signature, await this.#commits(subject.commits, signers), signers) ??
+      openedBy(subject, account, person, signers);
     if (own !== null) return { record: { ...about, reason: `nobody approves their own change: ${own}` } };
-    const duty = await this.#duty(change);
-    if (!duty && heads.get(environment) !== head) {
-      const over = `${environment} is no longer at ${head.slice(0, 7)}: a new push needs new approvals`;
-      return { record: { ...about, reason: over } };
-    }
+    if (subject.over !== undefined) return { record: { ...about, reason: subject.over } };
     const record: ApprovalRecord = { ...about, status: 'accepted' };
+    const duty = subject.change && (await this.#duty(subject.change));
     return duty ? { record, duty: { ...duty, closedAt: record.firstSeen, approval: id } } : { record };
   }
 
-  /** The newest change with exactly these bytes, or what comes nearest to saying why there is none. */
-  async #changeOf(statement: ApprovalStatement): Promise<{ change?: ChangeRecord; otherwise: string }> {
+  /** The newest change, or the open request, with exactly these bytes; or what comes nearest to saying why there is none. */
+  async #subjectOf(statement: ApprovalStatement): Promise<{ subject?: Subject; otherwise: string }> {
     const { environment, head } = statement;
     if (statement.repository !== this.name) {
       return { otherwise: `it is for the repository ${statement.repository.slice(0, 60)}` };
     }
-    const seen = await this.parts.records.find('change', { repository: this.name, environment, head });
-    const byTime = seen.toSorted((a, b) => (a.time < b.time ? 1 : -1));
-    const change = byTime.find((one) => otherBytes(statement, one) === null);
-    if (change) return { change, otherwise: '' };
-    if (byTime.length === 0) {
-      return { otherwise: `no change of ${environment.slice(0, 60)} to ${head.slice(0, 12)} was judged when it came` };
+    const { records } = this.parts;
+    const about = { repository: this.name, environment, head };
+    const changes = (await records.find('change', about)).toSorted(newestFirst);
+    const change = changes.find((one) => otherBytes(statement, one) === null);
+    const [record] = await records.find('environment', { repository: this.name, name: environment });
+    const pushed = change && { change, commits: change.commits };
+    if (pushed && (record?.head === head || (await this.#duty(change)))) return { subject: pushed, otherwise: '' };
+    const advised = (await records.find('advice', about)).toSorted(newestFirst);
+    const advice = advised.find((one) => otherBytes(statement, adviceBytes(one)) === null);
+    if (advice && advice.endedAt === null) {
+      return { subject: { advice, commits: advice.commits, author: advice.author }, otherwise: '' };
     }
-    return { otherwise: otherBytes(statement, byTime[0])! };
+    if (pushed) {
+      const over = `${environment} is no longer at ${head.slice(0, 7)}: a new push needs new approvals`;
+      return { subject: { ...pushed, over }, otherwise: '' };
+    }
+    if (advice) {
+      const over = `request ${advice.number} is no longer open at ${head.slice(0, 7)}`;
+      return { subject: { advice, commits: advice.commits, author: advice.author, over }, otherwise: '' };
+    }
+    const [nearest] = changes.length > 0 ? changes : advised.map(adviceBytes);
+    const nothing = `no change of ${environment.slice(0, 60)} to ${head.slice(0, 12)} was judged when it came`;
+    return { otherwise: nearest ? otherBytes(statement, nearest)! : nothing };
   }
 
-  async #commits(change: ChangeRecord): Promise<Pick<ChangedCommit, 'commit' | 'signature'>[]> {
-    const { records, repository } = this.parts;
-    const rows = await records.find('commit', { repository: this.name, id: change.commits });
-    return Promise.all(rows.map(async ({ id, signature }) => ({ commit: await repository.commit(id), signature })));
+  /** Those of a request may be on no ref that is followed: their signatures were recorded nowhere. */
+  async #commits(
+    ids: readonly string[],
+    signers: Signers,
+  ): Promise<readonly Pick<ChangedCommit, 'commit' | 'signature'>[]> {
+    const { records, repository, now } = this.parts;
+    const rows = await records.select('commit', ['id', 'signature'], { repository: this.name, id: ids });
+    const signatures = new Map(rows.map(({ id, signature }) => [id, signature]));
+    return Promise.all(
+      ids.map(async (id) => {
+        const commit = await repository.commit(id);
+        return { commit, signature: signatures.get(id) ?? checkSignature(commit, signers, now()) };
+      }),
+    );
   }
 
   async #duty(change: ChangeRecord): Promise<ReviewDutyRecord | undefined> {
@@ -242,12 +327,12 @@ export class Approvals {
     return open[0];
   }
 
-  /** Why an approval that was accepted does not count any more; null if it does. The log has what was signed. */
-  async #lapse(
-    { index, firstSeen }: ApprovalRecord & { readonly index: number },
-    commits: readonly ChangedCommit[],
+  /** Whose an approval is by the signers given, read again from what the log has of it. */
+  async #again(
+    { index, firstSeen, account }: ApprovalRecord & { readonly index: number },
     signers: Signers,
-  ): Promise<string | null> {
+  ): Promise<ApproverCheck> {
+    if (account) return checkAccount(account, signers);
     const { ledger } = this.parts;
     const { predicate } = await ledger.entry(index);
     const contents = predicate['contents'] as unknown as Record<'statement' | 'signature', ContentReference>;
@@ -255,17 +340,53 @@ export class Approvals {
       ledger.content(contents.statement),
       ledger.content(contents.signature),
     ]);
-    const { signature, reason } = checkApprover(text.toString(), armoured.toString(), signers, new Date(firstSeen));
-    return reason ?? ownWork(signature, commits, signers);
+    return checkApprover(text.toString(), armoured.toString(), signers, new Date(firstSeen));
   }
 }
 
-function isPlain({ type, mode }: TreeEntry): boolean {
-  return type === 'blob' && mode.startsWith('100');
+function approverOf({ text, signature, account }: GivenApproval, signers: Signers, at: Date): ApproverCheck {
+  return account ? checkAccount(account, signers) : checkApprover(text, signature ?? '', signers, at);
+}
+
+/** Whoever opens a request asks for others to agree, whoever wrote its commits. */
+function openedBy(
+  { author, advice }: Subject,
+  account: Account | null,
+  person: string | null,
+  { identities }: Signers,
+): string | null {
+  if (!author || !advice || !account || 'login' in account) return null;
+  const { forge, name } = account;
+  const same =
+    name.toLowerCase() === author.toLowerCase() ||
+    (person !== null && personOf(identities, { account: { forge, name: author } }) === person);
+  return same ? `${forge}:${name} opened request ${advice.number}` : null;
+}
+
+async function isIn(repository: Repository, commit: string, head: string): Promise<boolean> {
+  try {
+    return await repository.isAncestor(commit, head);
+  } catch (thrown) {
+    // A head that was never merged, and is gone where it came from.
+    if (['revision-unknown', 'object-missing'].includes(toCountersignError(thrown).code)) return false;
+    throw thrown;
+  }
+}
+
+function newestFirst(a: { readonly time: string }, b: { readonly time: string }): number {
+  return a.time < b.time ? 1 : -1;
 }
 
 /** What an accepted approval names: all of it could be read. */
-function bytesOf({ repository, ref, environment, base, head, tree, renderedDigest }: ApprovalRecord): ApprovedBytes {
+export function bytesOf({
+  repository,
+  ref,
+  environment,
+  base,
+  head,
+  tree,
+  renderedDigest,
+}: ApprovalRecord): ApprovedBytes {
   return {
     repository,
     ref: ref ?? '',
@@ -277,6 +398,20 @@ function bytesOf({ repository, ref, environment, base, head, tree, renderedDiges
   };
 }
 
-function inputOf({ principal, person, firstSeen, via }: ApprovalRecord): InputApproval {
-  return { principal: principal!, person: person ?? principal!, via, time: firstSeen, verified: true };
+/** What an approval of a request names. */
+export function adviceBytes(advice: AdviceRecord): ApprovedBytes {
+  const { repository, environment, target: ref, base, head, tree, renderedDigest } = advice;
+  return { repository, ref, environment, base, head, tree: tree ?? '', renderedDigest: renderedDigest ?? '' };
+}
+
+function inputOf({ principal, person, firstSeen, via }: ApprovalRecord, carriedFrom?: string): InputApproval {
+  return {
+    principal: principal!,
+    person: person ?? principal!,
+    via,
+    strength: strengthOf(via),
+    time: firstSeen,
+    verified: true,
+    ...(carriedFrom === undefined ? {} : { carriedFrom }),
+  };
 }

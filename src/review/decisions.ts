@@ -3,13 +3,15 @@ import { GOVERNANCE, type Environment } from '../change/environment.js';
 import type { CountersignError } from '../errors.js';
 import type { Signers } from '../source/signers.js';
 import type { Approvals } from './approvals.js';
+import { whyNotCarried } from './carrying.js';
 import { decisionEntry } from './entries.js';
 import { definition, newEnvironment } from './environment-record.js';
 import type { ClockedParts, FollowedRepository } from './followed-repository.js';
 import type { Governance } from './governance.js';
 import { Retries } from './pace.js';
+import type { PushedApprovals } from './pushed-approvals.js';
 import type { RecordedExceptions } from './recorded-exceptions.js';
-import type { DecisionRecord, EnvironmentRecord, PushRecord } from './records.js';
+import type { ApprovalRecord, DecisionRecord, EnvironmentRecord, PushRecord } from './records.js';
 import type { RepositoryState } from './repository-state.js';
 import { type Reviewed, review } from './review.js';
 
@@ -29,6 +31,7 @@ export interface Proposal {
 interface Known {
   readonly state: RepositoryState;
   readonly approvals: Approvals;
+  readonly pushedApprovals: PushedApprovals;
   readonly exceptions: RecordedExceptions;
 }
 
@@ -76,13 +79,28 @@ export class Decisions {
 
   // ---- what is due again although its head did not move ----
 
-  /** Reads the approvals at `tip`. Whether a change that waits got one. */
-  async seeApprovals(tip: string | null, signers: Signers): Promise<boolean> {
-    const heads = new Map([...this.#environments].map(([name, { head }]) => [name, head]));
-    for (const name of await this.known.approvals.see(tip, heads, signers)) {
-      if (this.#environments.get(name)?.headOutcome === 'pending') this.#approvedAnew.add(name);
+  /** Reads the approvals at `tip`. Gives those that were accepted. */
+  async seeApprovals(tip: string | null, signers: Signers): Promise<readonly ApprovalRecord[]> {
+    return this.known.pushedApprovals.see(tip, signers);
+  }
+
+  /** Approvals came, or were withdrawn. Whether a change that waits is one that they may be for. */
+  async approvalsCame(approvals: readonly ApprovalRecord[]): Promise<boolean> {
+    for (const approval of approvals) {
+      const { environment: name } = approval;
+      const record = name === null ? undefined : this.#environments.get(name);
+      if (name !== null && record?.headOutcome === 'pending' && (await this.#mayBeFor(approval, record)))
+        this.#approvedAnew.add(name);
     }
     return this.#approvedAnew.size > 0;
+  }
+
+  async #mayBeFor(approval: ApprovalRecord, { headDecision }: EnvironmentRecord): Promise<boolean> {
+    if (approval.change !== null) return true;
+    const { records } = this.parts;
+    const [decision] = headDecision === null ? [] : await records.find('decision', { id: headDecision });
+    const [change] = decision ? await records.find('change', { id: decision.change }) : [];
+    return change?.renderedDigest === approval.renderedDigest;
   }
 
   isApprovedAnew(name: string): boolean {
@@ -128,7 +146,19 @@ export class Decisions {
       governance,
       problems,
       grants: environment.target === null ? null : (grants.get(environment.target) ?? 'unknown target'),
-      approvals: (bytes, commits) => this.known.approvals.counting(bytes, commits, governance.signers, inForce),
+      approvals: (bytes, commits) =>
+        this.known.approvals.counting(bytes, commits, {
+          signers: governance.signers,
+          inForce,
+          whyNotCarried: (from) =>
+            whyNotCarried(from, bytes, {
+              repository: mirror.repository,
+              environment,
+              settings: governance.settings,
+              cache,
+              redactor,
+            }),
+        }),
       firstSeen: async (id) => {
         const seen = await records.select('commit', ['id', 'firstSeen'], { repository: this.repository.name, id });
         return new Map(seen.map((record) => [record.id, new Date(record.firstSeen)]));
@@ -189,6 +219,10 @@ export class Decisions {
       await records.save(transaction, 'objectChange', reviewed.record.objectChanges);
       await records.save(transaction, 'decision', [decision]);
       if (duty) await records.save(transaction, 'reviewDuty', [duty]);
+      // What was reverted since may not come back under the approvals that it once had.
+      const usedFor = change.head;
+      if (allowed)
+        for (const id of decision.approvals) await records.update('approval', { id }, { usedFor }, transaction);
       await this.#writeEnvironment(transaction, after);
       transaction.append(decisionEntry({ ...facts, reviewDue: duty?.dueAt ?? null, bundle: governance.bundle }));
       await exceptions?.save(transaction);

@@ -6,6 +6,7 @@ import type { PolicyBundle } from '../policy/bundle.js';
 import type { Decision } from '../policy/decision.js';
 import type { RuleResult } from '../policy/evaluator.js';
 import type { ImpactTally } from './impact-tally.js';
+import { strengthOf } from './approval.js';
 import type { ApprovalRecord, ExceptionRecord, FaultRecord, PushRecord } from './records.js';
 
 // What review writes into the log. Predicates hold identities and digests only; anything that may name a person or quote an
@@ -66,6 +67,8 @@ export interface DecisionFacts {
   readonly bundle: PolicyBundle;
   /** Ids of the approvals that counted. */
   readonly approvals: readonly string[];
+  /** Those of them that were given to another head, which the service merged itself and got this. */
+  readonly carried?: readonly { readonly approval: string; readonly from: string }[];
   /** For a change of policy: what it would have done to the newest decisions. */
   readonly impact?: ImpactTally | null;
   /** Until when an emergency change is to be looked at by somebody else; null for any other. */
@@ -103,6 +106,7 @@ export function decisionEntry(facts: DecisionFacts): EntryDraft {
       rules: [...new Set(decision.violations.map((violation) => violation.rule))],
       error: decision.error ? { code: decision.error.code } : null,
       approvals: facts.approvals,
+      ...(facts.carried?.length ? { carried: facts.carried.map((one) => ({ ...one })) } : {}),
       ...(facts.reviewDue === null ? {} : { reviewDue: facts.reviewDue }),
       exceptions: decision.exceptions.map((exception) => exception.id),
       // Until then this decision says what policy says; afterwards a rule counts that did not (the gate looks at it).
@@ -124,32 +128,40 @@ export function decisionEntry(facts: DecisionFacts): EntryDraft {
   };
 }
 
-/** An approval as it came, and what was made of it. Who made it is in its contents only (invariant 11). */
+/**
+ * An approval as it came, and what was made of it; without bytes, what became of it later. Who made it is in its contents only
+ * (invariant 11).
+ */
 export function approvalEntry(
   approval: ApprovalRecord,
-  bytes: { readonly statement: string; readonly signature: string },
+  bytes: { readonly text: string; readonly signature: string | null } | null,
   closes: string | null,
 ): EntryDraft {
-  const { id, repository, environment, ref, base, head, tree, renderedDigest, status, via, change, firstSeen } =
-    approval;
-  const { principal, person, key, reason } = approval;
+  const { id, repository, environment, ref, base, head, tree, renderedDigest, status, via, firstSeen } = approval;
+  const { principal, person, key, account, review, reason, change, advice } = approval;
+  const known = change ?? advice;
   return {
     type: 'approval',
-    subjects: change === null || head === null ? [] : gitSubjects(repository, head, tree ?? undefined),
+    subjects: known === null || head === null ? [] : gitSubjects(repository, head, tree ?? undefined),
     predicate: {
       id,
       repository,
       // What a rejected statement says is anybody's text.
-      ...(change === null ? {} : { environment, ref, base, head, tree, renderedDigest, change }),
+      ...(known === null ? {} : { environment, ref, base, head, tree, renderedDigest }),
+      ...(change === null ? {} : { change }),
+      ...(advice === null ? {} : { advice }),
       via,
+      strength: strengthOf(via),
       status,
       ...(closes === null ? {} : { reviews: closes }),
       time: firstSeen,
     },
     contents: {
-      statement: jsonText(bytes.statement),
-      signature: { mediaType: 'text/plain', bytes: Buffer.from(bytes.signature), salted: true },
-      verdict: json({ principal, person, key, reason }),
+      ...(bytes === null ? {} : { statement: jsonText(bytes.text) }),
+      ...(bytes?.signature
+        ? { signature: { mediaType: 'text/plain', bytes: Buffer.from(bytes.signature), salted: true } }
+        : {}),
+      verdict: json(withoutUndefined({ principal, person, key, account, review, reason })),
     },
   };
 }

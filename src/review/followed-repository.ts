@@ -43,6 +43,8 @@ export interface FollowerEvents {
   /** Defined, but there is nothing to judge. */
   unserved(repository: string, environment: Environment, trouble: Trouble): void;
   fault(trouble: Trouble, repository: string): void;
+  /** Somebody approved an open request. */
+  adviceApproved?(): void;
 }
 
 /** What it takes to review what a repository proposes, be it pushed or requested. */

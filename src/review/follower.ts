@@ -8,8 +8,10 @@ import type { FollowedRepository, FollowerParts } from './followed-repository.js
 import type { Standing } from './governance.js';
 import { GovernanceMoves } from './governance-moves.js';
 import { pauseAfter } from './pace.js';
+import { PushedApprovals } from './pushed-approvals.js';
 import { Pushes } from './pushes.js';
 import { RecordedExceptions } from './recorded-exceptions.js';
+import type { ApprovalRecord } from './records.js';
 import { repairIndexes } from './repair-indexes.js';
 import { RepositoryState } from './repository-state.js';
 
@@ -30,6 +32,8 @@ const UNCERTAIN: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['database-unavaila
  * and takes one step at a time; that is what makes "base is the last approved commit" true when the decision is recorded.
  */
 export class RepositoryFollower {
+  /** Of its repository, whoever asks. */
+  readonly approvals: Approvals;
   readonly #state: RepositoryState;
   readonly #pushes: Pushes;
   readonly #decisions: Decisions;
@@ -40,6 +44,7 @@ export class RepositoryFollower {
   #nudged = false;
   #running: Promise<void> | null = null;
   #failures = 0;
+  readonly #came: ApprovalRecord[] = [];
 
   constructor(
     readonly repository: FollowedRepository,
@@ -48,11 +53,13 @@ export class RepositoryFollower {
     const { name } = repository;
     const { ledger, records, mirror, now = () => new Date() } = parts;
     const clocked = { ...parts, now };
-    const approvals = new Approvals(name, { ledger, records, repository: mirror.repository, now });
+    this.approvals = new Approvals(name, { ledger, records, repository: mirror.repository, now });
+    const { approvals } = this;
+    const pushedApprovals = new PushedApprovals(name, mirror.repository, approvals);
     const exceptions = new RecordedExceptions(name, records);
     const state = new RepositoryState(repository, clocked);
     const pushes = new Pushes(name, clocked);
-    const decisions = new Decisions(repository, clocked, { state, approvals, exceptions });
+    const decisions = new Decisions(repository, clocked, { state, approvals, pushedApprovals, exceptions });
     this.#state = state;
     this.#pushes = pushes;
     this.#decisions = decisions;
@@ -128,6 +135,12 @@ export class RepositoryFollower {
     if (await this.#seeApprovals()) await this.#judge();
   }
 
+  /** Approvals were recorded, or withdrawn, by somebody else than this follower: what waits for them is judged again now. */
+  approvalsCame(approvals: readonly ApprovalRecord[]): void {
+    this.#came.push(...approvals);
+    this.nudge();
+  }
+
   async #judge(): Promise<void> {
     const takenUp = await this.#governance.review();
     if (takenUp) this.#environments.takeUp(takenUp);
@@ -139,8 +152,15 @@ export class RepositoryFollower {
   /** Whether a change that waits got an approval. */
   async #seeApprovals(): Promise<boolean> {
     const { inForce } = this.#governance;
+    if (inForce === null) return false;
     const tip = this.#pushes.tip(APPROVALS_REF)?.commit ?? null;
-    return inForce !== null && this.#decisions.seeApprovals(tip, inForce.signers);
+    const pushed = await this.#decisions.seeApprovals(tip, inForce.signers);
+    if (pushed.some(({ advice }) => advice !== null)) this.parts.events.adviceApproved?.();
+    const came = [...this.#came];
+    const anew = await this.#decisions.approvalsCame([...pushed, ...came]);
+    // More may have come meanwhile; what failed above is asked again at the next look.
+    this.#came.splice(0, came.length);
+    return anew;
   }
 
   /** Takes up what was recorded before: tips, environments, the governance in force; then says again what is approved. */

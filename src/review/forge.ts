@@ -1,3 +1,4 @@
+import type { JsonObject } from '../cluster/object.js';
 import { formatPlace } from '../errors.js';
 import type { Decision, Outcome } from '../policy/decision.js';
 
@@ -10,6 +11,10 @@ export interface OpenRequest {
   readonly target: string;
   /** The ref under which the forge keeps the head: `refs/pull/7/head`. */
   readonly ref: string;
+  /** The account that opened it; null where the forge does not say. */
+  readonly author: string | null;
+  /** When anything about it last changed, by the forge's word; null where it does not say. */
+  readonly updated: string | null;
 }
 
 export interface CommitStatus {
@@ -21,10 +26,36 @@ export interface CommitStatus {
   readonly description: string;
 }
 
-/** The port to where a repository's requests are. Both throw `forge-failed`, with `retry` where it may work later. */
+/** An approving review, by the forge's word. */
+export interface ForgeReview {
+  /** What the forge calls it: another one of the same person has another name. */
+  readonly id: string;
+  readonly account: string;
+  /** The commit that was looked at; null where the forge does not say. */
+  readonly commit: string | null;
+  /** RFC 3339. */
+  readonly time: string;
+}
+
+/** How a forge guards a branch. */
+export interface BranchProtection {
+  readonly state: 'protected' | 'unprotected' | 'unknown';
+  /** The forge's own answers, by what was asked; null where it would not say. */
+  readonly settings: JsonObject;
+}
+
+/** The port to where a repository's requests are. All throw `forge-failed`, with `retry` where it may work later. */
 export interface Forge {
+  readonly kind: 'github' | 'gitlab' | 'gitea';
   /** All that are open, up to a thousand. */
   openRequests(): Promise<readonly OpenRequest[]>;
+  /**
+   * The approving reviews that stand, whichever commit they are of: of each account's reviews the last that decides, unless it was
+   * dismissed. Also of a request that was closed or merged.
+   */
+  approvingReviews(request: Pick<OpenRequest, 'number'>): Promise<readonly ForgeReview[]>;
+  /** Of a branch by its short name. What this token may not see is `unknown`, not a fault. */
+  branchProtection(branch: string): Promise<BranchProtection>;
   /** The newest for a commit and context counts; saying the same twice changes nothing. */
   report(status: CommitStatus): Promise<void>;
 }

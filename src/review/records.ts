@@ -170,10 +170,17 @@ export interface DecisionRecord {
   readonly resultDigest: string;
   /** Ids of the approvals that counted. */
   readonly approvals: readonly string[];
+  /** Those that were given for what this change merges, and why they do not count for it. */
+  readonly uncounted: readonly Uncounted[];
   readonly time: string;
   /** How long reading and judging took, in milliseconds. */
   readonly milliseconds: number;
   readonly index: number | null;
+}
+
+export interface Uncounted {
+  readonly approval: string;
+  readonly reason: string;
 }
 
 export interface RunRecord {
@@ -262,7 +269,21 @@ export interface AdviceRecord {
   readonly reportedAt: string | null;
   /** When the request was closed, or what it proposes was judged anew; null while this is what holds. */
   readonly endedAt: string | null;
+  /** What an approval of it is bound to beside base and head; null for what was judged before approvals of requests were known. */
+  readonly tree: string | null;
+  readonly renderedDigest: string | null;
+  readonly commits: readonly string[];
+  /** The oldest of them, as an approver is shown them: no followed ref may ever hold them. */
+  readonly proposed: readonly ProposedCommit[];
+  /** How many objects it would change; they are object changes of this advice's id. */
+  readonly objectChanges: number;
+  /** Ids of the approvals that counted. */
+  readonly approvals: readonly string[];
+  /** Who opened the request, by the forge's word. */
+  readonly author: string | null;
 }
+
+export type ProposedCommit = Pick<CommitRecord, 'id' | 'message' | 'author' | 'signature'>;
 
 export interface FaultRecord {
   readonly id: string;
@@ -273,9 +294,12 @@ export interface FaultRecord {
   readonly index: number | null;
 }
 
-/** A statement that somebody pushed as an approval. What cannot be read of it is null. */
+/** How somebody is known who signed nothing. */
+export type Account = { readonly forge: string; readonly name: string } | { readonly login: string };
+
+/** A statement that somebody gave as an approval. What cannot be read of it is null. */
 export interface ApprovalRecord {
-  /** SHA-256, hex, of repository, statement and signature. */
+  /** SHA-256, hex, of repository, statement and signature or account. */
   readonly id: string;
   readonly repository: string;
   readonly environment: string | null;
@@ -290,12 +314,24 @@ export interface ApprovalRecord {
   readonly person: string | null;
   readonly key: string | null;
   readonly comment: string | null;
-  readonly via: 'git';
-  /** `lapsed`: it was accepted and no longer counts, for its key was revoked or its signer removed. */
-  readonly status: 'accepted' | 'rejected' | 'lapsed';
+  /** `git`: signed and pushed; `forge`: a review there; `login`: by somebody who has a token of this service. */
+  readonly via: 'git' | 'forge' | 'login';
+  /** By what it is somebody's where nobody signed: the account, or the login. */
+  readonly account: Account | null;
+  /** What the forge calls the review. */
+  readonly review: string | null;
+  /**
+   * `lapsed`: it was accepted and no longer counts, for its key was revoked or its signer removed. `withdrawn`: by whoever gave it,
+   * or by the forge.
+   */
+  readonly status: 'accepted' | 'rejected' | 'lapsed' | 'withdrawn';
   readonly reason: string | null;
   /** The change that it names to the byte. */
   readonly change: string | null;
+  /** The advice on a request that it names to the byte. */
+  readonly advice: string | null;
+  /** The head of the first change that was allowed by it. It is carried to no other. */
+  readonly usedFor: string | null;
   readonly claimedTime: string | null;
   readonly firstSeen: string;
   readonly index: number | null;

@@ -10,12 +10,15 @@ import { type Governance, governanceEnvironment, problemsOf, type Standing } fro
 import { forkPoint } from './law.js';
 import { pauseAfter } from './pace.js';
 import { recordFault } from './record-fault.js';
+import { type Approvals, adviceBytes, bytesOf } from './approvals.js';
+import { otherBytes } from './approval.js';
 import type { AdviceRecord, FaultRecord, PushRecord, Trouble } from './records.js';
 import { review, type Reviewed } from './review.js';
 import { describeTrouble } from './trouble.js';
 
 export interface RequestParts extends ReviewParts {
   readonly forge: Forge;
+  readonly approvals: Approvals;
   /** Null until something governs. */
   readonly standing: () => Standing | null;
   readonly onFault: (trouble: Trouble) => void;
@@ -23,6 +26,8 @@ export interface RequestParts extends ReviewParts {
 
 /** Requests are asked for no more often than this, in milliseconds; a webhook makes it sooner. */
 const PACE = 30_000;
+/** Commits of a request that its advice keeps to be looked at. */
+const MOST_SHOWN = 250;
 /** While nothing governs yet there is nothing to wait long for. */
 const IMPATIENCE = 500;
 
@@ -141,7 +146,8 @@ export class RequestFollower {
       request: request.ref,
       bundleDigest: governance.bundle.digest,
     });
-    const before = said.find(({ time }) => time > adopted);
+    const newest = said.toSorted((a, b) => (a.time < b.time ? 1 : -1)).find(({ time }) => time > adopted);
+    const before = newest && (await this.#stillHolds(newest)) ? newest : undefined;
     const advice =
       before ??
       (await this.#record(
@@ -162,6 +168,17 @@ export class RequestFollower {
     });
     const { now = () => new Date() } = this.parts;
     if (told) await records.update('advice', { id: advice.id }, { reportedAt: now().toISOString() });
+  }
+
+  /** Whether nobody has approved since, nor taken an approval back. */
+  async #stillHolds(advice: AdviceRecord): Promise<boolean> {
+    if (advice.tree === null) return false; // from before approvals of requests were known
+    const { repository, environment, head } = advice;
+    const given = await this.parts.records.find('approval', { repository, environment, head, status: 'accepted' });
+    const counting = given
+      .filter((one) => one.index !== null && otherBytes(bytesOf(one), adviceBytes(advice)) === null)
+      .map(({ id }) => id);
+    return counting.toSorted().join() === advice.approvals.toSorted().join();
   }
 
   /** Which advice holds is derived from what is open at each look, so it needs no transaction of the log. */
@@ -210,6 +227,8 @@ export class RequestFollower {
         const seen = await records.select('commit', ['id', 'firstSeen'], { repository: this.repository.name, id });
         return new Map(seen.map((record) => [record.id, new Date(record.firstSeen)]));
       },
+      approvals: (bytes, commits) =>
+        this.parts.approvals.counting(bytes, commits, { signers: governance.signers, inForce: true }),
       cache,
       mostCommits: this.parts.mostCommits,
       evaluator,
@@ -218,7 +237,11 @@ export class RequestFollower {
     });
   }
 
-  async #record(request: OpenRequest, { facts }: Reviewed, governance: Governance): Promise<AdviceRecord> {
+  async #record(
+    request: OpenRequest,
+    { facts, record, change }: Reviewed,
+    governance: Governance,
+  ): Promise<AdviceRecord> {
     const { ledger, records } = this.parts;
     const { decision } = facts;
     const advice: AdviceRecord = {
@@ -238,9 +261,20 @@ export class RequestFollower {
       required: decision.required,
       reportedAt: null,
       endedAt: null,
+      tree: facts.tree,
+      renderedDigest: facts.renderedDigest,
+      commits: record.change.commits,
+      proposed: change.commits
+        .slice(0, MOST_SHOWN)
+        .map(({ commit: { id, message, author }, signature }) => ({ id, message, author, signature })),
+      objectChanges: record.change.objectChanges,
+      approvals: facts.approvals,
+      author: request.author,
     };
+    const objectChanges = record.objectChanges.map((one) => ({ ...one, change: advice.id }));
     await ledger.record(async (transaction) => {
       await records.save(transaction, 'advice', [advice]);
+      await records.save(transaction, 'objectChange', objectChanges);
       transaction.append(
         decisionEntry({ ...facts, bundle: governance.bundle, push: null, request: request.ref, reviewDue: null }),
       );

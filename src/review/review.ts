@@ -20,7 +20,7 @@ import type { Repository } from '../source/repository.js';
 import type { Signature } from '../source/signature.js';
 import { checkSignature } from '../source/signers.js';
 import type { ApprovedBytes } from './approval.js';
-import type { CountedApproval } from './approvals.js';
+import type { Counting } from './approvals.js';
 import type { DecisionFacts } from './entries.js';
 import { withFieldLines } from './field-lines.js';
 import type { Governance } from './governance.js';
@@ -46,7 +46,7 @@ export interface ReviewRequest {
   /** Null for an environment without a target; a string when its target is not configured. */
   readonly grants: readonly Grant[] | null | 'unknown target';
   /** The approvals that count for exactly these bytes; none where nobody is asked. */
-  readonly approvals?: (bytes: ApprovedBytes, commits: readonly ChangedCommit[]) => Promise<readonly CountedApproval[]>;
+  readonly approvals?: (bytes: ApprovedBytes, commits: readonly ChangedCommit[]) => Promise<Counting>;
   /** When the log first saw each commit: what key validity is judged at (invariant 6). */
   readonly firstSeen: (commits: readonly string[]) => Promise<ReadonlyMap<string, Date>>;
   readonly cache: ManifestCache;
@@ -70,6 +70,7 @@ export interface Reviewed {
   };
 }
 
+const NOBODY: Counting = { counted: [], uncounted: [] };
 /** Until it is known when a commit was first seen. */
 const UNCHECKED: Signature = { kind: 'none', status: 'unverified', reason: 'not checked' };
 
@@ -105,8 +106,8 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
   const digest = renderedDigest(change.rendered, redactor);
   const { headTree: tree } = change;
   const approved = { repository: repository.name, ref: environment.ref, environment: environment.name };
-  const approvals =
-    (await request.approvals?.({ ...approved, base, head, tree, renderedDigest: digest }, commits)) ?? [];
+  const { counted: approvals, uncounted } =
+    (await request.approvals?.({ ...approved, base, head, tree, renderedDigest: digest }, commits)) ?? NOBODY;
   const counted = approvals.map(({ id }) => id);
   const emergency = emergencyOf(change);
   const { operation } = emergency;
@@ -145,6 +146,9 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
       tree,
       renderedDigest: digest,
       approvals: counted,
+      carried: approvals.flatMap(({ id: approval, input: { carriedFrom } }) =>
+        carriedFrom === undefined ? [] : [{ approval, from: carriedFrom }],
+      ),
       reviewDue: duty?.dueAt ?? null,
       decision,
       input,
@@ -196,6 +200,7 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
         inputDigest: decision.inputDigest,
         resultDigest: decision.resultDigest,
         approvals: counted,
+        uncounted,
         milliseconds: time.getTime() - started.getTime(),
         index: null,
       },

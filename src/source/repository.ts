@@ -88,6 +88,11 @@ export interface Repository {
   /** A blob's bytes. Throws `manifest-too-large` above `limit` bytes, before reading them. */
   blob(id: string, limit?: number): Promise<Buffer>;
   isAncestor(ancestor: string, descendant: string): Promise<boolean>;
+  /**
+   * The tree of merging two commits as git does it by itself, with nobody's hand in it; null where they conflict, share no history, or
+   * this adapter cannot merge. Where one descends from the other, every adapter can. Nothing is written to the repository.
+   */
+  mergedTree(ours: string, theirs: string): Promise<string | null>;
   close(): Promise<void>;
 }
 

@@ -77,6 +77,7 @@ try {
             error,
             change: ids[i],
             approvals: [],
+            uncounted: [],
             impact: null,
             exceptions: exceptions.map(({ id }) => id),
             milliseconds: 1,

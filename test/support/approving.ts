@@ -62,6 +62,10 @@ export interface Office {
   readonly data: string;
   readonly signers?: (people: { ann: Person; bo: Person; cy: Person }) => string;
   readonly files?: Readonly<Record<string, string>>;
+  /** Further settings of the repository in service.yaml, as `forge: {…}`; and of the service itself, each a line. */
+  readonly settings?: string;
+  readonly service?: string;
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** A governed repository of three people and a service that follows it; nothing is deployed anywhere, so that no cluster is needed. */
@@ -76,6 +80,7 @@ export class ApprovingOffice {
     readonly bo: Person,
     readonly cy: Person,
     readonly genesis: string,
+    private readonly options: Office,
   ) {}
 
   static async open(database: string, office: Office): Promise<ApprovingOffice> {
@@ -98,18 +103,20 @@ export class ApprovingOffice {
         ...office.files,
       },
     });
-    const made = new ApprovingOffice(root, database, repository, ann, bo, cy, genesis);
+    const made = new ApprovingOffice(root, database, repository, ann, bo, cy, genesis, office);
     await made.start();
     return made;
   }
 
   async start(): Promise<void> {
     const file = join(this.root, 'service.yaml');
+    const { settings: more, service = '', env = {} } = this.options;
     await writeFile(
       file,
-      `listen: 127.0.0.1:0\ndatabase: ${this.database}\nlog: {origin: log.example.org/office}\nrepositories:\n  - {name: shop, url: ${this.repository.path}, trust: {commit: ${this.genesis}}, poll: 100ms}\n`,
+      `listen: 127.0.0.1:0\ndatabase: ${this.database}\nlog: {origin: log.example.org/office}\nrepositories:
+  - {name: shop, url: ${this.repository.path}, trust: {commit: ${this.genesis}}, poll: 100ms${more ? `, ${more}` : ''}}\n${service}\n`,
     );
-    const loaded = await loadConfig(file, { data: join(this.root, 'data'), env: {} });
+    const loaded = await loadConfig(file, { data: join(this.root, 'data'), env });
     this.#running = await run(loaded, createLogger('fatal', { write: () => {} }));
   }
 
@@ -165,7 +172,7 @@ export class ApprovingOffice {
         return newest?.outcome === outcome ? newest : null;
       },
       async () => JSON.stringify(await this.decisions(environment, head)),
-      20_000,
+      45_000,
     );
   }
 

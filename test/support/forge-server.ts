@@ -18,7 +18,19 @@ export interface ForgeServer {
   /** Every request so far. */
   readonly asked: readonly Asked[];
   /** Open requests, given two a page. */
-  requests: { readonly number: number; readonly head: string; readonly target: string }[];
+  requests: {
+    readonly number: number;
+    readonly head: string;
+    readonly target: string;
+    readonly author?: string;
+    readonly updated?: string;
+  }[];
+  /** By number of the request, as that forge writes them: reviews, or for GitLab what it says of approvals. */
+  readonly reviews: Map<number, object[]>;
+  /** When each head of a request came, for GitLab. */
+  readonly versions: Map<number, object[]>;
+  /** What it says at further paths below the project, such as `/branches/main/protection`; anything else is not found. */
+  readonly settings: Map<string, unknown>;
   /** What it answers instead, while set. */
   instead: { readonly status: number; readonly body: string } | null;
   statuses(): readonly Readonly<Record<string, unknown>>[];
@@ -40,6 +52,9 @@ export async function startForgeServer(kind: ForgeKind): Promise<ForgeServer> {
     token,
     asked,
     requests: [],
+    reviews: new Map(),
+    versions: new Map(),
+    settings: new Map(),
     instead: null,
     statuses: () =>
       asked.filter(({ method }) => method === 'POST').map(({ path, body }) => ({ commit: path.slice(-40), ...body })),
@@ -65,22 +80,48 @@ export async function startForgeServer(kind: ForgeKind): Promise<ForgeServer> {
     }
     const { pathname, searchParams } = new URL(url, 'http://forge');
     const project = `${PREFIX[kind]}${PROJECT[kind]}`;
-    const list = kind === 'gitlab' ? `${project}/merge_requests` : `${project}/pulls`;
-    if (method === 'GET' && pathname === list) {
+    const place = pathname.startsWith(project) ? pathname.slice(project.length) : '?';
+    const paged = <T>(all: readonly T[]): readonly T[] => {
       const page = Number(searchParams.get('page'));
-      const some = state.requests.slice((page - 1) * 2, page * 2);
-      return send(
-        200,
-        some.map(({ number, head, target }) =>
-          kind === 'gitlab'
-            ? { iid: number, sha: head, target_branch: target, state: 'opened', title: 'x' }
-            : { number, state: 'open', head: { ref: 'x', sha: head }, base: { ref: target, sha: head }, title: 'x' },
-        ),
-      );
+      return all.slice((page - 1) * 2, page * 2);
+    };
+    if (method === 'GET' && place === (kind === 'gitlab' ? '/merge_requests' : '/pulls')) {
+      return send(200, paged(state.requests).map(requestOf));
     }
-    if (method === 'POST' && new RegExp(`^${project}/statuses/[0-9a-f]{40}$`).test(pathname))
-      return send(201, { id: 1 });
+    const [, of, list] = /^\/(?:pulls|merge_requests)\/(\d+)\/(reviews|approvals|versions)$/.exec(place) ?? [];
+    const reviews = state.reviews.get(Number(of)) ?? [];
+    if (method === 'GET' && list === 'reviews' && kind !== 'gitlab') return send(200, paged(reviews));
+    if (method === 'GET' && list === 'approvals' && kind === 'gitlab') return send(200, { approved_by: reviews });
+    if (method === 'GET' && list === 'versions' && kind === 'gitlab') {
+      return send(200, paged(state.versions.get(Number(of)) ?? []));
+    }
+    if (method === 'GET' && state.settings.has(place)) return send(200, state.settings.get(place));
+    if (method === 'POST' && /^\/statuses\/[0-9a-f]{40}$/.test(place)) return send(201, { id: 1 });
     return send(404, { message: 'Not Found' });
+  }
+
+  function requestOf({
+    number,
+    head,
+    target,
+    author,
+    updated = '2026-11-21T00:00:00Z',
+  }: (typeof state.requests)[number]) {
+    if (kind === 'gitlab') {
+      const user = author === undefined ? {} : { author: { username: author } };
+      return {
+        iid: number,
+        sha: head,
+        target_branch: target,
+        state: 'opened',
+        title: 'x',
+        updated_at: updated,
+        ...user,
+      };
+    }
+    const user = author === undefined ? {} : { user: { login: author } };
+    const refs = { head: { ref: 'x', sha: head }, base: { ref: target, sha: head } };
+    return { number, state: 'open', title: 'x', updated_at: updated, ...refs, ...user };
   }
 
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));

@@ -205,6 +205,7 @@ const decision = (n: number): DecisionRecord => ({
   inputDigest: digest,
   resultDigest: digest,
   approvals: [],
+  uncounted: [],
   time: at(n),
   milliseconds: 3,
   index: null,
@@ -249,6 +250,13 @@ const advice = (number: number, endedAt: string | null): AdviceRecord => ({
   required: [],
   reportedAt: at(number),
   endedAt,
+  tree: hex(number),
+  renderedDigest: digest,
+  commits: [hex(number)],
+  proposed: [],
+  objectChanges: 0,
+  approvals: [],
+  author: 'ann-codes',
 });
 
 const drift = (id: string, correctedAt: string | null, run: string | null) => ({

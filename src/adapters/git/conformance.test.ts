@@ -355,6 +355,12 @@ describe('both adapters', () => {
         ]),
       ),
     ).toEqual([true, false, true, true]);
+    const tree = await repository.git('rev-parse', `${main}^{tree}`);
+    expect(
+      await both(repository.path, (opened) =>
+        Promise.all([opened.mergedTree(side, main), opened.mergedTree(main, side), opened.mergedTree(main, main)]),
+      ),
+    ).toEqual([tree, tree, tree]);
   });
 
   it('give a blob’s bytes, up to a limit', async () => {

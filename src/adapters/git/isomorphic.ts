@@ -134,6 +134,12 @@ export class IsomorphicRepository implements Repository {
     return (await this.reachable({ head: descendant })).has(ancestor);
   }
 
+  /** isomorphic-git merges otherwise than git does where files were renamed, so what diverged is not merged here. */
+  async mergedTree(ours: string, theirs: string): Promise<string | null> {
+    if (await this.isAncestor(ours, theirs)) return (await this.commit(theirs)).tree;
+    return (await this.isAncestor(theirs, ours)) ? (await this.commit(ours)).tree : null;
+  }
+
   async close(): Promise<void> {
     this.trees.clear();
     this.cache = {};

@@ -23,6 +23,7 @@ import {
   unknownRevision,
 } from './faults.js';
 import { COMMIT_LIMIT, OBJECT_LIMIT, objectHash } from './limits.js';
+import { mergedTree } from './merged-tree.js';
 import { nativeHistory } from './native-history.js';
 import { type GitEnvironment, runGit, type GitResult } from './processes.js';
 import { inPrefixes } from './refs.js';
@@ -168,6 +169,11 @@ export class NativeRepository implements Repository {
     );
     if (code === 0 || code === 1) return code === 0;
     throw this.fault('git merge-base failed', stderr);
+  }
+
+  async mergedTree(ours: string, theirs: string): Promise<string | null> {
+    await Promise.all([this.mustBeCommit(ours), this.mustBeCommit(theirs)]);
+    return mergedTree(this.gitDir, ours, theirs, this.environment);
   }
 
   close(): Promise<void> {

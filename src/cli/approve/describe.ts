@@ -1,16 +1,16 @@
 import { printable } from '../output.js';
-import type { Said, Waiting } from './waiting.js';
+import { nameOf, type Said, type Waiting } from './waiting.js';
 
 /** Lines of a patch that are shown of one object; the rest is counted. */
 const PATCH_LINES = 12;
 
 /** What somebody is about to approve, one line a thing; everything from outside made safe to print. */
 export function describe(change: Waiting): string[] {
-  const { environment, repository, base, head, outcome } = change;
+  const { repository, base, head, outcome } = change;
   const range = `${base?.slice(0, 7) ?? 'nothing'} → ${head.slice(0, 7)}`;
   const { commits, objects, objectChangeCount } = change;
   return [
-    `${outcome}  ${environment}  ${repository} ${range}   ${count(commits.length, 'commit')}, ${count(objectChangeCount, 'object')} changed`,
+    `${outcome}  ${nameOf(change)}  ${repository} ${range}   ${count(commits.length, 'commit')}, ${count(objectChangeCount, 'object')} changed`,
     '',
     ...commits.map(
       ({ id, message, author, signature }) =>
