@@ -97,7 +97,7 @@ export class GitLab implements Forge {
 }
 
 /** The newest head that was there at an instant: one that came in that very instant may not have been looked at. */
-function headAt(heads: z.infer<typeof versions>, at: number): string | null {
+function headAt(heads: readonly z.infer<typeof versions>[number][], at: number): string | null {
   const before = heads.filter(({ created_at }) => Date.parse(created_at) < at);
   return before.toSorted((a, b) => Date.parse(b.created_at) - Date.parse(a.created_at))[0]?.head_commit_sha ?? null;
 }
