@@ -25,9 +25,9 @@ function formatCheckpoint(checkpoint: Checkpoint): string {
 }
 
 /** Ed25519 is deterministic and the text holds no time, so signing one tree twice gives the same bytes. */
-export function signCheckpoint(checkpoint: Checkpoint, signer: NoteSigner): string {
+export async function signCheckpoint(checkpoint: Checkpoint, signer: NoteSigner): Promise<string> {
   const text = formatCheckpoint(checkpoint);
-  return `${text}\n${signer.sign(text)}`;
+  return `${text}\n${await signer.sign(text)}`;
 }
 
 /** Extension lines of other implementations are tolerated. Throws `note-invalid`. */

@@ -38,10 +38,12 @@ export const randomSalt = (): Uint8Array => randomBytes(32);
 const pkcs8Prefix = Buffer.from('302e020100300506032b657004220420', 'hex');
 const spkiPrefix = Buffer.from('302a300506032b6570032100', 'hex');
 
+/** A private key that may live elsewhere: in a file, in the environment, in a key service. */
 export interface Ed25519Signer {
   /** Raw, 32 bytes. */
   readonly publicKey: Uint8Array;
-  sign(message: Uint8Array): Uint8Array;
+  /** Deterministic (RFC 8032): the same message gives the same 64 bytes. Rejects with `keys-unavailable` where the key is out of reach. */
+  sign(message: Uint8Array): Promise<Uint8Array>;
 }
 
 /** @param seed 32 secret bytes (RFC 8032). */
@@ -49,7 +51,12 @@ export function ed25519Signer(seed: Uint8Array): Ed25519Signer {
   if (seed.length !== 32) throw new CountersignError('keys-invalid', 'an Ed25519 seed has 32 bytes');
   const key = createPrivateKey({ key: Buffer.concat([pkcs8Prefix, seed]), format: 'der', type: 'pkcs8' });
   const publicKey = createPublicKey(key).export({ format: 'der', type: 'spki' }).subarray(spkiPrefix.length);
-  return { publicKey, sign: (message) => sign(null, message, key) };
+  // In a thread of the pool: a signature takes longer than everything else that an entry needs.
+  const signLater = (message: Uint8Array): Promise<Uint8Array> =>
+    new Promise((resolve, reject) => {
+      sign(null, message, key, (error, signature) => (error ? reject(error) : resolve(signature)));
+    });
+  return { publicKey, sign: signLater };
 }
 
 /** A function that tells whether a signature over a message is by `publicKey` (raw, 32 bytes). */

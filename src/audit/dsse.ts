@@ -24,6 +24,15 @@ export const envelopeKey = (publicKey: Uint8Array): EnvelopeKey => ({
 /** SHA-256 of the raw public key, hex. */
 export const envelopeKeyId = (publicKey: Uint8Array): string => toHex(sha256(publicKey));
 
+/** A signer signs many. */
+const keyIds = new WeakMap<Ed25519Signer, string>();
+
+function keyIdOf(signer: Ed25519Signer): string {
+  let keyid = keyIds.get(signer);
+  if (keyid === undefined) keyIds.set(signer, (keyid = envelopeKeyId(signer.publicKey)));
+  return keyid;
+}
+
 /** Pre-authentication encoding: what is signed. */
 function preAuthentication(payloadType: string, payload: Uint8Array): Uint8Array {
   const type = utf8(payloadType);
@@ -31,9 +40,13 @@ function preAuthentication(payloadType: string, payload: Uint8Array): Uint8Array
 }
 
 /** The envelope as JSON bytes. */
-export function sealEnvelope(payloadType: string, payload: Uint8Array, signer: Ed25519Signer): Uint8Array {
-  const sig = toBase64(signer.sign(preAuthentication(payloadType, payload)));
-  const signatures = [{ keyid: envelopeKeyId(signer.publicKey), sig }];
+export async function sealEnvelope(
+  payloadType: string,
+  payload: Uint8Array,
+  signer: Ed25519Signer,
+): Promise<Uint8Array> {
+  const sig = toBase64(await signer.sign(preAuthentication(payloadType, payload)));
+  const signatures = [{ keyid: keyIdOf(signer), sig }];
   return utf8(JSON.stringify({ payload: toBase64(payload), payloadType, signatures }));
 }
 

@@ -47,7 +47,7 @@ export interface Manifest {
 const manifestFormat = 'https://countersign.dev/evidence/v1';
 const manifestType = 'application/vnd.countersign.evidence+json';
 
-export function sealManifest(manifest: Manifest, signer: Ed25519Signer): Uint8Array {
+export function sealManifest(manifest: Manifest, signer: Ed25519Signer): Promise<Uint8Array> {
   return sealEnvelope(manifestType, utf8(JSON.stringify({ format: manifestFormat, ...manifest })), signer);
 }
 

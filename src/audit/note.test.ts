@@ -14,7 +14,7 @@ const key = ed25519Signer(sha256(utf8('log')));
 const log = noteSigner('countersign.example.org/test', key);
 const other = noteSigner('other.example.org', ed25519Signer(sha256(utf8('other'))));
 const checkpoint = { origin: 'countersign.example.org/test', size: 7, root: sha256(utf8('root')) };
-const note = signCheckpoint(checkpoint, log);
+const note = await signCheckpoint(checkpoint, log);
 
 describe('signed note', () => {
   it('opens a note that another implementation signed', () => {
@@ -30,10 +30,12 @@ describe('signed note', () => {
     expect(openNote(forged, [parseVkey(log.vkey)]).signedBy).toHaveLength(1);
   });
 
-  it('ignores sixteen signatures by unknown keys, and refuses a note that has only such', () => {
-    const strangers = Array.from({ length: 16 }, (_, i) =>
-      noteSigner(`s${i}.example.org`, ed25519Signer(sha256(utf8(`s${i}`)))).sign(
-        note.slice(0, note.indexOf('\n\n') + 1),
+  it('ignores sixteen signatures by unknown keys, and refuses a note that has only such', async () => {
+    const strangers = await Promise.all(
+      Array.from({ length: 16 }, (_, i) =>
+        noteSigner(`s${i}.example.org`, ed25519Signer(sha256(utf8(`s${i}`)))).sign(
+          note.slice(0, note.indexOf('\n\n') + 1),
+        ),
       ),
     );
     expect(openNote(note + strangers.join(''), [parseVkey(log.vkey)]).signedBy).toHaveLength(1);
@@ -67,12 +69,12 @@ describe('signed note', () => {
     expect(() => parseVkey(vkey)).toThrow(expect.objectContaining({ code: 'keys-invalid' }) as Error);
   });
 
-  it('signs what itself can open, under the same key id as its vkey', () => {
+  it('signs what itself can open, under the same key id as its vkey', async () => {
     expect(openCheckpoint(note, parseVkey(log.vkey))).toMatchObject({ size: 7, origin: checkpoint.origin });
-    expect(signCheckpoint(checkpoint, log)).toBe(note);
+    expect(await signCheckpoint(checkpoint, log)).toBe(note);
   });
 
-  it('checks cosignature/v1 of witnesses with the time they state', () => {
+  it('checks cosignature/v1 of witnesses with the time they state', async () => {
     const witness = ed25519Signer(sha256(utf8('witness')));
     const typed = concatBytes(new Uint8Array([4]), witness.publicKey);
     const id = sha256(utf8('witness.example.org\n'), typed).subarray(0, 4);
@@ -80,7 +82,7 @@ describe('signed note', () => {
     const text = note.slice(0, note.indexOf('\n\n') + 1);
     const time = Buffer.alloc(8);
     time.writeBigUInt64BE(1_790_000_000n);
-    const signature = witness.sign(utf8(`cosignature/v1\ntime 1790000000\n${text}`));
+    const signature = await witness.sign(utf8(`cosignature/v1\ntime 1790000000\n${text}`));
     const line = (at: Uint8Array): string => `— witness.example.org ${toBase64(concatBytes(id, at, signature))}\n`;
     expect(openCheckpoint(note + line(time), parseVkey(log.vkey), [vkey]).signedBy).toHaveLength(2);
     time.writeBigUInt64BE(1_790_000_001n);
@@ -108,8 +110,8 @@ describe('checkpoint', () => {
     expect(() => parseCheckpoint(text)).toThrow('no checkpoint');
   });
 
-  it('refuses the checkpoint of another log, though signed by the trusted key', () => {
-    const foreign = signCheckpoint({ ...checkpoint, origin: 'elsewhere.example.org' }, log);
+  it('refuses the checkpoint of another log, though signed by the trusted key', async () => {
+    const foreign = await signCheckpoint({ ...checkpoint, origin: 'elsewhere.example.org' }, log);
     expect(() => openCheckpoint(foreign, parseVkey(log.vkey))).toThrow('elsewhere.example.org');
   });
 });

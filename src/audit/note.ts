@@ -24,7 +24,7 @@ export interface NoteVerifier {
 export interface NoteSigner {
   readonly vkey: string;
   /** A signature line, with its newline. */
-  sign(text: string): string;
+  sign(text: string): Promise<string>;
 }
 
 export interface OpenedNote {
@@ -40,7 +40,7 @@ export interface OpenedNote {
 export interface NoteCosigner {
   readonly vkey: string;
   /** A signature line over a checkpoint's text, with its newline. @param seconds since 1970. */
-  cosign(text: string, seconds: number): string;
+  cosign(text: string, seconds: number): Promise<string>;
 }
 
 interface SignatureLine {
@@ -53,7 +53,10 @@ export function noteSigner(name: string, key: Ed25519Signer): NoteSigner {
   const { keyId, vkey } = describeKey(name, ed25519, key.publicKey);
   return {
     vkey,
-    sign: (text) => `— ${name} ${toBase64(concatBytes(fromHex(keyId, 4)!, key.sign(utf8(signable(text)))))}\n`,
+    sign: async (text) => {
+      const signature = await key.sign(utf8(signable(text)));
+      return `— ${name} ${toBase64(concatBytes(fromHex(keyId, 4)!, signature))}\n`;
+    },
   };
 }
 
@@ -61,8 +64,8 @@ export function noteCosigner(name: string, key: Ed25519Signer): NoteCosigner {
   const { keyId, vkey } = describeKey(name, cosignature, key.publicKey);
   return {
     vkey,
-    cosign: (text, seconds) => {
-      const signature = key.sign(utf8(cosignable(signable(text), seconds)));
+    cosign: async (text, seconds) => {
+      const signature = await key.sign(utf8(cosignable(signable(text), seconds)));
       return `— ${name} ${toBase64(concatBytes(fromHex(keyId, 4)!, bigEndian(seconds), signature))}\n`;
     },
   };

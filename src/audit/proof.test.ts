@@ -17,14 +17,15 @@ const draft = (n: number) => ({
   subjects: [{ name: 'shop/production', digest: { gitCommit: 'a'.repeat(40) } }],
   predicate: { outcome: n === 2 ? 'allow' : 'deny', n },
 });
-const leaves = [0, 1, 2, 3, 4].map((n) => sealStatement(draft(n), time, {}, entryKey));
+const sealed = await Promise.all([0, 1, 2, 3, 4].map((n) => sealStatement(draft(n), time, {}, entryKey)));
+const leaves = sealed.map(({ leaf }) => leaf);
 const hashes = leaves.map(leafHash);
 const reader: NodeReader = (nodes) =>
   Promise.resolve(nodes.map(({ level, index }) => rootOf(hashes.slice(index * 2 ** level, (index + 1) * 2 ** level))));
 const trust = trustIn(parseVkey(log.vkey));
 
 async function inclusionOf(index: number): Promise<Inclusion> {
-  const checkpoint = signCheckpoint({ origin: 'log.example.org', size: 5, root: rootOf(hashes) }, log);
+  const checkpoint = await signCheckpoint({ origin: 'log.example.org', size: 5, root: rootOf(hashes) }, log);
   const proof = (await proveInclusion(index, 5, reader)).map(toHex);
   return { entry: entryOf(index, leaves[index]), checkpoint, treeSize: 5, proof };
 }
@@ -95,9 +96,25 @@ describe('entries', () => {
     expect(envelopeSigners(envelope, [envelopeKey(ed25519Signer(sha256(utf8('x'))).publicKey)])).toHaveLength(0);
   });
 
-  it('are refused when longer than a tile can hold', () => {
+  it('are refused when longer than a tile can hold', async () => {
     const long = { ...draft(0), predicate: { text: 'x'.repeat(60_000) } };
-    expect(() => sealStatement(long, time, {}, entryKey)).toThrow('65535');
+    await expect(sealStatement(long, time, {}, entryKey)).rejects.toThrow('65535');
+  });
+
+  it('say to who sealed them what anybody reads from their leaf', () => {
+    for (const { leaf, ...said } of sealed) {
+      const { envelope: _, ...read } = parseStatement(leaf);
+      expect(said).toEqual(read);
+    }
+  });
+
+  it.each([
+    ['an integer beyond 2^53', { n: 2 ** 60 }],
+    ['half of a surrogate pair', { text: 'a\ud800' }],
+  ])('are refused before they are signed when nobody could read them back: %s', async (_what, predicate) => {
+    await expect(sealStatement({ ...draft(0), predicate }, time, {}, entryKey)).rejects.toMatchObject({
+      code: 'log-invalid',
+    });
   });
 
   it('refuses malformed contents, payloads and types', () => {

@@ -47,7 +47,7 @@ export interface LogStorage {
   staged(limit: number): Promise<readonly StagedEntry[]>;
   /** Entries, tiles and head together, only if the head still is `from` (compare-and-swap); the staging of those staged ends with it. */
   extend(extension: Extension): Promise<void>;
-  /** Makes a signed checkpoint the one that everybody is shown. May be forgotten in a crash: `head` then gives an older one. */
+  /** Makes a signed checkpoint the one that every process shows. May be forgotten in a crash: `head` then gives an older one. */
   release(note: string, size: number): Promise<void>;
   readonly readTile: TileReader;
 }
@@ -56,6 +56,12 @@ export interface LogStorage {
 export interface SeenCheckpoint {
   load(): Promise<string | undefined>;
   save(note: string): Promise<void>;
+}
+
+/** Signed, and durable outside the database. */
+export interface SavedCheckpoint {
+  readonly note: string;
+  readonly size: number;
 }
 
 export const batchSize = 512;
@@ -67,19 +73,21 @@ export const batchSize = 512;
  *   2. extend: entries, tiles and tree head, compare-and-swap             (the order is decided, nobody has been told)
  *   3. sign the checkpoint, in memory                                     (only of a tree that 2 made durable)
  *   4. save it in the file outside the database                           (before anybody else can have seen it)
- *   5. release it in the database                                         (from here on readers may hold it)
- *   6. acknowledge
+ *   5. acknowledge; from here on this process shows it                    (readers may hold it)
+ *   6. release it in the database                                         (so that the other processes show it, too)
  *
- * Killed after 1, the next sequencer finds the staged entries. After 2, 3 or 4 it finds a head without its note, and signs the
- * same bytes again: Ed25519 is deterministic and a checkpoint holds no time. A database older than the file of step 4 is one
+ * Killed after 1, the next sequencer finds the staged entries. After 2, 3, 4 or 5 it finds a head without its note, and signs the
+ * same bytes again: Ed25519 is deterministic and a checkpoint holds no time. Step 6 may come late, and one may stand for several: the tree
+ * that 5 promises is durable since 2, and whoever sequences next begins with it. A database older than the file of step 4 is one
  * that lost what it had promised: refused. A step that fails leaves it unknown whether it happened, so the next batch begins by
  * reading everything back.
  */
 export class Sequencer {
   /** Undefined: what is stored is not known, recover first. */
   #frontier: Frontier | undefined;
-  /** The newest tree that is durable, and how much of it was released. */
+  /** The newest tree that is durable, the newest checkpoint that was saved, and how much was released. */
   #durable: TreeHead | undefined;
+  #saved: SavedCheckpoint | undefined;
   #released = 0;
 
   constructor(
@@ -88,16 +96,19 @@ export class Sequencer {
     private readonly keys: Pick<KeyRing, 'origin' | 'log'>,
   ) {}
 
-  /** Steps 2 to 5 for the oldest staged entries; empty when there were none. */
+  /** Every step for the oldest staged entries; empty when there were none. */
   async sequence(): Promise<readonly SequencedEntry[]> {
     const entries = await this.extend();
-    if (entries.length > 0) await this.publish();
+    if (entries.length > 0) {
+      await this.publish();
+      await this.release();
+    }
     return entries;
   }
 
   /**
    * Step 2: gives the oldest staged entries their places. May run while `publish` does, which then shows a tree that this one
-   * has not grown yet; neither may run twice at once, and after either has failed only a new sequencer may go on beside the other.
+   * has not grown yet; none of the three may run twice at once, and after one has failed only a new sequencer may go on beside the others.
    * `direct` entries go first. If this throws they have their places or never will by this lease: its next holder can tell.
    */
   async extend(direct: readonly StagedEntry[] = [], outbox = true): Promise<readonly SequencedEntry[]> {
@@ -112,17 +123,23 @@ export class Sequencer {
     return extension.entries;
   }
 
-  /** Steps 3 to 5 for everything extended so far. Resolves to the number of entries that may be acknowledged. */
-  async publish(): Promise<number> {
-    const head = this.#durable;
-    if (!head || head.size === this.#released) return this.#released;
-    try {
-      await this.#publish(head);
-    } catch (error) {
-      this.#frontier = undefined;
-      throw error;
-    }
-    return head.size;
+  /** Steps 3 and 4 for everything extended so far. Resolves to the checkpoint under which entries may be acknowledged. */
+  async publish(): Promise<SavedCheckpoint> {
+    const [head, saved] = [this.#durable!, this.#saved];
+    if (saved?.size === head.size) return saved;
+    return this.#attempt(() => this.#save(head));
+  }
+
+  /** Step 6 for the newest checkpoint saved. */
+  async release(): Promise<void> {
+    const saved = this.#saved;
+    if (!saved || saved.size === this.#released) return;
+    await this.#attempt(() => this.storage.release(saved.note, saved.size));
+    this.#released = saved.size;
+  }
+
+  get released(): boolean {
+    return this.#saved === undefined || this.#saved.size === this.#released;
   }
 
   /** Reads the tree back, checks it against every promise made, and finishes what a crash left. Throws `log-behind`, `log-invalid`. */
@@ -140,17 +157,31 @@ export class Sequencer {
       );
     }
     const released = head.note === undefined ? undefined : openCheckpoint(head.note, parseVkey(this.keys.log.vkey));
-    if (released?.size !== head.size) await this.#publish(head);
     this.#durable = head;
-    this.#released = head.size;
+    if (released?.size === head.size) {
+      this.#saved = { note: released.note, size: head.size };
+      this.#released = head.size;
+    } else {
+      const { note, size } = await this.#save(head);
+      await this.storage.release(note, size);
+      this.#released = size;
+    }
     return frontier;
   }
 
-  async #publish(head: TreeHead): Promise<void> {
-    const note = signCheckpoint({ origin: this.keys.origin, ...head }, this.keys.log);
+  async #save(head: TreeHead): Promise<SavedCheckpoint> {
+    const note = await signCheckpoint({ origin: this.keys.origin, ...head }, this.keys.log);
     await this.seen.save(note);
-    await this.storage.release(note, head.size);
-    this.#released = head.size;
+    return (this.#saved = { note, size: head.size });
+  }
+
+  async #attempt<T>(step: () => Promise<T>): Promise<T> {
+    try {
+      return await step();
+    } catch (error) {
+      this.#frontier = undefined;
+      throw error;
+    }
   }
 }
 

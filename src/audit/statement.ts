@@ -1,7 +1,7 @@
 import { parseStrictJson } from '../cluster/canonical.js';
 import type { Json, JsonObject } from '../cluster/object.js';
 import { CountersignError } from '../errors.js';
-import type { Ed25519Signer } from './crypto.js';
+import type { Ed25519Signer, Hash } from './crypto.js';
 import { fromUtf8, toHex, utf8 } from './crypto.js';
 import type { Envelope } from './dsse.js';
 import { parseEnvelope, sealEnvelope } from './dsse.js';
@@ -14,26 +14,36 @@ const statementType = 'https://in-toto.io/Statement/v1';
 const payloadType = 'application/vnd.in-toto+json';
 const typeByPredicate = new Map<string, EntryType>(entryTypes.map((type) => [predicateType(type), type]));
 
-/** An entry read from its leaf, before it has a place in a log. */
+/** What an entry says, before it has a place in a log. */
 export interface Statement {
   readonly type: EntryType;
   /** RFC 3339, UTC. */
   readonly time: string;
   readonly subjects: readonly Subject[];
   readonly predicate: JsonObject;
+}
+
+/** Read from a leaf. */
+export interface EnvelopedStatement extends Statement {
   readonly envelope: Envelope;
+}
+
+/** Made into a leaf. */
+export interface SealedStatement extends Statement {
+  readonly leaf: Uint8Array;
 }
 
 /**
  * The leaf of a draft: an in-toto Statement v1 in a DSSE envelope. The service's clock goes into `predicate.recordedAt`, what the
- * ledger stored beside it into `predicate.contents`. Throws `log-invalid` if that is more than C2SP tlog-tiles allows.
+ * ledger stored beside it into `predicate.contents`. Rejects with `log-invalid` what is more than C2SP tlog-tiles allows, or could not
+ * be read back exactly: such a leaf would stay in the log for ever.
  */
-export function sealStatement(
+export async function sealStatement(
   draft: EntryDraft,
   recordedAt: string,
   contents: Readonly<Record<string, ContentReference>>,
   signer: Ed25519Signer,
-): Uint8Array {
+): Promise<SealedStatement> {
   const predicate = { ...draft.predicate, recordedAt, ...(Object.keys(contents).length > 0 ? { contents } : {}) };
   const statement = {
     _type: statementType,
@@ -41,7 +51,9 @@ export function sealStatement(
     predicateType: predicateType(draft.type),
     predicate,
   };
-  const leaf = sealEnvelope(payloadType, utf8(JSON.stringify(statement)), signer);
+  const payload = JSON.stringify(statement);
+  const said = readStatement(payload);
+  const leaf = await sealEnvelope(payloadType, utf8(payload), signer);
   if (leaf.length > maxEntryBytes) {
     throw new CountersignError(
       'log-invalid',
@@ -51,16 +63,20 @@ export function sealStatement(
       },
     );
   }
-  return leaf;
+  return { ...said, leaf };
 }
 
 /** Reads a leaf; its signature is not judged here. Throws `log-invalid`. */
-export function parseStatement(leaf: Uint8Array): Statement {
+export function parseStatement(leaf: Uint8Array): EnvelopedStatement {
   const envelope = parseEnvelope(leaf);
   if (envelope.payloadType !== payloadType) refuse(`its payload is ${envelope.payloadType}`);
+  return { ...readStatement(fromUtf8(envelope.payload) ?? ''), envelope };
+}
+
+function readStatement(payload: string): Statement {
   let value: Record<string, Json | undefined>;
   try {
-    value = parseStrictJson(fromUtf8(envelope.payload) ?? '') as Record<string, Json | undefined>;
+    value = parseStrictJson(payload) as Record<string, Json | undefined>;
   } catch {
     refuse('its payload is no JSON');
   }
@@ -71,17 +87,18 @@ export function parseStatement(leaf: Uint8Array): Statement {
   if (!isObject(predicate) || !subject.every(isSubject)) refuse('its subjects or its predicate are malformed');
   const time = predicate['recordedAt'];
   if (typeof time !== 'string' || Number.isNaN(Date.parse(time))) refuse('it does not say when it was recorded');
-  return { type, time, subjects: subject, predicate, envelope };
+  return { type, time, subjects: subject, predicate };
 }
 
 export function entryOf(index: number, leaf: Uint8Array): LoggedEntry {
-  return entryOfStatement(index, leaf, parseStatement(leaf));
+  return entryOfStatement(index, leaf, leafHash(leaf), parseStatement(leaf));
 }
 
-export function entryOfStatement(index: number, leaf: Uint8Array, statement: Statement): LoggedEntry {
+/** Of parts that the caller has already: `hash` is the leaf's, `statement` what it says. */
+export function entryOfStatement(index: number, leaf: Uint8Array, hash: Hash, statement: Statement): LoggedEntry {
   const { type, time, subjects, predicate } = statement;
   const envelope = Buffer.from(leaf.buffer, leaf.byteOffset, leaf.byteLength);
-  return { index, type, time, leafHash: toHex(leafHash(leaf)), subjects, predicate, envelope };
+  return { index, type, time, leafHash: toHex(hash), subjects, predicate, envelope };
 }
 
 /** The contents an entry names, by role. Throws `log-invalid` if they are not well-formed. */

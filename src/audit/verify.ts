@@ -21,7 +21,7 @@ import type { Trust } from './policy-file.js';
 import type { ContentReader } from './replay.js';
 import { Replay } from './replay.js';
 import type { Evaluator } from '../policy/evaluator.js';
-import type { Statement } from './statement.js';
+import type { EnvelopedStatement } from './statement.js';
 import { contentsOf, entryOfStatement, parseStatement } from './statement.js';
 import { decodeEntries, tilePath, tilesOf, tileWidth, widthAt } from './tiles.js';
 
@@ -156,8 +156,9 @@ class Verifier {
       for (const leaf of leaves) {
         if (frontier.size === earlierSize) this.#earlierRoot = frontier.root();
         const index = frontier.size;
-        await hashes.check(index, leafHash(leaf), frontier);
-        await this.#readEntry(index, leaf);
+        const hash = leafHash(leaf);
+        await hashes.check(index, hash, frontier);
+        await this.#readEntry(index, leaf, hash);
       }
       this.options.progress?.(frontier.size, checkpoint.size);
     }
@@ -192,14 +193,14 @@ class Verifier {
     });
   }
 
-  async #readEntry(index: number, leaf: Uint8Array): Promise<void> {
-    let statement: Statement;
+  async #readEntry(index: number, leaf: Uint8Array, hash: Hash): Promise<void> {
+    let statement: EnvelopedStatement;
     try {
       statement = parseStatement(leaf);
     } catch (cause) {
       throw invalid(`entry ${index}: ${(cause as Error).message}`);
     }
-    const entry = entryOfStatement(index, leaf, statement);
+    const entry = entryOfStatement(index, leaf, hash, statement);
     if (entry.type === 'key') this.#learnKey(entry);
     if (envelopeSigners(statement.envelope, this.#keys.values()).length === 0) {
       throw invalid(`entry ${index} was changed, or never signed: no signature by a key that the log named before it`);

@@ -24,8 +24,13 @@ function leaves(size: number, fork = size): readonly Hash[] {
   return Array.from({ length: size }, (_, i) => leafHash(utf8(i < fork ? `entry ${i}` : `other ${i}`)));
 }
 
-const noteOf = (tree: readonly Hash[], signer = logKey, name = origin): string =>
+const noteOf = (tree: readonly Hash[], signer = logKey, name = origin): Promise<string> =>
   signCheckpoint({ origin: name, size: tree.length, root: rootOf(tree) }, signer);
+
+const three = await noteOf(leaves(3));
+const ofAnother = await noteOf(leaves(3), elsewhere, 'elsewhere.example.org');
+const byStranger = await noteOf(leaves(3), stranger);
+const notEmpty = await signCheckpoint({ origin, size: 0, root: sha256(utf8('x')) }, logKey);
 
 const proof = (tree: readonly Hash[], from: number): Promise<readonly Hash[]> =>
   proveConsistency(
@@ -44,7 +49,7 @@ async function ask(tree: readonly Hash[], oldSize: number, given?: readonly Hash
   return formatCosignRequest({
     oldSize,
     proof: given ?? (oldSize === 0 ? [] : await proof(tree, oldSize)),
-    checkpoint: noteOf(tree),
+    checkpoint: await noteOf(tree),
   });
 }
 
@@ -68,7 +73,7 @@ describe('a witness', () => {
       const tree = leaves(size);
       const answer = await witness.addCheckpoint(await ask(tree, oldSize));
       expect(answer.status).toBe(200);
-      const opened = openCheckpoint(noteOf(tree) + answer.body, log, [witnessKey]);
+      const opened = openCheckpoint((await noteOf(tree)) + answer.body, log, [witnessKey]);
       expect(opened.signedBy).toContain(witnessKey);
       expect(opened.cosignedAt.get(witnessKey)).toBe(seconds);
     }
@@ -100,27 +105,23 @@ describe('a witness', () => {
 
   it.each([
     ['nothing', '', 400],
-    ['no old size', `\n${noteOf(leaves(3))}`, 400],
-    ['leading zeros', `old 00\n\n${noteOf(leaves(3))}`, 400],
-    ['a proof of other bytes', `old 1\nAAAA\n\n${noteOf(leaves(3))}`, 400],
-    ['too long a proof', `old 1\n${`${'A'.repeat(43)}=\n`.repeat(64)}\n${noteOf(leaves(3))}`, 400],
-    ['an old size beyond the checkpoint', `old 4\n\n${noteOf(leaves(3))}`, 400],
-    ['a proof of the first tree', `old 0\n${'A'.repeat(43)}=\n\n${noteOf(leaves(3))}`, 422],
-    ['a log it does not watch', `old 0\n\n${noteOf(leaves(3), elsewhere, 'elsewhere.example.org')}`, 404],
-    ["a stranger's signature", `old 0\n\n${noteOf(leaves(3), stranger)}`, 403],
-    ['no signature', `old 0\n\n${noteOf(leaves(3)).split('\n\n')[0]}\n\n`, 400],
-    [
-      'an empty tree with a root',
-      `old 0\n\n${signCheckpoint({ origin, size: 0, root: sha256(utf8('x')) }, logKey)}`,
-      422,
-    ],
+    ['no old size', `\n${three}`, 400],
+    ['leading zeros', `old 00\n\n${three}`, 400],
+    ['a proof of other bytes', `old 1\nAAAA\n\n${three}`, 400],
+    ['too long a proof', `old 1\n${`${'A'.repeat(43)}=\n`.repeat(64)}\n${three}`, 400],
+    ['an old size beyond the checkpoint', `old 4\n\n${three}`, 400],
+    ['a proof of the first tree', `old 0\n${'A'.repeat(43)}=\n\n${three}`, 422],
+    ['a log it does not watch', `old 0\n\n${ofAnother}`, 404],
+    ["a stranger's signature", `old 0\n\n${byStranger}`, 403],
+    ['no signature', `old 0\n\n${three.split('\n\n')[0]}\n\n`, 400],
+    ['an empty tree with a root', `old 0\n\n${notEmpty}`, 422],
   ])('refuses %s', async (_what, body, status) => {
     expect((await witness.addCheckpoint(body)).status).toBe(status);
     expect(readdirSync(folder)).toEqual([]);
   });
 
   it('signs the empty tree, and what grows from it', async () => {
-    const empty = signCheckpoint({ origin, size: 0, root: emptyRoot }, logKey);
+    const empty = await signCheckpoint({ origin, size: 0, root: emptyRoot }, logKey);
     expect((await witness.addCheckpoint(`old 0\n\n${empty}`)).status).toBe(200);
     expect((await witness.addCheckpoint(await ask(leaves(5), 0))).status).toBe(200);
   });
@@ -132,7 +133,7 @@ describe('a witness', () => {
   });
 
   it('reads back every request it writes', async () => {
-    const request = { oldSize: 3, proof: await proof(leaves(9), 3), checkpoint: noteOf(leaves(9)) };
+    const request = { oldSize: 3, proof: await proof(leaves(9), 3), checkpoint: await noteOf(leaves(9)) };
     expect(parseCosignRequest(formatCosignRequest(request))).toEqual(request);
   });
 });

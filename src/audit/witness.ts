@@ -92,7 +92,7 @@ export class Witness {
     }
     if (!(await this.memory.advance(origin, last, { size, root }))) return conflict(await this.memory.last(origin));
     const { text } = parseNote(request.checkpoint);
-    return { status: 200, body: this.cosigner.cosign(text, Math.floor(this.now() / 1000)) };
+    return { status: 200, body: await this.cosigner.cosign(text, Math.floor(this.now() / 1000)) };
   }
 
   #open(note: string): SignedCheckpoint | WitnessAnswer {

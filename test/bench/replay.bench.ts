@@ -71,7 +71,7 @@ function content(mediaType: string, bytes: Uint8Array): ContentReference {
 const { wasm, ...rest } = bundle;
 const policy = content('application/json', Buffer.from(canonicalJson(rest as unknown as Json)));
 const program = content('application/wasm', wasm);
-const leaves = inputs.map((input, n) => {
+const sealing = inputs.map((input, n) => {
   const result = canonicalJson(results[n] as unknown as Json);
   const contents = {
     wasm: program,
@@ -87,6 +87,7 @@ const leaves = inputs.map((input, n) => {
   };
   return sealStatement({ type: 'decision', subjects: [], predicate }, '2026-03-02T09:05:00.000Z', contents, signer);
 });
+const leaves = (await Promise.all(sealing)).map(({ leaf }) => leaf);
 const tree = createHash('sha256');
 for (const leaf of leaves) tree.update(entryOf(0, leaf).leafHash);
 const expected = tree.digest('hex');

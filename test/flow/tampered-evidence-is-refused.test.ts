@@ -102,30 +102,32 @@ const reorder = (bytes: Buffer): Buffer => {
   return Buffer.from(encodeEntries(leaves));
 };
 
-const sign = (size: number): string =>
+const sign = (size: number): Promise<string> =>
   signCheckpoint({ origin: log.keys.origin, size, root: sha256(utf8('x')) }, log.keys.log);
 
-async function resigned(rewrite: (leaves: Uint8Array[]) => void): Promise<Verification> {
+async function resigned(rewrite: (leaves: Uint8Array[]) => unknown): Promise<Verification> {
   const leaves = ['tile/entries/000', 'tile/entries/001.p/21'].flatMap((name, i) => [
     ...decodeEntries(fileIn(files, name), i === 0 ? 256 : 21),
   ]);
-  rewrite(leaves);
+  await rewrite(leaves);
   const root = rootOf(leaves.map(leafHash));
+  const note = await signCheckpoint({ origin: log.keys.origin, size: 277, root }, log.keys.log);
   return verifyFiles((f) => {
     f.set('tile/entries/000', Buffer.from(encodeEntries(leaves.slice(0, 256))));
     f.set('tile/entries/001.p/21', Buffer.from(encodeEntries(leaves.slice(256))));
-    f.set('checkpoint', Buffer.from(signCheckpoint({ origin: log.keys.origin, size: 277, root }, log.keys.log)));
+    f.set('checkpoint', Buffer.from(note));
   });
 }
 
-const rewritten = (
+const rewritten = async (
   leaf: Uint8Array,
   change: Record<string, string | number | boolean>,
   signer = log.keys.entries,
-): Uint8Array => {
+): Promise<Uint8Array> => {
   const { type, subjects, predicate, time } = parseStatement(leaf);
   const { contents, recordedAt: _, ...rest } = predicate;
-  return sealStatement({ type, subjects, predicate: { ...rest, ...change } }, time, (contents ?? {}) as never, signer);
+  const draft = { type, subjects, predicate: { ...rest, ...change } };
+  return (await sealStatement(draft, time, (contents ?? {}) as never, signer)).leaf;
 };
 
 const contentNames = (): string[] => [...files.keys()].filter((name) => name.startsWith('content/'));
@@ -280,8 +282,8 @@ describe('tampered evidence is refused, with the first thing wrong', () => {
   it('when it is signed by another log, or is shorter than, or forked from, a checkpoint kept from earlier', async () => {
     const stranger = trustIn(parseVkey('PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW'));
     expect((await verify(bundle, { trust: stranger })).fault).toMatchObject({ code: 'note-invalid' });
-    expect((await verify(bundle, { earlier: sign(278) })).fault?.message).toContain('once had 278');
-    expect((await verify(bundle, { earlier: sign(2) })).fault?.message).toContain('forked');
+    expect((await verify(bundle, { earlier: await sign(278) })).fault?.message).toContain('once had 278');
+    expect((await verify(bundle, { earlier: await sign(2) })).fault?.message).toContain('forked');
   });
 
   it.each(['changed', 'missing', 'link', 'extra'])('when a tile in a folder is %s', async (what) => {
@@ -304,12 +306,12 @@ describe('tampered evidence is refused, with the first thing wrong', () => {
 // The service's own key signs here: what a thief of it, or the service itself, could write, and replay or order give away.
 describe('a log that its own key signed is refused', () => {
   it('when a denied decision says allow', async () => {
-    const { fault } = await resigned((leaves) => (leaves[7] = rewritten(leaves[7], { outcome: 'allow' })));
+    const { fault } = await resigned(async (leaves) => (leaves[7] = await rewritten(leaves[7], { outcome: 'allow' })));
     expect(fault?.message).toMatch(/decision 7 says allow, but scale.replicas says otherwise/);
   });
 
   it('when a decision names a result that its input does not give', async () => {
-    const { fault } = await resigned((leaves) => {
+    const { fault } = await resigned(async (leaves) => {
       const [five, seven] = [parseStatement(leaves[5]), parseStatement(leaves[7])];
       const resultOf = ({ predicate }: typeof five): never =>
         (predicate['contents'] as Record<string, never>)['result'];
@@ -319,7 +321,7 @@ describe('a log that its own key signed is refused', () => {
       ] as const) {
         const { contents, recordedAt: _, ...predicate } = one.predicate;
         const swapped = { ...(contents as object), result: resultOf(other) };
-        leaves[index] = sealStatement({ ...one, predicate }, one.time, swapped, log.keys.entries);
+        leaves[index] = (await sealStatement({ ...one, predicate }, one.time, swapped, log.keys.entries)).leaf;
       }
     });
     expect(fault?.message).toMatch(/decision 5 gives another result when it is judged again/);
@@ -327,7 +329,7 @@ describe('a log that its own key signed is refused', () => {
 
   it('when a decision names objects that were not judged', async () => {
     const { fault } = await resigned(
-      (leaves) => (leaves[6] = rewritten(leaves[6], { renderedDigest: '0'.repeat(64) })),
+      async (leaves) => (leaves[6] = await rewritten(leaves[6], { renderedDigest: '0'.repeat(64) })),
     );
     expect(fault?.message).toMatch(/decision 6 names renderedDigest/);
   });
@@ -338,31 +340,33 @@ describe('a log that its own key signed is refused', () => {
     ['names a decision that comes later', { decision: 200 }],
     ['names another environment', { environment: 'shop/test' }],
   ])('when a run %s', async (_what, change) => {
-    const { fault } = await resigned((leaves) => (leaves[8] = rewritten(leaves[8], change)));
+    const { fault } = await resigned(async (leaves) => (leaves[8] = await rewritten(leaves[8], change)));
     expect(fault?.message).toMatch(/run run-1 \(entry 8\) started without an allow/);
   });
 
   it('when a run started under what was only advice on a request', async () => {
-    const { fault } = await resigned((leaves) => {
+    const { fault } = await resigned(async (leaves) => {
       const decision = parseStatement(leaves[8]).predicate['decision'] as number;
-      leaves[decision] = rewritten(leaves[decision], { advice: true, request: 'refs/pull/7/head' });
+      leaves[decision] = await rewritten(leaves[decision], { advice: true, request: 'refs/pull/7/head' });
     });
     expect(fault?.message).toMatch(/run run-1 \(entry 8\) started without an allow/);
   });
 
   it('when a decision names a push that was never logged', async () => {
-    const { fault } = await resigned((leaves) => (leaves[5] = rewritten(leaves[5], { pushEntry: 'push-x' })));
+    const { fault } = await resigned(
+      async (leaves) => (leaves[5] = await rewritten(leaves[5], { pushEntry: 'push-x' })),
+    );
     expect(fault?.message).toMatch(/decision 5 names a push that was not logged/);
   });
 
   it('when a run finished that never started', async () => {
-    const { fault } = await resigned((leaves) => (leaves[9] = rewritten(leaves[9], { id: 'run-2' })));
+    const { fault } = await resigned(async (leaves) => (leaves[9] = await rewritten(leaves[9], { id: 'run-2' })));
     expect(fault?.message).toMatch(/run run-2 \(entry 9\) finished without having started/);
   });
 
   it('when an entry is signed by a key that the log never named', async () => {
     const stranger = ed25519Signer(sha256(utf8('stranger')));
-    const { fault } = await resigned((leaves) => (leaves[1] = rewritten(leaves[1], {}, stranger)));
+    const { fault } = await resigned(async (leaves) => (leaves[1] = await rewritten(leaves[1], {}, stranger)));
     expect(fault?.message).toMatch(/entry 1 was changed, or never signed/);
   });
 });

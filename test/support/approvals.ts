@@ -5,7 +5,7 @@ import type { Inclusion } from '../../src/audit/ledger.js';
 import { leafHash, proveInclusion, rootOf, type NodeReader } from '../../src/audit/merkle.js';
 import { noteSigner, parseVkey } from '../../src/audit/note.js';
 import { trustIn } from '../../src/audit/policy-file.js';
-import { entryOf, sealStatement } from '../../src/audit/statement.js';
+import { entryOf, sealStatement, type SealedStatement } from '../../src/audit/statement.js';
 import type { Environment } from '../../src/change/environment.js';
 import { identityOf, type JsonObject, type KubernetesObject, type ManifestObject } from '../../src/cluster/object.js';
 import { renderedDigest } from '../../src/cluster/rendered.js';
@@ -34,7 +34,7 @@ export function manifests(objects: readonly object[]): ManifestObject[] {
 /** A signed log of decisions in memory: real leaves, real tree, real signatures. */
 export class DecisionLog {
   readonly trust = trustIn(parseVkey(signer.vkey));
-  readonly #leaves: Uint8Array[] = [];
+  readonly #leaves: Promise<SealedStatement>[] = [];
 
   get size(): number {
     return this.#leaves.length;
@@ -47,14 +47,18 @@ export class DecisionLog {
   }
 
   async inclusion(index: number): Promise<Inclusion> {
-    const hashes = this.#leaves.map(leafHash);
+    const leaves = (await Promise.all(this.#leaves)).map(({ leaf }) => leaf);
+    const hashes = leaves.map(leafHash);
     const read: NodeReader = (nodes) =>
       Promise.resolve(
         nodes.map(({ level, index: at }) => rootOf(hashes.slice(at * 2 ** level, (at + 1) * 2 ** level))),
       );
     const proof = (await proveInclusion(index, this.size, read)).map(toHex);
-    const checkpoint = signCheckpoint({ origin: 'log.example.org', size: this.size, root: rootOf(hashes) }, signer);
-    return { entry: entryOf(index, this.#leaves[index]), checkpoint, treeSize: this.size, proof };
+    const checkpoint = await signCheckpoint(
+      { origin: 'log.example.org', size: this.size, root: rootOf(hashes) },
+      signer,
+    );
+    return { entry: entryOf(index, leaves[index]), checkpoint, treeSize: this.size, proof };
   }
 
   facts(newestAllow = this.size - 1): GateFacts {

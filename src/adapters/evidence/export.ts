@@ -68,7 +68,7 @@ export async function exportBundle(
   const entries = [...tilesOf(checkpoint.size)].filter((tile) => tile.level === 'entries');
   await writeZip(path, [
     fixed(evidenceFiles.readme, utf8(readme)),
-    fixed(evidenceFiles.manifest, sealManifest(manifest, keys.entries)),
+    fixed(evidenceFiles.manifest, await sealManifest(manifest, keys.entries)),
     fixed(evidenceFiles.checkpoint, utf8(note)),
     ...entries.map((tile) => ({ name: tilePath(tile), bytes: () => log.readTile(tile) })),
     ...[...stored].toSorted().map((digest) => ({ name: contentName(digest), bytes: () => log.storedContent(digest) })),

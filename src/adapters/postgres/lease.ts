@@ -27,6 +27,8 @@ export class Lease {
   private constructor(
     private readonly runner: QueryRunner,
     private readonly client: Client,
+    private readonly second: QueryRunner,
+    private readonly secondClient: Client,
     readonly epoch: string,
     private readonly onStaged: () => void,
   ) {
@@ -37,7 +39,7 @@ export class Lease {
 
   /** Undefined while another process holds it. `onStaged`: another process has staged an entry. */
   static async tryAcquire(dataSource: DataSource, onStaged: () => void): Promise<Lease | undefined> {
-    const runner = dataSource.createQueryRunner();
+    const [runner, second] = [dataSource.createQueryRunner(), dataSource.createQueryRunner()];
     try {
       const client = (await runner.connect()) as Client;
       const [{ held }] = await runner.manager.query<{ held: boolean }[]>(
@@ -52,19 +54,23 @@ export class Lease {
         'WITH next AS (UPDATE log_head SET epoch = epoch + 1 RETURNING epoch) SELECT epoch FROM next',
       );
       await runner.query(`LISTEN ${stagedChannel}`);
-      return new Lease(runner, client, epoch, onStaged);
+      const secondClient = (await second.connect()) as Client;
+      return new Lease(runner, client, second, secondClient, epoch, onStaged);
     } catch (error) {
+      await second.release().catch(() => undefined);
       await runner.release().catch(() => undefined);
       throw error;
     }
   }
 
-  /** Its statements are few, and planned once: planning takes longer than most of them. */
+  /** The one that holds the lock. */
   get connection(): Queryable {
-    return {
-      query: async <T>(text: string, values: unknown[] = []) =>
-        (await this.client.query({ name: nameOf(text), text, values })).rows as T,
-    };
+    return prepared(this.client);
+  }
+
+  /** For what is done at the same time. */
+  get beside(): Queryable {
+    return prepared(this.secondClient);
   }
 
   get lost(): boolean {
@@ -83,12 +89,21 @@ export class Lease {
     } finally {
       this.client.off('error', this.#lose);
       this.client.off('end', this.#lose);
+      await this.second.release().catch(() => undefined);
       await this.runner.release().catch(() => undefined);
     }
   }
 
   readonly #lose = (): void => {
     this.#lost = true;
+  };
+}
+
+/** Its statements are few, and planned once: planning takes longer than most of them. */
+function prepared(client: Client): Queryable {
+  return {
+    query: async <T>(text: string, values: unknown[] = []) =>
+      (await client.query({ name: nameOf(text), text, values })).rows as T,
   };
 }
 

@@ -7,7 +7,8 @@ import type { Committed, Inclusion, Ledger, LedgerTransaction } from '../../audi
 import { signCheckpoint } from '../../audit/checkpoint.js';
 import { emptyRoot, proveConsistency, proveInclusion } from '../../audit/merkle.js';
 import { checkPromises } from '../../audit/sequencer.js';
-import { entryOf, sealStatement } from '../../audit/statement.js';
+import { entryOf, entryOfStatement, sealStatement } from '../../audit/statement.js';
+import type { SealedStatement } from '../../audit/statement.js';
 import { nodeReader } from '../../audit/tiles.js';
 import type { TileReader } from '../../audit/tiles.js';
 import { CountersignError } from '../../errors.js';
@@ -16,8 +17,10 @@ import { loadContent, sealContent, storeContents, storedDigests, withoutSalt } f
 import { databaseFault, isDatabaseError } from './faults.js';
 import { stagedChannel } from './lease.js';
 import { LogReader } from './log-storage.js';
+import type { ReleasedTree } from './log-storage.js';
 import { CheckpointFile } from './seen-checkpoint.js';
 import { Sequencing } from './sequencing.js';
+import type { Place } from './sequencing.js';
 
 export interface LedgerOptions {
   readonly dataSource: DataSource;
@@ -31,9 +34,13 @@ export interface LedgerOptions {
 }
 
 interface SealedEntry {
-  readonly draft: EntryDraft;
-  readonly leaf: Uint8Array;
+  readonly statement: SealedStatement;
   readonly contents: readonly SealedContent[];
+}
+
+interface Turn {
+  readonly sealing: Promise<unknown>[];
+  readonly sealed: Promise<unknown>;
 }
 
 interface Group {
@@ -59,7 +66,7 @@ export async function openLedger(options: LedgerOptions): Promise<PostgresLedger
   const head = await reader.head();
   await checkPromises(head, lastSeen, head.note, reader.readTile, keys);
   const sequencing = new Sequencing({ dataSource, keys, seen, patience });
-  const ledger = new PostgresLedger(dataSource, keys, reader, sequencing);
+  const ledger = new PostgresLedger(dataSource, keys, reader, sequencing, seen);
   try {
     await sequencing.start();
     await ledger.logEntryKey();
@@ -73,12 +80,14 @@ export async function openLedger(options: LedgerOptions): Promise<PostgresLedger
 export class PostgresLedger implements Ledger {
   #queue: Group[] = [];
   #flushing: Promise<void> | undefined;
+  #turn: Turn | undefined;
 
   constructor(
     private readonly dataSource: DataSource,
     private readonly keys: KeyRing,
     private readonly reader: LogReader,
     private readonly sequencing: Sequencing,
+    private readonly seen: CheckpointFile,
   ) {}
 
   async record<T>(work: (transaction: LedgerTransaction) => Promise<T>): Promise<Committed<T>> {
@@ -89,20 +98,20 @@ export class PostgresLedger implements Ledger {
       staging.push(draft);
     };
     let value: T | undefined;
-    const { logged } = await this.#transaction(async (manager) => {
+    const committed = await this.#transaction(async (manager) => {
       value = await work({ append, handle: manager });
       open = false;
-      return staging.map((draft) => this.#seal(draft));
+      return Promise.all(staging.map((draft) => this.#seal(draft)));
     });
-    return { value: value as T, entries: await logged };
+    return { value: value as T, entries: await committed.logged };
   }
 
   /** As `record` with no rows beside the entries: those that come at the same time share one transaction, or need none of their own. */
-  append(...drafts: readonly EntryDraft[]): Promise<readonly LoggedEntry[]> {
-    const entries = drafts.map((draft) => this.#seal(draft));
+  async append(...drafts: readonly EntryDraft[]): Promise<readonly LoggedEntry[]> {
+    const entries = await this.#together(Promise.all(drafts.map((draft) => this.#seal(draft))));
     if (entries.every(({ contents }) => contents.length === 0)) {
-      const places = this.sequencing.place(entries.map(({ draft, leaf }) => ({ type: draft.type, leaf })));
-      if (places) return Promise.all(places.map(async (index, i) => entryOf(await index, entries[i].leaf)));
+      const places = this.sequencing.place(entries.map(({ statement }) => statement));
+      if (places) return logged(entries, places);
     }
     return new Promise((resolve, reject) => {
       this.#queue.push({ entries, resolve, reject });
@@ -111,7 +120,7 @@ export class PostgresLedger implements Ledger {
   }
 
   async size(): Promise<number> {
-    return (await this.reader.released()).size;
+    return (await this.#released()).size;
   }
 
   async entry(index: number): Promise<LoggedEntry> {
@@ -132,14 +141,14 @@ export class PostgresLedger implements Ledger {
   }
 
   async checkpoint(): Promise<string> {
-    return this.#note((await this.reader.released()).note);
+    return this.#note((await this.#released()).note);
   }
 
   async inclusion(index: number): Promise<Inclusion> {
-    const { size, note } = await this.reader.released();
+    const { size, note } = await this.#released();
     const proof = await proveInclusion(index, size, nodeReader(size, this.readTile));
     const [leaf] = await this.reader.leaves(index, index + 1);
-    return { entry: entryOf(index, leaf), checkpoint: this.#note(note), treeSize: size, proof: proof.map(toHex) };
+    return { entry: entryOf(index, leaf), checkpoint: await this.#note(note), treeSize: size, proof: proof.map(toHex) };
   }
 
   async consistency(oldSize: number, newSize: number): Promise<readonly string[]> {
@@ -183,19 +192,45 @@ export class PostgresLedger implements Ledger {
   async close(): Promise<void> {
     await this.#flushing;
     await this.sequencing.close();
+    await this.seen.close();
   }
 
-  #note(note: string | undefined): string {
+  async #released(): Promise<ReleasedTree> {
+    const released = await this.reader.released();
+    const own = this.sequencing.newest;
+    return own && own.size > released.size ? own : released;
+  }
+
+  async #note(note: string | undefined): Promise<string> {
     return note ?? signCheckpoint({ origin: this.keys.origin, size: 0, root: emptyRoot }, this.keys.log);
   }
 
-  #seal(draft: EntryDraft): SealedEntry {
+  async #seal(draft: EntryDraft): Promise<SealedEntry> {
     const contents = Object.entries(draft.contents ?? {}).map(
       ([role, content]) => [role, sealContent(content)] as const,
     );
     const references = Object.fromEntries(contents.map(([role, sealed]) => [role, sealed.reference]));
-    const leaf = sealStatement(draft, new Date().toISOString(), references, this.keys.entries);
-    return { draft, leaf, contents: contents.map(([, sealed]) => sealed) };
+    const statement = await sealStatement(draft, new Date().toISOString(), references, this.keys.entries);
+    return { statement, contents: contents.map(([, sealed]) => sealed) };
+  }
+
+  /** What is appended in one turn of the event loop is signed side by side and goes on together: in one batch rather than many. */
+  async #together<T>(sealing: Promise<T>): Promise<T> {
+    const turn = (this.#turn ??= this.#newTurn());
+    turn.sealing.push(sealing);
+    await turn.sealed;
+    return sealing;
+  }
+
+  #newTurn(): Turn {
+    const sealing: Promise<unknown>[] = [];
+    const over = new Promise<void>((resolve) => {
+      setImmediate(() => {
+        this.#turn = undefined;
+        resolve();
+      });
+    });
+    return { sealing, sealed: over.then(() => Promise.allSettled(sealing)) };
   }
 
   async #flush(): Promise<void> {
@@ -208,9 +243,9 @@ export class PostgresLedger implements Ledger {
         taken += group.entries.length;
       } while (taken < groupLimit && this.#queue.length > 0);
       try {
-        const { logged } = await this.#transaction(() => Promise.resolve(groups.flatMap((group) => group.entries)));
+        const committed = await this.#transaction(() => Promise.resolve(groups.flatMap((group) => group.entries)));
         // The next group commits while this one waits for its checkpoint.
-        void answer(groups, logged);
+        void answer(groups, committed.logged);
       } catch (error) {
         for (const group of groups) group.reject(error);
       }
@@ -221,9 +256,10 @@ export class PostgresLedger implements Ledger {
   /** Commits what `work` writes and the entries it returns; `logged` resolves when a checkpoint covers them. */
   async #transaction(work: (manager: EntityManager) => Promise<readonly SealedEntry[]>): Promise<Logged> {
     const runner = await this.#begin();
+    let entries: readonly SealedEntry[] = [];
     let staged: readonly StagedPlace[] = [];
     try {
-      const entries = await work(runner.manager);
+      entries = await work(runner.manager);
       const contents = entries.flatMap((entry) => entry.contents);
       if (contents.length > 0) await storeContents(runner.manager, contents);
       if (entries.length > 0) staged = await this.#stage(runner.manager, entries);
@@ -236,7 +272,7 @@ export class PostgresLedger implements Ledger {
       await runner.release();
     }
     if (staged.length > 0) this.sequencing.wake();
-    return { logged: Promise.all(staged.map(async ({ leaf, index }) => entryOf(await index, leaf))) };
+    return { logged: logged(entries, staged.map(({ place }) => place)) }; // prettier-ignore
   }
 
   /** Connections that died while idle are met here, before anything was done: another one is taken. */
@@ -259,14 +295,14 @@ export class PostgresLedger implements Ledger {
       `INSERT INTO log_outbox (type, leaf)
        SELECT type, leaf FROM unnest($1::text[], $2::bytea[]) WITH ORDINALITY AS draft (type, leaf, position)
        ORDER BY position RETURNING id`,
-      [entries.map((entry) => entry.draft.type), entries.map((entry) => entry.leaf)],
+      [entries.map(({ statement }) => statement.type), entries.map(({ statement }) => statement.leaf)],
     );
     if (!this.sequencing.leads) await manager.query(`NOTIFY ${stagedChannel}`);
     // Waiting begins before the commit: the sequencer may be faster than the answer to it.
-    return rows.map(({ id }, i) => {
-      const index = this.sequencing.placeOf(id);
-      index.catch(() => undefined); // rejected before anybody awaits it, when the log is closed meanwhile
-      return { id, index, leaf: entries[i].leaf };
+    return rows.map(({ id }) => {
+      const place = this.sequencing.placeOf(id);
+      place.catch(() => undefined); // rejected before anybody awaits it, when the log is closed meanwhile
+      return { id, place };
     });
   }
 }
@@ -281,10 +317,19 @@ async function answer(groups: readonly Group[], logged: Promise<readonly LoggedE
   }
 }
 
+/** What was just sealed needs not be read again. */
+function logged(entries: readonly SealedEntry[], places: readonly Promise<Place>[]): Promise<readonly LoggedEntry[]> {
+  return Promise.all(
+    entries.map(async ({ statement }, i) => {
+      const { index, leafHash } = await places[i];
+      return entryOfStatement(index, statement.leaf, leafHash, statement);
+    }),
+  );
+}
+
 interface StagedPlace {
   readonly id: string;
-  readonly leaf: Uint8Array;
-  readonly index: Promise<number>;
+  readonly place: Promise<Place>;
 }
 
 interface Logged {

@@ -3,6 +3,7 @@ import { concatBytes } from '../../audit/crypto.js';
 import type { Extension, LogStorage, SequencedEntry, StagedEntry, TreeHead } from '../../audit/sequencer.js';
 import type { Tile } from '../../audit/tiles.js';
 import { encodeEntries, tilePath, tileWidth } from '../../audit/tiles.js';
+import { bigintArray, byteaArray, textArray } from './binary-array.js';
 import { databaseFault } from './faults.js';
 
 /** A pool or one connection of it; rows come back as objects. */
@@ -10,10 +11,12 @@ export interface Queryable {
   query<T>(text: string, values?: unknown[]): Promise<T>;
 }
 
-interface ReleasedTree {
+export interface ReleasedTree {
   readonly size: number;
   readonly note: string | undefined;
 }
+
+type DirectEntry = SequencedEntry & { readonly type: string };
 
 const cachedTiles = 256; // at 8 KiB each
 
@@ -26,14 +29,14 @@ export class LogReader {
 
   async head(): Promise<TreeHead & { readonly note: string | undefined }> {
     const [row] = await this.rows<{ size: string; root: Buffer; note: string | null }>(
-      'SELECT size, root, note FROM log_head',
+      'SELECT log_head.size, root, note FROM log_head, log_released',
     );
     return { size: Number(row.size), root: row.root, note: row.note ?? undefined };
   }
 
   async released(): Promise<ReleasedTree> {
-    const [row] = await this.rows<{ released: string; note: string | null }>('SELECT released, note FROM log_head');
-    return { size: Number(row.released), note: row.note ?? undefined };
+    const [row] = await this.rows<{ size: string; note: string | null }>('SELECT size, note FROM log_released');
+    return { size: Number(row.size), note: row.note ?? undefined };
   }
 
   /** Leaves from … to, `to` not included. */
@@ -84,8 +87,8 @@ export class PostgresLogStorage extends LogReader implements LogStorage {
   constructor(
     connection: Queryable,
     private readonly epoch: string,
-    /** Releases go by others, since they come while the tree is being extended. */
-    private readonly pool: Queryable,
+    /** Releases go by another one, since they come while the tree is being extended. */
+    private readonly beside: Queryable,
   ) {
     super(connection);
   }
@@ -97,7 +100,7 @@ export class PostgresLogStorage extends LogReader implements LogStorage {
   /** One statement, so one transaction and one round trip. It fails as a whole if it cannot take every entry. */
   async extend({ from, to, entries, tileRoots }: Extension): Promise<void> {
     const staged = entries.filter((entry) => entry.type === undefined);
-    const direct = entries.filter((entry) => entry.type !== undefined);
+    const direct = entries.filter((entry): entry is DirectEntry => entry.type !== undefined);
     const [done] = await this.rows<{ added: string; head: string }>(
       `WITH head AS (
          UPDATE log_head SET size = $1, root = $2 WHERE size = $3 AND root = $4 AND epoch = $5 RETURNING size
@@ -109,9 +112,7 @@ export class PostgresLogStorage extends LogReader implements LogStorage {
          INSERT INTO log_entry (log_index, leaf_hash, outbox_id, type, leaf)
          SELECT log_index, leaf_hash, id, type, leaf FROM taken
          UNION ALL
-         SELECT log_index, substring($12::bytea FROM position FOR 32), id, type, substring($12::bytea FROM position + 32 FOR length)
-         FROM unnest($9::bigint[], $10::bigint[], $11::text[], $13::integer[], $18::integer[]) AS direct (log_index, id, type, position, length)
-         WHERE EXISTS (SELECT 1 FROM head)
+         SELECT * FROM unnest($9::bigint[], $10::bytea[], $11::bigint[], $12::text[], $13::bytea[]) WHERE EXISTS (SELECT 1 FROM head)
          RETURNING 1
        ), tiles AS (
          INSERT INTO log_tile (level, number, root)
@@ -127,20 +128,18 @@ export class PostgresLogStorage extends LogReader implements LogStorage {
         from.size,
         from.root,
         this.epoch,
-        staged.map((entry) => entry.id),
-        staged.map((entry) => entry.index),
-        staged.map((entry) => entry.leafHash),
-        direct.map((entry) => entry.index),
-        direct.map((entry) => entry.id),
-        direct.map((entry) => entry.type),
-        // Hashes and leaves as they are, one after the other: as an array they would be written, sent and read as hexadecimal text.
-        Buffer.concat(direct.flatMap((entry) => [entry.leafHash, entry.leaf])),
-        positions(direct),
+        bigintArray(staged.map((entry) => entry.id)),
+        bigintArray(staged.map((entry) => entry.index)),
+        byteaArray(staged.map((entry) => entry.leafHash)),
+        bigintArray(direct.map((entry) => entry.index)),
+        byteaArray(direct.map((entry) => entry.leafHash)),
+        bigintArray(direct.map((entry) => entry.id)),
+        textArray(direct.map((entry) => entry.type)),
+        byteaArray(direct.map((entry) => entry.leaf)),
         tileRoots.map((tile) => tile.level),
-        tileRoots.map((tile) => tile.index),
-        tileRoots.map((tile) => tile.root),
+        bigintArray(tileRoots.map((tile) => tile.index)),
+        byteaArray(tileRoots.map((tile) => tile.root)),
         entries.length,
-        direct.map((entry) => entry.leaf.length),
       ],
     );
     if (Number(done.head) === 0) throw lost(from.size);
@@ -149,26 +148,18 @@ export class PostgresLogStorage extends LogReader implements LogStorage {
   async release(note: string, size: number): Promise<void> {
     // Not flushed: after a power loss the same note is signed again, from the head that is durable. Readers are then shown an
     // older checkpoint until the sequencer has started, which is consistent with every newer one.
-    const [done] = await rowsOf<{ released: string }>(
-      this.pool,
+    // In a row of its own, which no extension under way has locked. Whoever takes the lease at this very moment finds a tree that
+    // begins with this one.
+    const [done] = await rowsOf<{ size: string }>(
+      this.beside,
       `WITH lazily AS (SELECT set_config('synchronous_commit', 'off', true)), shown AS (
-         UPDATE log_head SET released = $1, note = $2 FROM lazily
-         WHERE epoch = $3 AND size >= $1 AND released <= $1 RETURNING released
-       ) SELECT released FROM shown`,
+         UPDATE log_released SET size = $1, note = $2 FROM lazily
+         WHERE size <= $1 AND EXISTS (SELECT 1 FROM log_head WHERE epoch = $3 AND log_head.size >= $1) RETURNING log_released.size
+       ) SELECT size FROM shown`,
       [size, note, this.epoch],
     );
     if (!done) throw lost(size);
   }
-}
-
-/** Where each entry's hash begins, counted from 1. */
-function positions(entries: readonly SequencedEntry[]): number[] {
-  let at = 1;
-  return entries.map(({ leaf }) => {
-    const position = at;
-    at += 32 + leaf.length;
-    return position;
-  });
 }
 
 async function rowsOf<T>(database: Queryable, text: string, values: unknown[]): Promise<T[]> {

@@ -1,4 +1,5 @@
 import { open, readFile, rename } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { parseCheckpoint } from '../../audit/checkpoint.js';
 import { sha256, toHex, utf8 } from '../../audit/crypto.js';
@@ -16,6 +17,7 @@ const slots = 2;
  */
 export class CheckpointFile implements SeenCheckpoint {
   readonly #path: string;
+  #file: FileHandle | undefined;
   #next = 0;
   /** Of the newest note in it; undefined before it was read. */
   #size: number | undefined;
@@ -50,23 +52,30 @@ export class CheckpointFile implements SeenCheckpoint {
     // An older one would, in its turn, take the place of the newest.
     if (sizeOf(note) <= (this.#size ?? -1)) return;
     const slot = writeSlot(note);
-    const file = await open(this.#path, 'r+').catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return undefined;
-      throw error;
-    });
+    const file = (this.#file ??= await this.#open());
     if (!file) {
       await this.#create(slot);
       this.#size = sizeOf(note);
       return;
     }
-    try {
-      await file.write(slot, 0, slotBytes, this.#next * slotBytes);
-      await file.datasync();
-    } finally {
-      await file.close();
-    }
+    await file.write(slot, 0, slotBytes, this.#next * slotBytes);
+    await file.datasync();
     this.#next = (this.#next + 1) % slots;
     this.#size = sizeOf(note);
+  }
+
+  /** Kept open meanwhile: it is written with each checkpoint. */
+  async close(): Promise<void> {
+    const file = this.#file;
+    this.#file = undefined;
+    await file?.close();
+  }
+
+  #open(): Promise<FileHandle | undefined> {
+    return open(this.#path, 'r+').catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined;
+      throw error;
+    });
   }
 
   async #create(slot: Buffer): Promise<void> {

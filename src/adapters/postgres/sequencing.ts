@@ -1,15 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
 import type { KeyRing } from '../../audit/keys.js';
-import type { SeenCheckpoint, SequencedEntry } from '../../audit/sequencer.js';
+import type { Hash } from '../../audit/crypto.js';
+import type { SavedCheckpoint, SeenCheckpoint, SequencedEntry } from '../../audit/sequencer.js';
 import { batchSize, Sequencer } from '../../audit/sequencer.js';
 import { CountersignError } from '../../errors.js';
 import { databaseFault } from './faults.js';
 import { Lease, stagedChannel } from './lease.js';
 import { PostgresLogStorage } from './log-storage.js';
 
+/** Of an entry in the log. */
+export type Place = Pick<SequencedEntry, 'index' | 'leafHash'>;
+
 interface Waiter {
-  readonly resolve: (index: number) => void;
+  readonly resolve: (place: Place) => void;
   readonly reject: (error: CountersignError) => void;
   readonly since: number;
 }
@@ -37,6 +41,7 @@ interface SequencingOptions {
   readonly patience: number;
 }
 
+/** How often one process tells the others of a new checkpoint, and these look for it. */
 const followInterval = 20;
 const retryInterval = 100;
 /** Entries whose process died before it could say so, and notifications that were lost, wait no longer than this. */
@@ -53,9 +58,11 @@ export class Sequencing {
   #doubtful: DoubtfulEntry[] = [];
   /** From the sequence of the outbox, for entries that are not staged. */
   #ids: string[] = [];
-  /** In the tree, under no released checkpoint yet. */
-  #unreleased: SequencedEntry[] = [];
+  /** In the tree, under no checkpoint yet. */
+  #unpublished: SequencedEntry[] = [];
   #publishing: Promise<void> | undefined;
+  #releasing: Promise<void> | undefined;
+  #newest: SavedCheckpoint | undefined;
   #publishFault: CountersignError | undefined;
   #wanted = false;
   #running: Promise<void> | undefined;
@@ -73,6 +80,11 @@ export class Sequencing {
     this.#idle.unref();
   }
 
+  /** The newest checkpoint of this process's own: the database may lag behind it. */
+  get newest(): SavedCheckpoint | undefined {
+    return this.#newest;
+  }
+
   get leads(): boolean {
     return this.#lease !== undefined && !this.#lease.lost;
   }
@@ -88,8 +100,8 @@ export class Sequencing {
     this.wake();
   }
 
-  /** The index that a staged entry gets, once a released checkpoint covers it. To be called before the entry is committed. */
-  placeOf(id: string): Promise<number> {
+  /** The place that a staged entry gets, once a checkpoint covers it. To be called before the entry is committed. */
+  placeOf(id: string): Promise<Place> {
     return new Promise((resolve, reject) => {
       if (this.#fatal) reject(this.#fatal);
       else if (this.#closed) reject(closedFault());
@@ -101,11 +113,11 @@ export class Sequencing {
    * Gives entries with nothing beside them their places without staging them first, which is twice as fast. Undefined where another process
    * leads: then they are staged for that one.
    */
-  place(entries: readonly DirectEntry[]): readonly Promise<number>[] | undefined {
+  place(entries: readonly DirectEntry[]): readonly Promise<Place>[] | undefined {
     if (!this.leads || !this.#started || this.#closed || this.#fatal) return undefined;
     const places = entries.map(
       ({ type, leaf }) =>
-        new Promise<number>((resolve, reject) => {
+        new Promise<Place>((resolve, reject) => {
           this.#direct.push({ type, leaf, resolve, reject, since: Date.now() });
         }),
     );
@@ -134,6 +146,7 @@ export class Sequencing {
     clearInterval(this.#idle);
     await this.#running;
     await this.#publishing;
+    await this.#releasing;
     this.#rejectAll(closedFault());
     await this.#lease?.release();
     this.#lease = undefined;
@@ -168,7 +181,7 @@ export class Sequencing {
     }
     const batch = await this.#extend(this.#sequencer!);
     if (batch.length > 0) {
-      this.#unreleased.push(...batch);
+      this.#unpublished.push(...batch);
       this.#publishing ??= this.#publish(this.#sequencer!);
       this.#wanted = true; // more may have come meanwhile
     } else if (this.#waiting.size > 0 && !this.#publishing) {
@@ -237,18 +250,32 @@ export class Sequencing {
   /** One checkpoint for all that was extended while the one before was being made durable. */
   async #publish(sequencer: Sequencer): Promise<void> {
     try {
-      while (this.#unreleased.length > 0) {
-        const size = await sequencer.publish();
-        while (this.#unreleased.length > 0 && this.#unreleased[0].index < size) {
-          const { id, index } = this.#unreleased.shift()!;
-          this.#resolve(id, index);
-        }
+      while (this.#unpublished.length > 0) {
+        const newest = (this.#newest = await sequencer.publish());
+        const covered = this.#unpublished.findIndex(({ index }) => index >= newest.size);
+        const entries = this.#unpublished.splice(0, covered < 0 ? this.#unpublished.length : covered);
+        for (const { id, index, leafHash } of entries) this.#resolve(id, { index, leafHash });
+        this.#releasing ??= this.#release(sequencer);
       }
     } catch (error) {
       this.#publishFault = databaseFault(error);
       this.wake();
     }
     this.#publishing = undefined;
+  }
+
+  /** One for all that was published since the one before. */
+  async #release(sequencer: Sequencer): Promise<void> {
+    try {
+      while (!sequencer.released) {
+        await sequencer.release();
+        if (!this.#closed) await sleep(followInterval);
+      }
+    } catch (error) {
+      this.#publishFault = databaseFault(error);
+      this.wake();
+    }
+    this.#releasing = undefined;
   }
 
   async #stumble(error: CountersignError): Promise<void> {
@@ -260,8 +287,9 @@ export class Sequencing {
     }
     // What the other half has under way may still succeed, and be acknowledged.
     await this.#publishing;
+    await this.#releasing;
     this.#publishFault = undefined;
-    this.#unreleased = [];
+    this.#unpublished = [];
     // Whether the failed step happened is unknown: a new lease with a new epoch reads everything back, and fences this one off.
     const lease = this.#lease;
     this.#lease = undefined;
@@ -276,7 +304,7 @@ export class Sequencing {
     const { dataSource, keys, seen } = this.options;
     this.#lease = await Lease.tryAcquire(dataSource, () => this.wake());
     if (!this.#lease) return false;
-    const storage = new PostgresLogStorage(this.#lease.connection, this.#lease.epoch, dataSource);
+    const storage = new PostgresLogStorage(this.#lease.connection, this.#lease.epoch, this.#lease.beside);
     this.#sequencer = new Sequencer(storage, seen, keys);
     return true;
   }
@@ -285,17 +313,20 @@ export class Sequencing {
   async #settle(): Promise<void> {
     const ids = [...this.#waiting.keys()];
     if (ids.length === 0) return;
-    const rows = await this.options.dataSource.query<{ outbox_id: string; log_index: string; note: string }[]>(
-      `SELECT outbox_id, log_index, note FROM log_entry, log_head WHERE outbox_id = ANY($1::bigint[]) AND log_index < released`,
+    const rows = await this.options.dataSource.query<
+      { outbox_id: string; log_index: string; leaf_hash: Hash; note: string }[]
+    >(
+      `SELECT outbox_id, log_index, leaf_hash, note FROM log_entry, log_released
+       WHERE outbox_id = ANY($1::bigint[]) AND log_index < log_released.size`,
       [ids],
     );
     // Seen is as good as signed: this process, too, must refuse a database that later forgets it.
     if (rows.length > 0) await this.options.seen.save(rows[0].note);
-    for (const row of rows) this.#resolve(row.outbox_id, Number(row.log_index));
+    for (const row of rows) this.#resolve(row.outbox_id, { index: Number(row.log_index), leafHash: row.leaf_hash });
   }
 
-  #resolve(id: string, index: number): void {
-    this.#waiting.get(id)?.resolve(index);
+  #resolve(id: string, place: Place): void {
+    this.#waiting.get(id)?.resolve(place);
     this.#waiting.delete(id);
   }
 
