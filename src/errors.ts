@@ -64,6 +64,11 @@ export type ErrorCode =
   | 'cluster-refused'
   | 'cluster-conflict'
   | 'kind-unknown'
+  | 'object-unhealthy'
+  | 'drifted'
+  | 'hook-failed'
+  | 'object-claimed'
+  | 'prune-guarded'
   | 'not-approved'
   | 'run-superseded'
   | 'internal';

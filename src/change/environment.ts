@@ -1,3 +1,5 @@
+import type { ReconcileSettings } from './reconcile-settings.js';
+
 /** One environment of a repository, as its governed `countersign.yaml` defines it. */
 export interface Environment {
   readonly name: string;
@@ -13,6 +15,8 @@ export interface Environment {
   readonly ignore: readonly string[];
   /** For charts; what `helm template` has flags for. */
   readonly helm?: HelmSettings;
+  /** How it is kept; what it does not say is as usual. */
+  readonly reconcile?: ReconcileSettings;
 }
 
 export interface HelmSettings {

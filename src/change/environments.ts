@@ -6,6 +6,7 @@ import { isUnsafePath, normalizeFolder } from '../source/path.js';
 import type { TreeEntry } from '../source/repository.js';
 import { type Environment, GOVERNANCE } from './environment.js';
 import { ENVIRONMENT_NAME, expandTemplate, stars } from './environment-templates.js';
+import { reconcileSchema } from './reconcile-settings.js';
 
 /** Where the governed settings of a repository stand in its tree. */
 export const SETTINGS_FILE = 'countersign.yaml';
@@ -86,6 +87,7 @@ const environmentSchema = z.strictObject({
       apiVersions: z.array(text.min(1)).default([]),
     })
     .optional(),
+  reconcile: reconcileSchema.optional(),
 });
 
 const json: z.ZodType<JsonObject> = z.record(text, z.json());

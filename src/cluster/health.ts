@@ -16,7 +16,11 @@ export interface Health {
  */
 export function healthOf(live: JsonObject | null): Health {
   if (live === null) return { status: 'missing', reason: 'it is not in the cluster' };
-  if (text(live, 'metadata', 'deletionTimestamp')) return progressing('it is being deleted');
+  if (text(live, 'metadata', 'deletionTimestamp')) {
+    const held = at(live, 'metadata', 'finalizers');
+    const names = Array.isArray(held) ? held.filter((one) => typeof one === 'string').join(', ') : '';
+    return progressing(names ? `it is being deleted and waits for ${names}` : 'it is being deleted');
+  }
   const generation = at(live, 'metadata', 'generation');
   const observed = at(live, 'status', 'observedGeneration');
   if (typeof generation === 'number' && typeof observed === 'number' && observed < generation) {

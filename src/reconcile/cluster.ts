@@ -62,7 +62,7 @@ export interface Cluster {
   apply(object: KubernetesObject, options?: ApplyOptions): Promise<LiveObject>;
   /** RFC 6902; only for what server-side apply cannot do: taking away what another manager added. */
   patch(live: LiveObject, operations: readonly JsonPatchOperation[]): Promise<LiveObject>;
-  /** Only the object with this UID. False: it was gone already. */
-  delete(identity: ObjectIdentity, uid: string): Promise<boolean>;
+  /** Only the object with this UID. null: it is gone; else the object, which waits for its finalizers. */
+  delete(identity: ObjectIdentity, uid: string): Promise<LiveObject | null>;
   close(): Promise<void>;
 }

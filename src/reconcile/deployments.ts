@@ -15,7 +15,8 @@ import type { ApprovedView } from './admission.js';
 import type { Cluster } from './cluster.js';
 import { approve, type ApprovedChange, type GateFacts } from './gate.js';
 import { Informers } from './informer.js';
-import { EnvironmentReconciler, type ReconcilerState } from './loop.js';
+import { EnvironmentReconciler } from './loop.js';
+import type { ReconcilerState } from './reconciler-state.js';
 import type { RecordedRuns } from './recorded-runs.js';
 
 export interface DeploymentsParts {

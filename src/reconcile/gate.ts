@@ -61,6 +61,8 @@ export class ApprovedChange {
     readonly purpose: ApprovalClaim['purpose'],
     /** RFC 3339: when the first exception ends that the decision used; null if it used none. */
     readonly exceptionsUntil: string | null,
+    /** How many approvals counted when it was decided. */
+    readonly approvals: number,
     objects: readonly ManifestObject[],
   ) {
     if (key !== seal) throw refused('only the gate makes an approved change');
@@ -151,6 +153,7 @@ export function approve(claim: ApprovalClaim, facts: GateFacts): ApprovedChange 
     digest,
     purpose,
     until,
+    Array.isArray(decision['approvals']) ? decision['approvals'].length : 0,
     objects,
   );
 }

@@ -1,5 +1,13 @@
 import { identityKey, type ObjectIdentity, type Source } from '../cluster/object.js';
+import type { Removal } from './directives.js';
 import type { Provenance } from './own-metadata.js';
+
+/** How the newest run of a hook ended, and for what. */
+export interface HookRun {
+  /** Digest of everything the environment was to hold then: a hook runs once for each such state. */
+  readonly ranFor: string;
+  readonly outcome: 'succeeded' | 'failed';
+}
 
 /** One object as our last run left it. */
 export interface InventoryEntry extends Provenance {
@@ -10,6 +18,10 @@ export interface InventoryEntry extends Provenance {
   readonly digest: string;
   /** Where it is written, at the commit that is live. */
   readonly source: Source;
+  /** What its manifest said about the day when Git no longer has it. */
+  readonly removal: Removal;
+  /** null for an object that is there to stay. */
+  readonly hook: HookRun | null;
 }
 
 /**

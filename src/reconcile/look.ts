@@ -24,8 +24,9 @@ export class TargetView {
    */
   async watch(desired: Desired, others: Iterable<ObjectIdentity>): Promise<void> {
     const own = new Set([...desired.values()].flatMap(({ sent }) => definedBy(sent)).map(kindOf));
-    for (const { identity, source } of desired.values()) {
-      const informer = await this.#informer(identity, own.has(kindOf(identity)));
+    for (const { identity, source, directives } of desired.values()) {
+      const mayBeUnknown = own.has(kindOf(identity)) || directives.mayBeUnknown || directives.apply === 'ignore';
+      const informer = await this.#informer(identity, mayBeUnknown);
       if (!informer) continue;
       const place = { file: source.path, line: source.line };
       if (informer.kind.namespaced && identity.namespace === '') {

@@ -1,31 +1,25 @@
 import { isGranted, outsideGrants, type Grant } from '../change/grant.js';
-import { healthOf, worst, type Health } from '../cluster/health.js';
+import { canonicalJson } from '../cluster/canonical.js';
+import { healthOf, type Health } from '../cluster/health.js';
 import { describeIdentity, identityKey, type ObjectIdentity } from '../cluster/object.js';
 import type { Redactor } from '../cluster/secret.js';
 import { CountersignError, toCountersignError } from '../errors.js';
 import { Backoff, Damper } from './backoff.js';
 import type { LiveObject } from './cluster.js';
 import type { ApprovedState } from './admission.js';
-import { compare } from './drift.js';
 import { driftOf, type Finding } from './finding.js';
+import { findDrift } from './find-drift.js';
 import { assertApproved, type ApprovedChange } from './gate.js';
 import type { Informers } from './informer.js';
 import { inventoryOf, type Inventory, type InventoryEntry } from './inventory.js';
+import { driftMode } from './judged.js';
 import { TargetView } from './look.js';
-import { desiredOf, type Desired, type DesiredObject } from './plan.js';
-import { reconcile, type RunResult } from './run.js';
-import type { RunLog } from './run-log.js';
-
-export type ReconcilerStatus = 'new' | 'synced' | 'progressing' | 'degraded' | 'failed' | 'refused';
-
-export interface ReconcilerState {
-  readonly status: ReconcilerStatus;
-  readonly trouble: CountersignError | null;
-  /** Of the worst object. */
-  readonly health: Health;
-  /** Log index of the decision whose change is live; null before the first. */
-  readonly applied: number | null;
-}
+import { formatPath } from './managed-fields.js';
+import { desiredOf, isKept, type Desired } from './plan.js';
+import { StateKeeper, type ReconcilerState, type ReconcilerStatus } from './reconciler-state.js';
+import { driftSign, reconcile, type ToldFailure } from './run.js';
+import type { Drift, RunLog } from './run-log.js';
+import type { RunResult } from './run-state.js';
 
 export interface ReconcilerParts {
   /** Of the target, shared by all its environments. */
@@ -66,12 +60,17 @@ export class EnvironmentReconciler {
   #dirty = new Set<string>();
   /** What the pass under way looks at: dirty again if it fails. */
   #taken: ReadonlySet<string> = new Set();
-  readonly #health = new Map<string, Health>();
+  /** Drift that stays, by what it is: told once. */
+  readonly #reported = new Map<string, string>();
+  /** Found changed when this process began, where that is only reported. */
+  #foundAtStart: ReadonlySet<string> = new Set();
+  /** What the last run failed with, if the log has it. */
+  #told: ToldFailure | null = null;
+  readonly #states: StateKeeper;
   readonly #view: TargetView;
   readonly #backoff = new Backoff();
   readonly #damper = new Damper();
   #recordEnd: RunResult['recordEnd'] = null;
-  #state: ReconcilerState = { status: 'new', trouble: null, health: { status: 'unknown', reason: '' }, applied: null };
   #requested = false;
   #wake: (() => void) | null = null;
   #idle: (() => void)[] = [];
@@ -86,6 +85,7 @@ export class EnvironmentReconciler {
     private readonly parts: ReconcilerParts,
   ) {
     this.#inventory = inventoryOf(inventory);
+    this.#states = new StateKeeper((state) => parts.onState?.(state));
     this.#view = new TargetView(parts.informers, {
       changed: (key, live) => this.#changed(key, live),
       reachable: (trouble) => this.#reachable(trouble),
@@ -94,7 +94,7 @@ export class EnvironmentReconciler {
   }
 
   get state(): ReconcilerState {
-    return this.#state;
+    return this.#states.now;
   }
 
   get approved(): ApprovedChange | null {
@@ -102,22 +102,34 @@ export class EnvironmentReconciler {
   }
 
   objects(): GovernedObject[] {
-    return [...this.#inventory.values()].map((entry) => {
-      const live = this.#view.get(entry.identity) ?? null;
-      return { entry, live, health: healthOf(live) };
-    });
+    return [...this.#inventory.values()]
+      .filter(({ hook }) => hook === null)
+      .map((entry) => {
+        const live = this.#view.get(entry.identity) ?? null;
+        return { entry, live, health: healthOf(live) };
+      });
   }
 
   /** What an object is approved to be, as soon as it is approved; undefined for what is not governed here. */
   approvedState(key: string): ApprovedState | undefined {
     if (this.#approved && this.#newest?.of !== this.#approved) {
-      this.#newest = { of: this.#approved, desired: desiredOf(this.#approved, this.#inventory, this.parts.redactor) };
+      this.#newest = { of: this.#approved, desired: this.#readable(this.#approved) };
     }
     const desired = this.#newest?.desired ?? this.#desired;
     const object = desired.get(key);
-    if (!object) return this.#inventory.has(key) ? null : undefined;
+    if (object && !isKept(object)) return undefined;
+    if (!object) return this.#inventory.get(key)?.hook === null ? null : undefined;
     const current = this.#inventory.get(key)?.digest === object.digest;
     return { sent: object.sent, expected: current ? this.#expected.get(key) : undefined };
+  }
+
+  /** What is approved; what was before, where its annotations cannot be understood and it will not be applied. */
+  #readable(approved: ApprovedChange): Desired {
+    try {
+      return desiredOf(approved, this.#inventory, this.parts.redactor);
+    } catch {
+      return this.#desired;
+    }
   }
 
   /** The governed objects of that kind's plural name. */
@@ -139,6 +151,7 @@ export class EnvironmentReconciler {
       );
     }
     this.#approved = change;
+    this.#told = null;
     this.#backoff.reset();
     this.#request();
   }
@@ -158,7 +171,8 @@ export class EnvironmentReconciler {
   #changed(key: string, live: LiveObject | null): void {
     const entry = this.#inventory.get(key);
     if (!entry && !this.#desired.has(key)) return;
-    this.#updateHealth(key, live);
+    if (entry && entry.hook !== null) return;
+    this.#see(key, live);
     // Ours, if UID and resource version are those of our own answer; the field manager's name proves nothing (DESIGN 9).
     const own = this.#expected.get(key)?.metadata;
     if (own && live?.metadata.uid === own.uid && live.metadata.resourceVersion === own.resourceVersion) return;
@@ -167,8 +181,8 @@ export class EnvironmentReconciler {
   }
 
   #reachable(trouble: CountersignError | null): void {
-    if (trouble) this.#setState({ status: 'failed', trouble });
-    else if (this.#state.trouble) {
+    if (trouble) this.#states.change({ status: 'failed', trouble });
+    else if (this.state.trouble) {
       this.#backoff.reset();
       this.#request();
     }
@@ -249,12 +263,27 @@ export class EnvironmentReconciler {
     const keys = whole ? new Set([...desired.keys(), ...this.#inventory.keys()]) : this.#takeDirty();
     this.#taken = keys;
     const live = await this.#view.look(identitiesOf(keys, desired, this.#inventory));
-    for (const [key, object] of live) this.#updateHealth(key, object);
+    for (const [key, object] of live) if (this.#inventory.get(key)?.hook === null) this.#see(key, object);
+
+    if (!whole) this.#forgetGone(keys, desired, live);
 
     // 4. What others changed since our last run.
-    const findings = await this.#findings(keys, desired, live);
-    const drifts = findings.map((finding) =>
-      driftOf(finding, approved, parts.informers.cluster.name, parts.redactor, this.#now()),
+    const { environment } = approved;
+    const { cluster } = parts.informers;
+    const findings = await findDrift({
+      keys,
+      inventory: this.#inventory,
+      desired,
+      before: this.#desired,
+      live,
+      expected: this.#expected,
+      environment,
+      cluster,
+    });
+    this.#rememberStart(approved, findings);
+    const correct = findings.filter(({ key, basis }) => !this.#isLeft(key, basis.identity));
+    const drifts = [...correct, ...this.#unreported(keys, findings)].map((finding) =>
+      driftOf(finding, approved, cluster.name, parts.redactor, this.#now()),
     );
 
     // 5. One run puts all of it right; with nothing to do, nothing is written or recorded.
@@ -264,27 +293,32 @@ export class EnvironmentReconciler {
         retry: true,
       });
     };
-    const before = this.#inventory;
     const result = await reconcile(
       approved,
       {
         reason: whole ? approved.purpose : 'repair',
         epoch,
-        situation: { inventory: before, live, expected: this.#expected },
+        situation: { inventory: this.#inventory, live, expected: this.#expected },
         drifts,
         // What grants no longer cover is not deleted either: nothing else is ever written there.
         mayPrune: (identity) => isGranted(this.repository, parts.grants, identity),
-        ...(whole ? {} : { only: new Set(findings.map(({ key }) => key)) }),
+        leave: (identity) => this.#isLeft(identityKey(identity), identity),
+        told: this.#told,
+        ...(whole ? {} : { only: new Set(correct.map(({ key }) => key)) }),
       },
-      { cluster: parts.informers.cluster, log: parts.log, redactor: parts.redactor, mayWrite, now: () => this.#now() },
+      { cluster, log: parts.log, redactor: parts.redactor, mayWrite, now: () => this.#now() },
     );
 
     // 6. What is so now.
-    this.#learn(result);
+    this.#learn(result, drifts);
     if (result.outcome !== 'succeeded') {
       throw result.trouble ?? new CountersignError('internal', 'a run failed without saying why', { retry: true });
     }
-    for (const { key } of whole ? [] : findings) this.#damper.corrected(key);
+    for (const { key } of whole ? [] : correct) this.#damper.corrected(key);
+    for (const finding of findings) if (!correct.includes(finding)) this.#reported.set(finding.key, signOf(finding));
+    // What Git changed as well was written over.
+    for (const key of result.answers.keys()) this.#reported.delete(key);
+    this.#foundAtStart = new Set([...this.#foundAtStart].filter((key) => !result.answers.has(key)));
     if (whole) {
       this.#applied = approved;
       this.#dirty = new Set([...this.#dirty].filter((key) => !keys.has(key) || this.#isForeign(key)));
@@ -295,14 +329,14 @@ export class EnvironmentReconciler {
         identitiesOf([...this.#desired.keys(), ...this.#inventory.keys()], this.#desired, this.#inventory),
       );
     }
-    this.#setState({ ...this.#fights(), applied: approved.decision });
+    this.#states.change({ ...this.#fights(), applied: approved.decision });
   }
 
   /** What is changed back as often as it is corrected waits ever longer, and is told. */
   #fights(): { status?: ReconcilerStatus; trouble: CountersignError | null } {
     const key = [...this.#dirty].find((one) => !this.#damper.isDue(one));
     const identity = key === undefined ? undefined : this.#inventory.get(key)?.identity;
-    if (!identity) return { trouble: null };
+    if (!identity) return this.#stays();
     const trouble = new CountersignError(
       'cluster-conflict',
       `${describeIdentity(identity)} is changed again and again after it was corrected`,
@@ -331,51 +365,58 @@ export class EnvironmentReconciler {
     return due;
   }
 
-  /** Compares with what the last run applied, so that a change made before a new one is approved is still recorded. */
-  async #findings(
-    keys: ReadonlySet<string>,
-    desired: Desired,
-    live: ReadonlyMap<string, LiveObject | null>,
-  ): Promise<Finding[]> {
-    const findings: Finding[] = [];
-    for (const key of keys) {
-      const entry = this.#inventory.get(key);
-      const now = desired.get(key);
-      if (!entry) continue; // not yet ours
-      const basis = this.#desired.get(key) ?? (now?.digest === entry.digest ? now : undefined);
-      const object = live.get(key) ?? null;
-      if (object === null) {
-        if (basis ?? now) findings.push({ key, type: 'deleted', basis: (basis ?? now)!, live: null, differences: [] });
-        continue;
-      }
-      if (!basis || (object.metadata.uid === entry.uid && object.metadata.resourceVersion === entry.resourceVersion))
-        continue;
-      const differences = await this.#differences(key, basis, object);
-      if (object.metadata.uid !== entry.uid) findings.push({ key, type: 'replaced', basis, live: object, differences });
-      else if (differences.length > 0) findings.push({ key, type: 'modified', basis, live: object, differences });
-    }
-    return findings;
+  /** What was to be deleted, and is, now that its finalizers are through. */
+  #forgetGone(keys: ReadonlySet<string>, desired: Desired, live: ReadonlyMap<string, LiveObject | null>): void {
+    const gone = [...keys].filter((key) => !desired.has(key) && (live.get(key) ?? null) === null);
+    if (gone.length === 0) return;
+    this.#inventory = new Map([...this.#inventory].filter(([key]) => !gone.includes(key)));
+    this.#states.forget((key) => this.#inventory.has(key));
   }
 
-  async #differences(key: string, basis: DesiredObject, live: LiveObject): Promise<Finding['differences']> {
-    const first = compare(basis.sent, live, this.#expected.get(key));
-    if (!first.uncertain) return first.differences;
-    // Asked at most once for each object after a restart: the answer is remembered.
-    const answer = await this.parts.informers.cluster.apply(basis.sent, { dryRun: true });
-    this.#expected.set(key, answer);
-    return compare(basis.sent, live, answer).differences;
+  /** Drift that is only reported here. */
+  #stays(): { status?: ReconcilerStatus; trouble: CountersignError | null } {
+    const found = [...this.#reported.keys()].flatMap((key) => this.#inventory.get(key)?.identity ?? []);
+    if (found.length === 0) return { trouble: null };
+    const more = found.length > 1 ? ` and ${found.length - 1} more` : '';
+    const trouble = new CountersignError(
+      'drifted',
+      `${describeIdentity(found[0])}${more} differs from what is approved, which is only reported here`,
+      { remedy: 'Put it back, change it in Git, or set drift: correct for it in countersign.yaml' },
+    );
+    return { status: 'degraded', trouble };
   }
 
-  #learn(result: RunResult): void {
+  /** What was changed while nobody looked is not put right where that is only reported, until Git changes it. */
+  #rememberStart({ environment }: ApprovedChange, findings: readonly Finding[]): void {
+    if (this.#applied !== null || this.#foundAtStart.size > 0) return;
+    if (environment.reconcile?.afterOutage === 'report') this.#foundAtStart = new Set(findings.map(({ key }) => key));
+  }
+
+  #isLeft(key: string, identity: ObjectIdentity): boolean {
+    const { environment } = this.#approved ?? {};
+    return this.#foundAtStart.has(key) || (environment !== undefined && driftMode(identity, environment) !== 'correct');
+  }
+
+  /** Drift that stays and was not told yet. What is not found any more is forgotten. */
+  #unreported(keys: ReadonlySet<string>, findings: readonly Finding[]): Finding[] {
+    const left = findings.filter(({ key, basis }) => this.#isLeft(key, basis.identity));
+    for (const key of keys) if (!left.some((finding) => finding.key === key)) this.#reported.delete(key);
+    return left.filter((finding) => this.#reported.get(finding.key) !== signOf(finding));
+  }
+
+  #learn(result: RunResult, drifts: readonly Drift[]): void {
+    const { trouble } = result;
+    if (result.outcome === 'succeeded') this.#told = null;
+    else if (result.id !== null && trouble) this.#told = { trouble, drifts: new Set(drifts.map(driftSign)) };
     this.#inventory = result.inventory;
     this.#recordEnd = result.recordEnd;
     for (const [key, answer] of result.answers) {
       this.#expected.set(key, answer);
       this.#view.learn(answer);
-      this.#updateHealth(key, answer);
+      this.#see(key, answer);
     }
     for (const key of this.#expected.keys()) if (!this.#inventory.has(key)) this.#expected.delete(key);
-    for (const key of this.#health.keys()) if (!this.#inventory.has(key)) this.#health.delete(key);
+    this.#states.forget((key) => this.#inventory.get(key)?.hook === null);
   }
 
   /** True if the newest version that was seen is another than our own answer. */
@@ -387,29 +428,11 @@ export class EnvironmentReconciler {
 
   #failed(trouble: CountersignError): void {
     this.#backoff.failed(trouble);
-    this.#setState({ status: trouble.code === 'environment-not-granted' ? 'refused' : 'failed', trouble });
+    this.#states.change({ status: trouble.code === 'environment-not-granted' ? 'refused' : 'failed', trouble });
   }
 
-  #updateHealth(key: string, live: LiveObject | null): void {
-    const health = healthOf(live);
-    const before = this.#health.get(key);
-    if (before?.status === health.status && before.reason === health.reason) return;
-    this.#health.set(key, health);
-    if (this.#applied && !this.#state.trouble) this.#setState({});
-  }
-
-  #setState(change: { status?: ReconcilerStatus; trouble?: CountersignError | null; applied?: number }): void {
-    const next = { ...this.#state, ...change, health: worst(this.#health.values()) };
-    const status = change.status ?? (next.trouble ? next.status : statusOf(next.health));
-    const before = this.#state;
-    this.#state = { ...next, status };
-    const same =
-      before.status === status &&
-      before.trouble?.message === next.trouble?.message &&
-      before.applied === next.applied &&
-      before.health.status === next.health.status &&
-      before.health.reason === next.health.reason;
-    if (!same) this.parts.onState?.(this.#state);
+  #see(key: string, live: LiveObject | null): void {
+    if (this.#states.see(key, live) && this.#applied && !this.state.trouble) this.#states.change({});
   }
 
   #now(): Date {
@@ -417,9 +440,10 @@ export class EnvironmentReconciler {
   }
 }
 
-function statusOf({ status }: Health): ReconcilerStatus {
-  if (status === 'degraded') return 'degraded';
-  return status === 'progressing' || status === 'missing' ? 'progressing' : 'synced';
+/** What a drift is, whatever else changes in the object meanwhile. */
+function signOf({ type, live, differences }: Finding): string {
+  const fields = differences.map((one) => [one.type, formatPath(one.path), one.live ?? null]);
+  return canonicalJson([type, type === 'modified' ? '' : (live?.metadata.uid ?? ''), fields]);
 }
 
 function identitiesOf(keys: Iterable<string>, desired: Desired, inventory: Inventory): ObjectIdentity[] {

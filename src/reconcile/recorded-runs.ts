@@ -199,13 +199,15 @@ function liveObject(
   before: LiveObjectRecord | undefined,
   time: string,
 ): LiveObjectRecord {
-  const { identity, uid, resourceVersion, digest, source, commit, decision } = entry;
+  const { identity, uid, resourceVersion, digest, source, commit, decision, removal, hook } = entry;
   const same =
     before?.target === own.target &&
     before.uid === uid &&
     before.resourceVersion === resourceVersion &&
     before.digest === digest &&
-    before.commit === commit;
+    before.commit === commit &&
+    before.hook?.ranFor === hook?.ranFor &&
+    before.hook?.outcome === hook?.outcome;
   return {
     ...own,
     ...identity,
@@ -216,6 +218,8 @@ function liveObject(
     path: source.path,
     line: source.line,
     digest,
+    removal,
+    hook,
     health: before?.health ?? 'unknown',
     healthReason: before?.healthReason ?? '',
     updatedAt: same && before.path === source.path && before.line === source.line ? before.updatedAt : time,
@@ -224,6 +228,7 @@ function liveObject(
 
 function inventoryEntry(row: LiveObjectRecord): InventoryEntry {
   const { group, version, kind, namespace, name, uid, resourceVersion, digest, commit, decision, path, line } = row;
+  const { removal, hook } = row;
   return {
     identity: { group, version, kind, namespace, name },
     uid,
@@ -232,6 +237,8 @@ function inventoryEntry(row: LiveObjectRecord): InventoryEntry {
     commit,
     decision,
     source: { path, line },
+    removal,
+    hook,
   };
 }
 
@@ -249,7 +256,7 @@ function resultsJson(results: readonly WriteResult[]): Json {
     ...result,
     identity: { ...result.identity },
     trouble: result.trouble && plain(describeTrouble(result.trouble)),
-  }));
+  })) as unknown as Json;
 }
 
 function json(value: unknown, salted: boolean): ContentDraft {

@@ -3,8 +3,19 @@ import type { CountersignError } from '../errors.js';
 import type { Attribution } from './attribution.js';
 import type { Inventory } from './inventory.js';
 
-/** `adopt`: it exists, but no run of ours made it. */
-export type WriteOperation = 'create' | 'update' | 'adopt' | 'prune';
+/**
+ * `adopt`: it exists, but no run of ours made it. `replace`: deleted and made again, as its manifest allows where a field cannot
+ * change. `hook`: made anew and waited for.
+ */
+export type WriteOperation = 'create' | 'update' | 'adopt' | 'replace' | 'hook' | 'prune';
+
+/** A field that was another manager's until this write took it. */
+export interface TakenField {
+  /** `spec.template.spec.containers[name=cart].image` */
+  readonly path: string;
+  readonly manager: string;
+  readonly operation: string;
+}
 
 export interface PlannedWrite {
   readonly op: WriteOperation;
@@ -19,6 +30,8 @@ export interface WriteResult extends PlannedWrite {
   readonly uid: string | null;
   readonly resourceVersion: string | null;
   readonly trouble: CountersignError | null;
+  /** The conflicts that server-side apply decided for us. */
+  readonly taken?: readonly TakenField[];
 }
 
 export interface RunStart {

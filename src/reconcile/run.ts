@@ -1,25 +1,28 @@
 import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { identityKey, identityOf, type ObjectIdentity } from '../cluster/object.js';
+import { identityKey, type ObjectIdentity } from '../cluster/object.js';
 import type { Redactor } from '../cluster/secret.js';
-import { CountersignError, toCountersignError } from '../errors.js';
-import { healthOf } from '../cluster/health.js';
+import { type CountersignError, toCountersignError } from '../errors.js';
 import type { Cluster, LiveObject } from './cluster.js';
-import { removals, sameButStatus } from './drift.js';
+import { concurrently } from './concurrently.js';
 import { assertApproved, type ApprovedChange } from './gate.js';
-import type { Inventory, InventoryEntry } from './inventory.js';
-import { rank, waveOf } from './order.js';
+import { failure, runHook, runHooks, type HookParts } from './hooks.js';
 import {
-  definedBy,
   desiredOf,
+  isKept,
   planRun,
   type ApplyWrite,
   type DesiredObject,
+  type HookWrite,
   type Plan,
-  type PruneWrite,
   type Situation,
 } from './plan.js';
-import type { Drift, PlannedWrite, RunEnd, RunLog, RunOutcome, RunStart, WriteResult } from './run-log.js';
+import type { PruneWrite } from './prune.js';
+import { Rehearsal } from './rehearsal.js';
+import { healthy, type Waiting } from './rollout.js';
+import type { Drift, RunEnd, RunLog, RunOutcome, RunStart } from './run-log.js';
+import { entryOf, RunState, type RunResult } from './run-state.js';
+import type { Stage } from './stages.js';
+import { applyObject } from './write.js';
 
 export interface RunParts {
   readonly cluster: Cluster;
@@ -33,6 +36,13 @@ export interface RunParts {
   readonly now: () => Date;
 }
 
+/** A failure of the same change that is in the log already. */
+export interface ToldFailure {
+  readonly trouble: CountersignError;
+  /** The drifts that were recorded with it, each with the version that was seen. */
+  readonly drifts: ReadonlySet<string>;
+}
+
 export interface RunRequest {
   readonly reason: 'deploy' | 'repair';
   readonly epoch: number;
@@ -41,83 +51,88 @@ export interface RunRequest {
   readonly drifts: readonly Drift[];
   /** False for what must be left where it is, though Git no longer has it. */
   readonly mayPrune?: (identity: ObjectIdentity) => boolean;
+  /** True for what stays as it is found as long as Git does not change it: its drift is only reported. */
+  readonly leave?: (identity: ObjectIdentity) => boolean;
   /** Limits the run to these objects. */
   readonly only?: ReadonlySet<string>;
+  /** Set in a retry: what is refused again in the same words before a first write is not recorded again. */
+  readonly told?: ToldFailure | null;
 }
 
-export interface RunResult {
-  /** null: there was nothing to write, and nothing was recorded. */
-  readonly id: string | null;
-  readonly outcome: RunOutcome;
-  readonly results: readonly WriteResult[];
-  readonly inventory: Inventory;
-  /** The server's answers to this run's applies, by identity key. */
-  readonly answers: ReadonlyMap<string, LiveObject>;
-  /** The first thing that went wrong. */
-  readonly trouble: CountersignError | null;
-  /** Records the end again where the log could not: the run is open until that resolves. */
-  readonly recordEnd: (() => Promise<void>) | null;
-}
-
-/** Writes of one rank that are under way at once. */
-const CONCURRENCY = 8;
-/** How often a write is repeated over an object whose status keeps moving. */
-const REPEATS = 5;
-/** Milliseconds to wait for a new definition to be served. */
-const ESTABLISH = 30_000;
+/** Milliseconds that a wave, or a hook, may take where the environment says nothing else. */
+const TIMEOUT = 600_000;
 
 /**
- * One run: brings the target to what is approved. Throws `not-approved` for a value that did not pass the gate, and what the log throws
- * when it cannot record; in both cases nothing was written. What the cluster refuses is in the result.
+ * One run: brings the target to what is approved. Throws `not-approved` for a value that did not pass the gate, what planning
+ * refuses (`object-invalid`, `object-claimed`, `prune-guarded`), and what the log throws when it cannot record; in all cases nothing was
+ * written. What the cluster refuses is in the result.
  */
 export async function reconcile(approved: ApprovedChange, request: RunRequest, parts: RunParts): Promise<RunResult> {
   // 1. Nothing but the gate's own value counts, whatever its type says (invariant 1).
   assertApproved(approved);
-  const { situation } = request;
+  const { situation, told = null } = request;
 
   // 2. What differs. The plan is made here, from the approved objects, so that nothing else can be slipped in.
   const desired = desiredOf(approved, situation.inventory, parts.redactor);
-  const plan = planRun(desired, situation, request);
+  const planned = planRun(approved, desired, situation, request);
   const inventory = new Map(situation.inventory);
-  for (const { identity } of plan.dropped) inventory.delete(identityKey(identity));
-  for (const [key, { identity, source, digest, provenance }] of desired) {
+  for (const { identity } of planned.dropped) inventory.delete(identityKey(identity));
+  const changed = new Set(planned.applies.map(({ identity }) => identityKey(identity)));
+  for (const [key, object] of desired) {
     const live = situation.live.get(key);
+    const entry = situation.inventory.get(key);
+    if (entry?.digest === object.digest && request.leave?.(object.identity)) continue;
+    // Made once by us, or by somebody else: what was there before is not ours to delete one day.
+    if (!isKept(object) || (!entry && object.directives.apply === 'ifNotPresent')) continue;
     // As it should be already, after a run that was interrupted between its write and its end: ours from now on.
-    if (live && !plan.applies.some((write) => identityKey(write.identity) === key)) {
-      const { uid, resourceVersion } = live.metadata;
-      inventory.set(key, { identity, uid, resourceVersion, digest, source, ...provenance });
-    }
+    if (live && !changed.has(key)) inventory.set(key, entryOf(object, live, null));
   }
-  const run = startOf(approved, plan, request, parts);
-  const state = new RunState(run, inventory);
-  if (run.planned.length === 0 && request.drifts.length === 0) return state.result('succeeded', null);
+  const unrecorded = new RunState(startOf(approved, planned, request, parts), inventory);
+  const failed =
+    planned.failedHook &&
+    failure({ ...planned.failedHook.desired, phase: planned.failedHook.phase }, 'it ran for this commit already');
+  if (failed && planned.failedHook?.phase !== 'PostSync') return unrecorded.result('failed', failed);
+  if (unrecorded.run.planned.length === 0 && request.drifts.length === 0) {
+    return unrecorded.result(failed ? 'failed' : 'succeeded', failed);
+  }
 
-  // 3. A server that would refuse one of the objects is asked before any of them is written.
+  // 3. Nothing is written before what comes first is healthy, nor where the server would refuse one of the objects.
   parts.mayWrite();
-  const refusal = request.reason === 'deploy' ? await rehearse(plan.applies, parts) : null;
+  const { environment } = approved;
+  const timeout = environment.reconcile?.health?.timeout ?? TIMEOUT;
+  const waiting: Omit<Waiting, 'known'> = { cluster: parts.cluster, mayWrite: parts.mayWrite, timeout };
+  if (planned.before.length === 0) {
+    const trouble = await firstWaves(planned, { ...waiting, known: (key) => situation.live.get(key) });
+    if (trouble) return unrecorded.result('failed', trouble);
+  }
+  const rehearsal = new Rehearsal(environment, parts.cluster);
+  const asks = request.reason === 'deploy' || told !== null;
+  const { plan, refusal } = asks ? await rehearsal.of(planned) : { plan: planned, refusal: null };
+  if (refusal && isTold(refusal, request.drifts, told)) return unrecorded.result('failed', refusal);
 
   // 4. The start, with every write that is planned and every drift that is its reason, is in the log before the first write.
+  parts.mayWrite();
+  const run = startOf(approved, plan, request, parts);
+  const state = new RunState(run, inventory);
   await parts.log.started(run, request.drifts);
 
-  // 5. Apply in order, then prune in reverse.
+  // 5. Hooks before, waves of objects, prunes in reverse, hooks after.
   let trouble: CountersignError | null = refusal;
   let outcome: RunOutcome = refusal ? 'failed' : 'succeeded';
   if (!refusal) {
+    const known = (key: string): LiveObject | null | undefined => state.answers.get(key) ?? situation.live.get(key);
+    const hookParts: HookParts = { ...waiting, state: approved.renderedDigest };
+    const work = new Work(approved, plan, state, { ...waiting, known }, asks ? rehearsal : null, hookParts);
     try {
-      for (const batch of batches(plan.applies)) {
-        parts.mayWrite();
-        await applyBatch(batch, state, parts);
-      }
-      for (const write of plan.prunes) {
-        parts.mayWrite();
-        await prune(write, state, parts);
-      }
+      await work.all();
     } catch (thrown) {
       trouble = toCountersignError(thrown);
       outcome = trouble.code === 'run-superseded' ? 'superseded' : 'failed';
+      // Once for what failed, not once for each retry.
+      if (outcome === 'failed' && told === null) await work.tellHooks();
     }
   }
-  for (const write of [...plan.applies, ...plan.prunes]) state.skipped(write);
+  for (const write of [...plan.applies, ...plan.hooks, ...plan.prunes, ...plan.onFailure]) state.skipped(write);
 
   // 6. What came of it, with the inventory that the next run starts from.
   const end: RunEnd = {
@@ -132,61 +147,132 @@ export async function reconcile(approved: ApprovedChange, request: RunRequest, p
   const result = { ...state.result(outcome, trouble), id: run.id };
   try {
     await recordEnd();
-    return result;
+    return failed && !trouble ? { ...result, outcome: 'failed', trouble: failed } : result;
   } catch (thrown) {
     return { ...result, outcome: 'failed', trouble: trouble ?? toCountersignError(thrown), recordEnd };
   }
 }
 
-class RunState {
-  readonly results: WriteResult[] = [];
-  readonly answers = new Map<string, LiveObject>();
+export const driftSign = ({ identity, resourceVersion }: Drift): string =>
+  `${identityKey(identity)} ${resourceVersion}`;
+
+function isTold(refusal: CountersignError, drifts: readonly Drift[], told: ToldFailure | null): boolean {
+  if (told?.trouble.code !== refusal.code || told.trouble.message !== refusal.message) return false;
+  return drifts.every((drift) => told.drifts.has(driftSign(drift)));
+}
+
+/** Waves before the first that has something to write; what is wrong with them. */
+async function firstWaves(plan: Plan, waiting: Waiting): Promise<CountersignError | null> {
+  const writes = new Set([...plan.applies, ...plan.hooks].map(({ identity }) => identityKey(identity)));
+  const until = plan.stages.findIndex((stage) => hasWrites(stage, writes));
+  try {
+    for (const stage of plan.stages.slice(0, Math.max(until, 0))) await healthy(stage, waiting);
+    return null;
+  } catch (thrown) {
+    const trouble = toCountersignError(thrown);
+    if (trouble.code !== 'object-unhealthy') throw trouble;
+    return trouble;
+  }
+}
+
+function hasWrites(stage: Stage<DesiredObject>, writes: ReadonlySet<string>): boolean {
+  return stage.batches.some((batch) => batch.some(({ identity }) => writes.has(identityKey(identity))));
+}
+
+/** What a run does between its start and its end. */
+class Work {
+  readonly #applies: ReadonlyMap<string, ApplyWrite>;
 
   constructor(
-    readonly run: RunStart,
-    readonly inventory: Map<string, InventoryEntry>,
-  ) {}
+    private readonly approved: ApprovedChange,
+    private readonly plan: Plan,
+    private readonly state: RunState,
+    private readonly waiting: Waiting,
+    private readonly rehearsal: Rehearsal | null,
+    private readonly hookParts: HookParts,
+  ) {
+    this.#applies = new Map(plan.applies.map((write) => [identityKey(write.identity), write]));
+  }
 
-  written({ op, identity, digest, desired }: ApplyWrite, live: LiveObject): void {
-    const { uid, resourceVersion } = live.metadata;
-    const key = identityKey(identity);
-    this.answers.set(key, live);
-    this.inventory.set(key, {
-      identity,
-      uid,
-      resourceVersion,
-      digest: desired.digest,
-      source: desired.source,
-      ...desired.provenance,
+  async all(): Promise<void> {
+    const { before, stages, after, prunes } = this.plan;
+    await this.#hooks(before, 'PreSync');
+    const last = prunes.filter((prune) => prune.last);
+    const writes = new Set([...this.#applies.keys(), ...this.plan.hooks.map(({ identity }) => identityKey(identity))]);
+    for (const [i, stage] of stages.entries()) {
+      await this.#stage(stage);
+      const goesOn = stages.slice(i + 1).some((later) => hasWrites(later, writes));
+      if (goesOn || after.length > 0 || last.length > 0) await healthy(stage, this.waiting);
+    }
+    await this.#prune(prunes.filter((prune) => !prune.last));
+    await this.#hooks(after, 'PostSync');
+    await this.#prune(last);
+  }
+
+  /** Hooks for the case that something failed. They are told, and cannot fail anything more. */
+  async tellHooks(): Promise<void> {
+    for (const write of this.plan.onFailure) {
+      await runHook(write, this.state, this.hookParts).catch((thrown: unknown) => {
+        if (!this.state.results.some(({ op, identity }) => op === 'hook' && identity === write.identity))
+          this.state.failed(write, toCountersignError(thrown));
+      });
+    }
+  }
+
+  async #stage(stage: Stage<DesiredObject>): Promise<void> {
+    for (const batch of stage.batches) {
+      const writes = batch.flatMap(({ identity }) => this.#applies.get(identityKey(identity)) ?? []);
+      await this.rehearsal?.ofBatch(writes);
+      if (writes.length > 0) {
+        this.waiting.mayWrite();
+        await this.#apply(writes);
+      }
+      await this.#runDue(batch, 'Sync');
+    }
+  }
+
+  async #hooks(stages: readonly Stage<DesiredObject>[], phase: HookWrite['phase']): Promise<void> {
+    for (const stage of stages) for (const batch of stage.batches) await this.#runDue(batch, phase);
+  }
+
+  async #runDue(batch: readonly DesiredObject[], phase: HookWrite['phase']): Promise<void> {
+    const due = new Set(batch.map(({ identity }) => identityKey(identity)));
+    const hooks = this.plan.hooks.filter((hook) => hook.phase === phase && due.has(identityKey(hook.identity)));
+    if (hooks.length === 0) return;
+    this.waiting.mayWrite();
+    await runHooks(hooks, this.state, this.hookParts);
+  }
+
+  async #apply(batch: readonly ApplyWrite[]): Promise<void> {
+    let first: CountersignError | null = null;
+    await concurrently(batch, async (write) => {
+      // Others of the batch that are under way end; none is begun after a failure.
+      if (first) return;
+      try {
+        const { cluster, mayWrite } = this.waiting;
+        const { live, taken } = await applyObject(write, this.approved.environment, cluster, mayWrite);
+        this.state.written(write, live, taken);
+      } catch (thrown) {
+        const trouble = toCountersignError(thrown);
+        this.state.failed(write, trouble);
+        first ??= trouble;
+      }
     });
-    this.results.push({ op, identity, digest, outcome: 'written', uid, resourceVersion, trouble: null });
+    if (first) throw first as CountersignError;
   }
 
-  pruned({ op, identity, uid }: PruneWrite): void {
-    this.inventory.delete(identityKey(identity));
-    this.results.push({ op, identity, digest: null, outcome: 'written', uid, resourceVersion: null, trouble: null });
-  }
-
-  failed({ op, identity, digest }: PlannedWrite, trouble: CountersignError): void {
-    this.results.push({ op, identity, digest, outcome: 'failed', uid: null, resourceVersion: null, trouble });
-  }
-
-  skipped({ op, identity, digest }: PlannedWrite): void {
-    const key = identityKey(identity);
-    if (this.results.some((result) => result.op === op && identityKey(result.identity) === key)) return;
-    this.results.push({ op, identity, digest, outcome: 'skipped', uid: null, resourceVersion: null, trouble: null });
-  }
-
-  result(outcome: RunOutcome, trouble: CountersignError | null): RunResult {
-    return {
-      id: null,
-      outcome,
-      results: this.results,
-      inventory: this.inventory,
-      answers: this.answers,
-      trouble,
-      recordEnd: null,
-    };
+  async #prune(writes: readonly PruneWrite[]): Promise<void> {
+    for (const write of writes) {
+      this.waiting.mayWrite();
+      try {
+        const left = await this.waiting.cluster.delete(write.identity, write.uid);
+        this.state.pruned(write, left === null);
+      } catch (thrown) {
+        const trouble = toCountersignError(thrown);
+        this.state.failed(write, trouble);
+        throw trouble;
+      }
+    }
   }
 }
 
@@ -196,6 +282,7 @@ function startOf(
   { reason, epoch }: RunRequest,
   { cluster, now }: RunParts,
 ): RunStart {
+  const planned = [...plan.applies, ...plan.hooks, ...plan.prunes, ...plan.onFailure];
   return {
     id: randomUUID(),
     repository: approved.repository,
@@ -206,165 +293,7 @@ function startOf(
     head: approved.head,
     reason,
     epoch,
-    planned: [...plan.applies, ...plan.prunes].map(({ op, identity, digest }) => ({ op, identity, digest })),
+    planned: planned.map(({ op, identity, digest }) => ({ op, identity, digest })),
     time: now().toISOString(),
   };
-}
-
-/** The first refusal, or null. Objects that need another one of this run first cannot be asked about. */
-async function rehearse(applies: readonly ApplyWrite[], { cluster }: RunParts): Promise<CountersignError | null> {
-  const makes = applies.filter(({ op, identity }) => op === 'create' && waveOf(identity) < 2);
-  const namespaces = new Set(
-    makes.filter(({ identity }) => identity.kind === 'Namespace').map(({ identity }) => identity.name),
-  );
-  const definitions = makes.some(({ identity }) => identity.kind === 'CustomResourceDefinition');
-  const askable: ApplyWrite[] = [];
-  for (const write of applies) {
-    if (namespaces.has(write.identity.namespace)) continue;
-    if (definitions && !(await served(cluster, write.identity))) continue;
-    askable.push(write);
-  }
-  let refusal: CountersignError | null = null;
-  await concurrently(askable, async ({ desired }) => {
-    if (refusal) return;
-    try {
-      await cluster.apply(desired.sent, { dryRun: true });
-    } catch (thrown) {
-      refusal ??= toCountersignError(thrown);
-    }
-  });
-  return refusal;
-}
-
-async function served(
-  cluster: Cluster,
-  identity: Pick<ObjectIdentity, 'group' | 'version' | 'kind'>,
-): Promise<boolean> {
-  try {
-    await cluster.kind(identity);
-    return true;
-  } catch (error) {
-    if (error instanceof CountersignError && error.code === 'kind-unknown') return false;
-    throw error;
-  }
-}
-
-/** Writes of one rank may go together. */
-function batches(applies: readonly ApplyWrite[]): ApplyWrite[][] {
-  const groups = new Map<number, ApplyWrite[]>();
-  for (const write of applies) {
-    const at = rank(write.identity);
-    const group = groups.get(at);
-    if (group) group.push(write);
-    else groups.set(at, [write]);
-  }
-  return [...groups.values()];
-}
-
-async function applyBatch(batch: readonly ApplyWrite[], state: RunState, parts: RunParts): Promise<void> {
-  let first: CountersignError | null = null;
-  await concurrently(batch, async (write) => {
-    // Others of the batch that are under way end; none is begun after a failure.
-    if (first) return;
-    try {
-      state.written(write, await apply(write, parts));
-    } catch (thrown) {
-      const trouble = toCountersignError(thrown);
-      state.failed(write, trouble);
-      first ??= trouble;
-    }
-  });
-  if (first) throw first as CountersignError;
-}
-
-async function apply({ desired, live, differences }: ApplyWrite, { cluster }: RunParts): Promise<LiveObject> {
-  const applied = await overwrite(desired, live, cluster);
-  const result = await takeAway(applied, differences, cluster);
-  if (desired.identity.kind === 'CustomResourceDefinition') await established(cluster, desired);
-  return result;
-}
-
-/**
- * The version that was compared is the one that is overwritten: a change made meanwhile is not lost unseen (invariant 12).
- * Only when nothing but its status has moved on, as in a rollout, it is written over the newer one.
- */
-async function overwrite(desired: DesiredObject, compared: LiveObject | null, cluster: Cluster): Promise<LiveObject> {
-  let live = compared;
-  for (let attempt = 0; ; attempt++) {
-    try {
-      return await cluster.apply(desired.sent, expecting(live));
-    } catch (thrown) {
-      if (live === null) throw thrown;
-      live = await movedOn(live, thrown, attempt, cluster);
-    }
-  }
-}
-
-/** What others put beside our fields, which an apply leaves where it is. */
-async function takeAway(
-  applied: LiveObject,
-  differences: ApplyWrite['differences'],
-  cluster: Cluster,
-): Promise<LiveObject> {
-  let live = applied;
-  for (let attempt = 0; ; attempt++) {
-    const operations = removals(live, differences);
-    if (operations.length === 0) return live;
-    try {
-      return await cluster.patch(live, operations);
-    } catch (thrown) {
-      live = await movedOn(live, thrown, attempt, cluster);
-    }
-  }
-}
-
-/** The object as it is now, if only its status kept the write from it; else the conflict is thrown again. */
-async function movedOn(live: LiveObject, thrown: unknown, attempt: number, cluster: Cluster): Promise<LiveObject> {
-  const conflict = thrown instanceof CountersignError && thrown.code === 'cluster-conflict';
-  if (!conflict || attempt === REPEATS) throw thrown;
-  const now = await cluster.get(identityOf(live));
-  if (!now || !sameButStatus(live, now)) throw thrown;
-  return now;
-}
-
-/** A definition is of use only when the server also serves its kinds, which it begins to do a moment after saying so. */
-async function established(cluster: Cluster, { identity, sent }: DesiredObject): Promise<void> {
-  const deadline = Date.now() + ESTABLISH;
-  const ready = async (): Promise<boolean> => {
-    if (healthOf(await cluster.get(identity)).status !== 'healthy') return false;
-    for (const kind of definedBy(sent)) if (!(await served(cluster, kind))) return false;
-    return true;
-  };
-  for (let pause = 20; !(await ready()); pause = Math.min(pause * 2, 250)) {
-    if (Date.now() > deadline) {
-      throw new CountersignError('cluster-unavailable', `${identity.name} is not served after ${ESTABLISH / 1000} s`, {
-        retry: true,
-      });
-    }
-    await sleep(pause);
-  }
-}
-
-async function prune(write: PruneWrite, state: RunState, { cluster }: RunParts): Promise<void> {
-  try {
-    await cluster.delete(write.identity, write.uid);
-    state.pruned(write);
-  } catch (thrown) {
-    const trouble = toCountersignError(thrown);
-    state.failed(write, trouble);
-    throw trouble;
-  }
-}
-
-function expecting(live: LiveObject | null): { expect?: { uid: string; resourceVersion: string } } {
-  return live ? { expect: { uid: live.metadata.uid, resourceVersion: live.metadata.resourceVersion } } : {};
-}
-
-async function concurrently<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  const queue = items.values();
-  await Promise.all(
-    Array.from({ length: Math.min(CONCURRENCY, items.length) }, async () => {
-      for (const item of queue) await work(item);
-    }),
-  );
 }

@@ -240,6 +240,10 @@ export interface LiveObjectRecord {
   readonly line: number;
   /** Digest of the redacted manifest object that was applied. */
   readonly digest: string;
+  /** What its manifest said about the day when Git no longer has it. */
+  readonly removal: { readonly prune: 'yes' | 'no' | 'confirm'; readonly last: boolean; readonly wave: number };
+  /** For a hook: the state that it last ran for, and how that ended. */
+  readonly hook: { readonly ranFor: string; readonly outcome: 'succeeded' | 'failed' } | null;
   readonly health: string;
   readonly healthReason: string;
   readonly updatedAt: string;

@@ -66,7 +66,12 @@ export class DecisionLog {
   }
 
   /** What the follower does for an allowed push: decides, logs, and claims. */
-  async claim(environment: Environment, head: string, objects: readonly object[]): Promise<ApprovalClaim> {
+  async claim(
+    environment: Environment,
+    head: string,
+    objects: readonly object[],
+    approvals: readonly string[] = [],
+  ): Promise<ApprovalClaim> {
     const rendered = manifests(objects);
     const index = this.decide({
       id: `decision-${this.size}`,
@@ -77,6 +82,7 @@ export class DecisionLog {
       head,
       bundleDigest: bundleInForce,
       renderedDigest: renderedDigest(rendered, redactor),
+      approvals,
     });
     return {
       repository: 'shop',
@@ -88,8 +94,13 @@ export class DecisionLog {
     };
   }
 
-  async approved(environment: Environment, head: string, objects: readonly object[]): Promise<ApprovedChange> {
-    const claim = await this.claim(environment, head, objects);
+  async approved(
+    environment: Environment,
+    head: string,
+    objects: readonly object[],
+    approvals: readonly string[] = [],
+  ): Promise<ApprovedChange> {
+    const claim = await this.claim(environment, head, objects, approvals);
     return approve(claim, this.facts());
   }
 }

@@ -7,7 +7,8 @@ import type { JsonObject } from '../../src/cluster/object.js';
 import type { LiveObject } from '../../src/reconcile/cluster.js';
 import { Informers } from '../../src/reconcile/informer.js';
 import type { InventoryEntry } from '../../src/reconcile/inventory.js';
-import { EnvironmentReconciler, type ReconcilerState } from '../../src/reconcile/loop.js';
+import { EnvironmentReconciler } from '../../src/reconcile/loop.js';
+import type { ReconcilerState } from '../../src/reconcile/reconciler-state.js';
 import { redactor, RunRecorder } from './approvals.js';
 
 export const everything: readonly Grant[] = [{ repository: 'shop', namespaces: ['*'], kinds: ['*'] }];

@@ -77,6 +77,8 @@ export async function seedShop(api: TestApi, decisions: number): Promise<void> {
         path: 'production/cart.yaml',
         line: 1,
         digest,
+        removal: { prune: 'yes', last: false, wave: 0 },
+        hook: null,
         health: 'healthy',
         healthReason: '',
         updatedAt: time,

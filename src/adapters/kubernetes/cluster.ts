@@ -173,7 +173,7 @@ class KubernetesCluster implements Cluster {
     return answer as LiveObject;
   }
 
-  async delete(identity: ObjectIdentity, uid: string): Promise<boolean> {
+  async delete(identity: ObjectIdentity, uid: string): Promise<LiveObject | null> {
     const answer = await this.transport.call({
       method: 'DELETE',
       path: objectPath(await this.kind(identity), identity),
@@ -185,7 +185,9 @@ class KubernetesCluster implements Cluster {
       }),
       subject: subjectOf(identity),
     });
-    return answer !== null;
+    // What is gone is answered as a Status, or as it last was; what waits says when it was asked to go.
+    const metadata = isJsonObject(answer) ? answer['metadata'] : undefined;
+    return isJsonObject(metadata) && typeof metadata['deletionTimestamp'] === 'string' ? (answer as LiveObject) : null;
   }
 
   async close(): Promise<void> {

@@ -192,6 +192,8 @@ export const schemas = {
     path: text,
     line: integer,
     digest: text,
+    removal: json,
+    hook: maybeJson,
     health: text,
     healthReason: named('health_reason', text),
     updatedAt: time('updated_at'),

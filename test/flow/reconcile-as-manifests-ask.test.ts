@@ -1,0 +1,434 @@
+import { startControlPlane, type ControlPlane } from '../../src/adapters/kubernetes/control-plane.js';
+import type { Environment } from '../../src/change/environment.js';
+import type { ReconcileSettings } from '../../src/change/reconcile-settings.js';
+import { configMap, deployment, namespace, Person, until, World } from '../support/cluster.js';
+import { DecisionLog, environmentNamed, writesIn } from '../support/approvals.js';
+
+const maps = (ns: string) => `/api/v1/namespaces/${ns}/configmaps`;
+const jobs = (ns: string) => `/apis/batch/v1/namespaces/${ns}/jobs`;
+const deployments = (ns: string) => `/apis/apps/v1/namespaces/${ns}/deployments`;
+const ARGO = 'argocd.argoproj.io';
+const FLUX = 'kustomize.toolkit.fluxcd.io';
+
+type Described = { metadata: { annotations?: object } };
+const annotated = (object: object, annotations: Record<string, string>): object => {
+  const { metadata } = object as Described;
+  return { ...object, metadata: { ...metadata, annotations: { ...metadata.annotations, ...annotations } } };
+};
+
+const job = (ns: string, name: string, hook: string, more: Record<string, string> = {}, text = 'true'): object =>
+  annotated(
+    {
+      apiVersion: 'batch/v1',
+      kind: 'Job',
+      metadata: { name, namespace: ns },
+      spec: {
+        template: { spec: { restartPolicy: 'Never', containers: [{ name, image: 'job:1', command: [text] }] } },
+      },
+    },
+    { [`${ARGO}/hook`]: hook, ...more },
+  );
+
+describe('manifests say how they are reconciled', () => {
+  let plane: ControlPlane;
+  let dana: Person;
+  const decisions = new DecisionLog();
+  const worlds: World[] = [];
+  let count = 0;
+
+  beforeAll(async () => {
+    plane = await startControlPlane();
+    dana = new Person(plane, 'dana');
+  }, 120_000);
+
+  afterAll(async () => {
+    await dana?.close();
+    await plane?.stop();
+  });
+
+  afterEach(async () => {
+    for (const world of worlds.splice(0)) await world.close();
+  });
+
+  async function open(
+    reconcile: ReconcileSettings = {},
+    options: Parameters<typeof World.open>[2] & { ns?: string } = {},
+  ) {
+    const ns = options.ns ?? `asked-${++count}`;
+    const world = await World.open(plane, ns, options);
+    worlds.push(world);
+    const environment: Environment = { ...environmentNamed(ns, ns), reconcile };
+    const begin = async (head: string, objects: readonly object[], approvals: readonly string[] = []) => {
+      const change = await decisions.approved(environment, head.repeat(40), [namespace(ns), ...objects], approvals);
+      world.reconciler.approve(change);
+      return change;
+    };
+    const apply = async (...args: Parameters<typeof begin>) => {
+      const change = await begin(...args);
+      await world.reconciler.settled();
+      return change;
+    };
+    return { world, ns, begin, apply };
+  }
+
+  const written = (ns: string, from = 0) =>
+    writesIn(plane.auditLog, 'countersign')
+      .slice(from)
+      .filter(({ objectRef }) => objectRef?.namespace === ns)
+      .map(({ verb, objectRef }) => `${verb} ${objectRef?.resource}/${objectRef?.name}`);
+
+  const settle = (path: string, type: 'Complete' | 'Failed') =>
+    dana.edit(`${path}/status`, {
+      status: {
+        startTime: '2026-11-21T00:00:00Z',
+        ...(type === 'Complete' ? { completionTime: '2026-11-21T00:00:01Z', succeeded: 1 } : {}),
+        conditions: [
+          { type: type === 'Complete' ? 'SuccessCriteriaMet' : 'FailureTarget', status: 'True' },
+          { type, status: 'True', message: `it is ${type}`, lastTransitionTime: '2026-11-21T00:00:01Z' },
+        ],
+      },
+    });
+
+  const roll = async (ns: string, name: string) =>
+    dana.edit(`${deployments(ns)}/${name}/status`, {
+      status: {
+        observedGeneration: (await dana.must(`${deployments(ns)}/${name}`)).metadata['generation'],
+        replicas: 2,
+        updatedReplicas: 2,
+        readyReplicas: 2,
+        availableReplicas: 2,
+      },
+    });
+
+  it('goes through sync waves and dependencies in order, each healthy before the next', async () => {
+    const { world, ns, begin } = await open();
+    const wave = (object: object, number: number) => annotated(object, { [`${ARGO}/sync-wave`]: String(number) });
+    const change = await begin('a', [
+      wave(configMap(ns, 'third', {}), 3),
+      wave(deployment(ns, 'cart', 'cart:1'), 1),
+      annotated(wave(configMap(ns, 'dependent', {}), 1), {
+        'config.kubernetes.io/depends-on': `apps/namespaces/${ns}/Deployment/cart`,
+      }),
+      wave(configMap(ns, 'first', {}), -1),
+    ]);
+    await until('the first waves are live', async () => (await dana.get(`${deployments(ns)}/cart`)) !== null);
+    expect(await dana.get(`${maps(ns)}/dependent`)).toBeNull();
+    await roll(ns, 'cart');
+    await until('it is through', () => world.reconciler.state.applied === change.decision);
+    expect(written(ns).slice(-4)).toEqual([
+      'patch configmaps/first',
+      'patch deployments/cart',
+      'patch configmaps/dependent',
+      'patch configmaps/third',
+    ]);
+    expect(world.log.runs).toHaveLength(1);
+  });
+
+  it('writes nothing of any wave when a later one would be refused, nor of a wave after one that is degraded', async () => {
+    const { world, ns, apply, begin } = await open();
+    await apply('a', []);
+    const late = { [`${ARGO}/sync-wave`]: '5' };
+    await apply('b', [configMap(ns, 'early', {}), annotated(configMap(ns, 'Not_A_Name', {}), late)]);
+    expect(world.reconciler.state.trouble).toMatchObject({ code: 'cluster-refused' });
+    expect(await dana.get(`${maps(ns)}/early`)).toBeNull();
+    await begin('c', [deployment(ns, 'cart', 'cart:1'), annotated(configMap(ns, 'late', {}), late)]);
+    await until('the deployment is there', async () => (await dana.get(`${deployments(ns)}/cart`)) !== null);
+    await dana.edit(`${deployments(ns)}/cart/status`, {
+      status: {
+        observedGeneration: 1,
+        conditions: [
+          { type: 'Progressing', status: 'False', reason: 'ProgressDeadlineExceeded', message: 'it ran out of time' },
+        ],
+      },
+    });
+    await until('it gives up', () => world.reconciler.state.trouble?.code === 'object-unhealthy');
+    expect(world.reconciler.state.trouble?.sentence).toMatch(
+      `wave 0 is not healthy: Deployment ${ns}/cart: it ran out of time`,
+    );
+    expect(await dana.get(`${maps(ns)}/late`)).toBeNull();
+    const before = world.log.runs.length;
+    await world.reconciler.settled();
+    expect(world.log.runs).toHaveLength(before);
+  });
+
+  it.each([
+    [{ [`${ARGO}/sync-options`]: 'Sideways=true' }, /sync-options: "Sideways=true" is not supported/],
+    [{ [`${ARGO}/sync-options`]: 'ServerSideApply=false' }, /"ServerSideApply=false" is not supported/],
+    [{ [`${ARGO}/hook`]: 'MidSync' }, /hook: "MidSync" is not supported/],
+    [{ [`${ARGO}/sync-wave`]: 'first' }, /sync-wave: "first" is no whole number/],
+    [{ [`${FLUX}/ssa`]: 'never' }, /ssa: "never" is not understood/],
+    [{ 'config.kubernetes.io/depends-on': '/namespaces/x/ConfigMap/gone' }, /which this environment does not have/],
+  ])('refuses %j by name before anything is written', async (annotations, message) => {
+    const { world, ns, apply } = await open();
+    const start = writesIn(plane.auditLog, 'countersign').length;
+    await apply('a', [annotated(configMap(ns, 'one', {}), annotations)]);
+    expect(world.reconciler.state).toMatchObject({ status: 'failed', trouble: { code: 'object-invalid' } });
+    expect(world.reconciler.state.trouble!.sentence).toMatch(message);
+    expect(writesIn(plane.auditLog, 'countersign')).toHaveLength(start);
+  });
+
+  it('runs hooks before and after, once for each state, and deletes them as their policy says', async () => {
+    const { world, ns, begin } = await open();
+    const objects = (value: string) => [
+      job(ns, 'before', 'PreSync'),
+      job(ns, 'after', 'PostSync', { [`${ARGO}/hook-delete-policy`]: 'HookSucceeded' }),
+      job(ns, 'never', 'Skip'),
+      job(ns, 'alarm', 'SyncFail'),
+      configMap(ns, 'settings', { value }),
+    ];
+    // The namespace of the hooks is not among them: hooks before need what they run in.
+    await dana.create('/api/v1/namespaces', namespace(ns));
+    const first = await begin('a', objects('1'));
+    await until('the first hook runs', async () => (await dana.get(`${jobs(ns)}/before`)) !== null);
+    expect(await dana.get(`${maps(ns)}/settings`)).toBeNull();
+    await settle(`${jobs(ns)}/before`, 'Complete');
+    await until('the last hook runs', async () => (await dana.get(`${jobs(ns)}/after`)) !== null);
+    expect(await dana.get(`${maps(ns)}/settings`)).not.toBeNull();
+    await settle(`${jobs(ns)}/after`, 'Complete');
+    await until('it is through', () => world.reconciler.state.applied === first.decision);
+    await until('its policy is kept', async () => {
+      const after = await dana.get(`${jobs(ns)}/after`);
+      return after === null || after.metadata['deletionTimestamp'] !== undefined;
+    });
+    expect(await dana.get(`${jobs(ns)}/never`)).toBeNull();
+    expect(await dana.get(`${jobs(ns)}/alarm`)).toBeNull();
+    expect(world.log.runs[0].run.planned.filter(({ op }) => op === 'hook')).toHaveLength(3);
+    const { uid } = (await dana.must(`${jobs(ns)}/before`)).metadata;
+
+    // The same state again runs none of them; deleting a hook's object is no drift.
+    const inventory = world.log.runs[0].end!.inventory;
+    const again = await open({}, { ns, inventory: inventory.values() });
+    await again.apply('b', objects('1'));
+    expect(again.world.log.runs).toEqual([]);
+    expect(again.world.reconciler.state.trouble).toBeNull();
+    await world.close();
+    await again.begin('c', objects('2'));
+    await until('the hook runs anew', async () => {
+      const now = await dana.get(`${jobs(ns)}/before`);
+      return now !== null && now.metadata.uid !== uid;
+    });
+    await settle(`${jobs(ns)}/before`, 'Failed');
+    await until('what waits for failures runs', async () => (await dana.get(`${jobs(ns)}/alarm`)) !== null);
+    await settle(`${jobs(ns)}/alarm`, 'Complete');
+    await until('it says so', () => again.world.reconciler.state.trouble?.code === 'hook-failed');
+    expect(again.world.reconciler.state.trouble?.sentence).toContain(
+      `PreSync hook Job ${ns}/before failed: it is Failed`,
+    );
+    expect((await dana.must(`${maps(ns)}/settings`))['data']).toEqual({ value: '1' });
+    // It does not run again by itself.
+    const third = await open({}, { ns, inventory: again.world.log.runs.at(-1)!.end!.inventory.values() });
+    await again.world.close();
+    await third.apply('d', objects('2'));
+    expect(third.world.reconciler.state.trouble).toMatchObject({ code: 'hook-failed' });
+    expect(third.world.log.runs).toEqual([]);
+  }, 30_000);
+
+  it('replaces what cannot change only where its manifest says so', async () => {
+    const { world, ns, apply } = await open();
+    const fixed = (value: string, more: Record<string, string> = {}) => ({
+      ...annotated(configMap(ns, 'fixed', { value }), more),
+      immutable: true,
+    });
+    await apply('a', [fixed('1')]);
+    const { uid } = (await dana.must(`${maps(ns)}/fixed`)).metadata;
+    await apply('b', [fixed('2')]);
+    expect(world.reconciler.state.trouble?.sentence).toMatch(/field is immutable.*Force=true/);
+    expect((await dana.must(`${maps(ns)}/fixed`)).metadata.uid).toBe(uid);
+    const force = await apply('c', [fixed('3', { [`${ARGO}/sync-options`]: 'Force=true' })]);
+    expect(world.reconciler.state).toMatchObject({ trouble: null, applied: force.decision });
+    const live = await dana.must(`${maps(ns)}/fixed`);
+    expect(live['data']).toEqual({ value: '3' });
+    expect(live.metadata.uid).not.toBe(uid);
+    expect(world.log.runs.at(-1)!.run.planned).toMatchObject([{ op: 'replace', identity: { name: 'fixed' } }]);
+    await world.reconciler.settled();
+    expect(world.log.drifts).toEqual([]);
+  });
+
+  it('keeps, merges, makes once or leaves alone what asks for it', async () => {
+    const { world, ns, apply } = await open();
+    const named = (name: string, annotations: Record<string, string>) =>
+      annotated(configMap(ns, name, { a: '1' }), annotations);
+    const objects = [
+      named('kept', { [`${FLUX}/prune`]: 'disabled' }),
+      named('merged', { [`${FLUX}/ssa`]: 'Merge' }),
+      named('once', { [`${FLUX}/ssa`]: 'IfNotPresent' }),
+      named('ignored', { [`${FLUX}/reconcile`]: 'disabled' }),
+    ];
+    await apply('a', objects);
+    expect(world.reconciler.state.trouble).toBeNull();
+    expect(await dana.get(`${maps(ns)}/ignored`)).toBeNull();
+    for (const name of ['merged', 'once']) await dana.edit(`${maps(ns)}/${name}`, { data: { b: '2' } });
+    await dana.edit(`${maps(ns)}/once`, { data: { a: 'theirs' } });
+    await dana.edit(`${maps(ns)}/merged`, { data: { a: 'drift' } });
+    await until('ours is back', async () => {
+      const { data } = (await dana.must(`${maps(ns)}/merged`)) as unknown as { data: { a: string } };
+      return data.a === '1';
+    });
+    expect((await dana.must(`${maps(ns)}/merged`))['data']).toEqual({ a: '1', b: '2' });
+    expect((await dana.must(`${maps(ns)}/once`))['data']).toEqual({ a: 'theirs', b: '2' });
+    expect(world.log.drifts.map(({ identity }) => identity.name)).toEqual(['merged']);
+    await apply('b', []);
+    expect(world.reconciler.state.trouble).toBeNull();
+    expect(await dana.get(`${maps(ns)}/kept`)).not.toBeNull();
+    expect(await dana.get(`${maps(ns)}/merged`)).toBeNull();
+    // An annotation that is put on in the cluster protects nothing: it is drift (DESIGN 9).
+    await apply('c', [configMap(ns, 'plain', {})]);
+    await dana.edit(`${maps(ns)}/plain`, { metadata: { annotations: { [`${FLUX}/prune`]: 'disabled' } } });
+    await until('it is taken off', () => world.log.drifts.length === 2);
+    await apply('d', []);
+    expect(await dana.get(`${maps(ns)}/plain`)).toBeNull();
+  });
+
+  it('deletes too much, or what is protected, only with an approval; and follows what finalizers hold', async () => {
+    const { world, ns, apply } = await open();
+    const many = Array.from({ length: 8 }, (_, i) => configMap(ns, `map-${i}`, {}));
+    const claim = {
+      apiVersion: 'v1',
+      kind: 'PersistentVolumeClaim',
+      metadata: { name: 'disk', namespace: ns },
+      spec: { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Gi' } } },
+    };
+    await apply('a', [...many, claim]);
+    await apply('b', [claim]);
+    expect(world.reconciler.state.trouble?.sentence).toMatch(/8 of 10 objects would be deleted, more than 50 %/);
+    expect(await dana.get(`${maps(ns)}/map-0`)).not.toBeNull();
+    await apply('c', many);
+    expect(world.reconciler.state.trouble?.sentence).toMatch(
+      /PersistentVolumeClaim .*disk would be deleted.*protected/,
+    );
+    await dana.edit(`${maps(ns)}/map-7`, { metadata: { finalizers: ['example.org/wait'] } });
+    const approved = await apply('d', [claim], ['approval-1']);
+    expect(world.reconciler.state).toMatchObject({ trouble: null, applied: approved.decision, status: 'progressing' });
+    expect(await dana.get(`${maps(ns)}/map-0`)).toBeNull();
+    await until('it says what it waits for', () => /example\.org\/wait/.test(world.reconciler.state.health.reason));
+    expect(world.reconciler.objects().map(({ entry }) => entry.identity.name)).toContain('map-7');
+    const writes = writesIn(plane.auditLog, 'countersign').length;
+    await apply('e', [claim], ['approval-1']);
+    expect(writesIn(plane.auditLog, 'countersign')).toHaveLength(writes);
+    await dana.edit(`${maps(ns)}/map-7`, { metadata: { finalizers: null } });
+    await until('it is gone', () => world.reconciler.objects().every(({ entry }) => entry.identity.name !== 'map-7'));
+  });
+
+  it('adopts what kubectl and Argo CD applied, names the conflicts, and migrates their field managers', async () => {
+    const { world, ns, apply } = await open();
+    await apply('a', []);
+    const last = { 'kubectl.kubernetes.io/last-applied-configuration': '{}' };
+    const theirs = annotated(configMap(ns, 'settings', { a: 'old', gone: 'x' }), last);
+    await dana.create(maps(ns), theirs, 'kubectl-client-side-apply');
+    await dana.apply(
+      `${maps(ns)}/settings`,
+      { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'settings' }, data: { a: 'argo' } },
+      'argocd-controller',
+    );
+    await apply('b', [configMap(ns, 'settings', { a: 'new' })]);
+    const live = await dana.must(`${maps(ns)}/settings`);
+    expect(live['data']).toEqual({ a: 'new' });
+    expect(live.metadata['annotations']).not.toHaveProperty(['kubectl.kubernetes.io/last-applied-configuration']);
+    expect((live.metadata['managedFields'] as { manager: string }[]).map(({ manager }) => manager)).toEqual([
+      'countersign',
+    ]);
+    const result = world.log.runs.at(-1)!.end!.results[0];
+    expect(result).toMatchObject({ op: 'adopt', outcome: 'written' });
+    expect(result.taken).toContainEqual({ path: 'data.a', manager: 'argocd-controller', operation: 'Apply' });
+  });
+
+  it('takes nothing that belongs to another environment or inventory', async () => {
+    const one = await open();
+    await one.apply('a', [configMap(one.ns, 'shared', { of: 'one' })]);
+    const other = await open();
+    await other.apply('a', [configMap(one.ns, 'shared', { of: 'other' })]);
+    expect(other.world.reconciler.state.trouble).toMatchObject({ code: 'object-claimed' });
+    expect(other.world.reconciler.state.trouble!.sentence).toMatch(
+      `belongs to another inventory: environment ${one.ns}`,
+    );
+    await dana.create(maps(one.ns), {
+      ...configMap(one.ns, 'foreign', {}),
+      metadata: { name: 'foreign', annotations: { 'config.k8s.io/owning-inventory': 'of-another-cluster' } },
+    });
+    await one.apply('b', [configMap(one.ns, 'shared', { of: 'one' }), configMap(one.ns, 'foreign', { a: '1' })]);
+    expect(one.world.reconciler.state.trouble!.sentence).toContain('owning-inventory is of-another-cluster');
+    expect((await dana.must(`${maps(one.ns)}/shared`))['data']).toEqual({ of: 'one' });
+  });
+
+  it('only reports drift, or does not look for it, where the environment says so', async () => {
+    const { world, ns, apply } = await open({
+      drift: 'report',
+      driftOf: [
+        { kind: 'ConfigMap', name: 'off-*', mode: 'off' },
+        { kind: 'ConfigMap', name: 'kept', mode: 'correct' },
+      ],
+    });
+    const objects = (value: string) => ['told', 'off-1', 'kept'].map((name) => configMap(ns, name, { a: value }));
+    await apply('a', objects('1'));
+    for (const name of ['told', 'off-1', 'kept']) await dana.edit(`${maps(ns)}/${name}`, { data: { a: 'x' } });
+    await until('both are recorded', () => world.log.drifts.length === 2 && world.log.runs.at(-1)?.end !== null);
+    await world.reconciler.settled();
+    expect(world.log.drifts.map(({ identity }) => identity.name).toSorted()).toEqual(['kept', 'told']);
+    await until(
+      'one is corrected',
+      async () => JSON.stringify((await dana.must(`${maps(ns)}/kept`))['data']) === '{"a":"1"}',
+    );
+    expect((await dana.must(`${maps(ns)}/told`))['data']).toEqual({ a: 'x' });
+    expect((await dana.must(`${maps(ns)}/off-1`))['data']).toEqual({ a: 'x' });
+    await until('it is told', () => world.reconciler.state.trouble?.code === 'drifted');
+    expect(world.reconciler.state).toMatchObject({ status: 'degraded' });
+    // Told once, though the object is written again with the same difference.
+    await dana.edit(`${maps(ns)}/told`, { data: { a: 'x' }, metadata: { annotations: { touched: 'yes' } } });
+    await until('the newer difference is told', () => world.log.drifts.length === 3);
+    await apply('b', objects('1'));
+    expect((await dana.must(`${maps(ns)}/told`))['data']).toEqual({ a: 'x' });
+    await apply('c', objects('2'));
+    expect((await dana.must(`${maps(ns)}/told`))['data']).toEqual({ a: '2' });
+    expect(world.reconciler.state.trouble).toBeNull();
+  });
+
+  it('holds what was changed while it was away, where it only reports that', async () => {
+    const settings: ReconcileSettings = { afterOutage: 'report' };
+    const { world, ns, apply } = await open(settings);
+    const objects = [configMap(ns, 'one', { a: '1' }), configMap(ns, 'two', { a: '1' })];
+    await apply('a', objects);
+    await world.close();
+    await dana.edit(`${maps(ns)}/one`, { data: { a: 'meanwhile' } });
+    const back = await open(settings, { ns, inventory: world.log.runs[0].end!.inventory.values() });
+    await back.apply('a', objects);
+    expect(back.world.log.drifts).toMatchObject([{ identity: { name: 'one' } }]);
+    expect((await dana.must(`${maps(ns)}/one`))['data']).toEqual({ a: 'meanwhile' });
+    await dana.edit(`${maps(ns)}/two`, { data: { a: 'now' } });
+    await until(
+      'what is changed now is corrected',
+      async () => JSON.stringify((await dana.must(`${maps(ns)}/two`))['data']) === '{"a":"1"}',
+    );
+  });
+
+  it('leaves fields that are to be ignored to whoever has them, in drift and in deploying', async () => {
+    const { world, ns, apply } = await open({
+      ignoreDifferences: [
+        { kind: 'Deployment', jsonPointers: ['/spec/replicas'] },
+        { kind: 'Deployment', jqPathExpressions: ['.spec.template.spec.containers[] | select(.name == "sidecar")'] },
+        { kind: 'ConfigMap', managedFieldsManagers: ['robot'] },
+      ],
+    });
+    await apply('a', [deployment(ns, 'cart', 'cart:1'), configMap(ns, 'settings', { a: '1', b: '1' })]);
+    await dana.edit(`${deployments(ns)}/cart`, { spec: { replicas: 7 } });
+    await dana.apply(
+      `${deployments(ns)}/cart`,
+      {
+        apiVersion: 'apps/v1',
+        kind: 'Deployment',
+        metadata: { name: 'cart' },
+        spec: { template: { spec: { containers: [{ name: 'sidecar', image: 'side:1' }] } } },
+      },
+      'injector',
+    );
+    await dana.edit(`${maps(ns)}/settings`, { data: { a: 'robot' } }, 'robot');
+    await apply('b', [deployment(ns, 'cart', 'cart:2'), configMap(ns, 'settings', { a: '1', b: '2' })]);
+    expect(world.reconciler.state.trouble).toBeNull();
+    expect(world.log.drifts).toEqual([]);
+    const { spec } = (await dana.must(`${deployments(ns)}/cart`)) as unknown as {
+      spec: { replicas: number; template: { spec: { containers: { name: string; image: string }[] } } };
+    };
+    expect(spec.replicas).toBe(7);
+    expect(spec.template.spec.containers.map(({ image }) => image)).toEqual(['cart:2', 'side:1']);
+    expect((await dana.must(`${maps(ns)}/settings`))['data']).toEqual({ a: 'robot', b: '2' });
+  });
+});
