@@ -68,13 +68,15 @@ export async function loadContents(manager: EntityManager, digests: readonly str
   return new Map(loaded);
 }
 
-interface StoredContent {
+/** A row of the store. */
+export interface StoredContent {
   readonly encoding: string;
   readonly size: string;
   readonly bytes: Buffer;
 }
 
-async function unpacked(digest: string, row: StoredContent): Promise<Buffer> {
+/** What a row holds, checked against its digest. Throws `content-corrupt`. */
+export async function unpacked(digest: string, row: StoredContent): Promise<Buffer> {
   let bytes: Buffer;
   try {
     bytes = row.encoding === 'zstd' ? await decompress(row.bytes, { maxOutputLength: Number(row.size) }) : row.bytes;

@@ -17,14 +17,7 @@ export interface ReadableLog extends ExportableLog {
  * for as long as the reading takes. Throws `data-folder`, `database-unavailable`.
  */
 export async function openLogForReading(data: string, url?: string): Promise<ReadableLog> {
-  const running = url ?? (await notedDatabase(data));
-  const dataSource = await openDatabase(running === undefined ? { data } : { url: running }, { readOnly: true });
-  try {
-    await requireLog(dataSource);
-  } catch (error) {
-    await dataSource.destroy();
-    throw error;
-  }
+  const dataSource = await openLogDatabase(data, url);
   const reader = new LogReader(dataSource);
   return {
     checkpoint: async () => {
@@ -38,6 +31,19 @@ export async function openLogForReading(data: string, url?: string): Promise<Rea
     storedContent: (digest) => loadContent(dataSource.manager, digest),
     close: () => dataSource.destroy(),
   };
+}
+
+/** Its database, to be read only. Throws as `openLogForReading`. */
+export async function openLogDatabase(data: string, url?: string): Promise<DataSource> {
+  const running = url ?? (await notedDatabase(data));
+  const dataSource = await openDatabase(running === undefined ? { data } : { url: running }, { readOnly: true });
+  try {
+    await requireLog(dataSource);
+    return dataSource;
+  } catch (error) {
+    await dataSource.destroy();
+    throw error;
+  }
 }
 
 async function requireLog(dataSource: DataSource): Promise<void> {
