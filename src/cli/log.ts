@@ -56,11 +56,12 @@ async function recover(options: Options & { readonly from: string; readonly part
   const progress = follow('entries');
   try {
     const dataSource = await openStoppedDatabase(options.data, options.database);
+    const seen = new CheckpointFile(options.data);
     try {
-      const seen = new CheckpointFile(options.data);
       const partial = options.partial ?? false;
       const recovered = await recoverLog({ dataSource, keys, seen, copy, partial, progress: progress.at });
       progress.end();
+      await seen.close();
       if (recovered.to === recovered.promised) await note(dataSource, keys, options.data, recovered);
       if (options.output === 'json') return await print(jsonLine(recovered));
       const { from, to, promised, contents, missing, environments } = recovered;
@@ -76,6 +77,7 @@ async function recover(options: Options & { readonly from: string; readonly part
           : `${promised - to} entries that were promised are still missing   countersign log continue --data ${options.data}`,
       );
     } finally {
+      await seen.close();
       await dataSource.destroy();
     }
   } finally {

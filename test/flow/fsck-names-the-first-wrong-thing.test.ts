@@ -120,7 +120,7 @@ describe('what is not derived is named, and never changed', () => {
     ['an entry that is gone', 'DELETE FROM log_entry WHERE log_index = 450', 'SELECT 1', /^entry 450$/],
     ['a content that was changed', `UPDATE content SET bytes = 'x', encoding = 'identity'`, 'SELECT 1', /^content /],
     ['a content that is gone', 'DELETE FROM content', 'SELECT 1', /^content /],
-    ['a released checkpoint that says more than there is', 'UPDATE log_head SET released = 601', 'SELECT 1', /^head$/],
+    ['a released checkpoint that says more than there is', 'UPDATE log_released SET size = 601', 'SELECT 1', /^head$/],
   ])('%s', async (_what, damage, also, place) => {
     await query(`CREATE TABLE kept_entry AS TABLE log_entry`);
     await query(`CREATE TABLE kept_content AS TABLE content`);
@@ -129,7 +129,7 @@ describe('what is not derived is named, and never changed', () => {
     const { findings, repairs } = await check();
     expect(findings.all[0].place).toMatch(place);
     expect(repairs).toEqual([]);
-    await query('UPDATE log_head SET released = size');
+    await query('UPDATE log_released SET size = 600');
     await query(`TRUNCATE log_entry, content`);
     await query(`INSERT INTO log_entry TABLE kept_entry; INSERT INTO content TABLE kept_content`);
     await query('DROP TABLE kept_entry, kept_content');

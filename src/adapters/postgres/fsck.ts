@@ -100,7 +100,7 @@ class DatabaseCheck {
 
   async run(): Promise<CheckedDatabase> {
     const [head] = await this.#query<{ size: string; root: Buffer; released: string }>(
-      'SELECT size, root, released FROM log_head',
+      'SELECT log_head.size, root, log_released.size AS released FROM log_head, log_released',
     );
     const size = Number(head.size);
     const promises = this.options.promises.toSorted((a, b) => a.size - b.size);
