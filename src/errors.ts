@@ -43,6 +43,7 @@ export type ErrorCode =
   | 'policy-failed'
   | 'policy-timeout'
   | 'policy-memory'
+  | 'inventory-too-large'
   // log
   | 'log-conflict'
   | 'log-behind'

@@ -31,6 +31,7 @@ import { Deployments } from './reconcile/deployments.js';
 import type { Cluster } from './reconcile/cluster.js';
 import type { ReportsState } from './report/cluster-reports.js';
 import { openReports } from './reporting.js';
+import { WatchedInventory } from './reconcile/live-inventory.js';
 import { RecordedRuns } from './reconcile/recorded-runs.js';
 import { APPROVALS_REF } from './review/approval.js';
 import type { AdmissionOptions } from './api/admission.js';
@@ -133,6 +134,8 @@ export async function startService(config: Config, commentary: Commentary): Prom
       opened.push(() => cluster.close());
       clusters.set(name, cluster);
     }
+    const live = new WatchedInventory(clusters);
+    opened.push(() => live.close());
     const runs = new RecordedRuns(ledger, records);
     await runs.closeOpenRuns(new Date());
     const grants = new Map<string, readonly Grant[]>(config.targets.map((target) => [target.name, target.grants]));
@@ -210,7 +213,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
         return (await governance.read(mirror.repository, commit)).bundle;
       });
       const mostCommits = config.limits.commits;
-      const reviewing = { ledger, records, mirror, governance, evaluator, redactor, cache, grants, mostCommits };
+      const reviewing = { ledger, records, mirror, governance, evaluator, redactor, cache, grants, mostCommits, live };
       const follower = new RepositoryFollower(repository, {
         past,
         ...reviewing,

@@ -1,6 +1,7 @@
 import type { Json } from '../cluster/object.js';
 import type { Rule } from './decision.js';
 import type { GatekeeperSources, InventoryNeed } from './gatekeeper/gatekeeper.js';
+import type { SyncSettings } from './gatekeeper/sync.js';
 
 /** Rego, data and metadata at one commit (or of one folder), compiled to one Wasm module. Plain data: it can be stored and read back. */
 export interface PolicyBundle {
@@ -16,6 +17,8 @@ export interface PolicyBundle {
   readonly sources?: BundleSources;
   /** What the input must hold of the environment besides its changes, for Gatekeeper's templates that ask for it. */
   readonly inventory?: InventoryNeed;
+  /** What of the live cluster belongs to it. */
+  readonly sync?: SyncSettings;
 }
 
 /** The text of rules as they were compiled, kept with decisions so that these can be read and explained years later. */

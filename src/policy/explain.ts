@@ -88,7 +88,9 @@ export async function explain(explainer: Explainer, explained: Explained): Promi
     groups.set(key, { view, results: [...(groups.get(key)?.results ?? []), result] });
   }
   const views = [...groups.values()];
-  const found = await explainer.explain(sources, bundle.data, views.map(({ view }) => view), new Date(input.time), trace); // prettier-ignore
+  const { inventory } = input;
+  const data = inventory === undefined ? bundle.data : { ...(bundle.data as JsonObject), inventory };
+  const found = await explainer.explain(sources, data, views.map(({ view }) => view), new Date(input.time), trace); // prettier-ignore
   views.forEach((one, i) => requireSame(one.view, one.results, found[i]));
   return violations.map((violation) => {
     const exceptionRequest = requestCommand(violation, input.environment.name);
@@ -122,7 +124,7 @@ function besides(values: FiredRule['values'], result: Json): FiredRule['values']
 }
 
 function viewOf(input: PolicyInput, scope: string, change: number | undefined): View | undefined {
-  const whole = input as unknown as JsonObject;
+  const { inventory: _data, ...whole } = input as unknown as JsonObject;
   if (scope === 'change') return { scope, input: whole };
   const one = change === undefined ? undefined : input.changes[change];
   if (!one) return undefined;

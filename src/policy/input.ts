@@ -1,6 +1,6 @@
 import { canonicalJson } from '../cluster/canonical.js';
 import { diffObjects, type JsonPatchOperation } from '../cluster/diff.js';
-import type { Json, JsonObject, KubernetesObject, Source } from '../cluster/object.js';
+import { identityKey, identityOf, type Json, type JsonObject, type KubernetesObject, type Source } from '../cluster/object.js'; // prettier-ignore
 import type { Redactor } from '../cluster/secret.js';
 import type { Groups, OwnersAsked } from '../change/owners.js';
 import type { ChangedCommit, ObjectChange, ProposedChange } from '../change/proposed-change.js';
@@ -138,6 +138,8 @@ export interface Circumstances {
   readonly groups?: Groups;
   /** What the bundle needs (`PolicyBundle.inventory`). */
   readonly inventory?: InventoryNeed | undefined;
+  /** What the bundle looks at in the live cluster (`PolicyBundle.sync`), of all environments and of nobody's. */
+  readonly live?: readonly KubernetesObject[] | undefined;
 }
 
 /** The input as canonical JSON: the bytes that are judged, digested and kept. Throws as `canonicalJson` does. */
@@ -166,13 +168,18 @@ export function policyInput(circumstances: Circumstances): string {
     checks: (circumstances.checks ?? []).map(defined),
     exceptions: (circumstances.exceptions ?? []).map(defined),
     ...defined({ owners: circumstances.owners, groups: circumstances.groups }),
-    ...(circumstances.inventory ? { inventory: inventory(change, circumstances.inventory, redactor) } : {}),
+    ...(circumstances.inventory ? { inventory: inventory(circumstances, circumstances.inventory) } : {}),
   };
   return canonicalJson(input as unknown as Json);
 }
 
-function inventory({ rendered }: ProposedChange, need: InventoryNeed, redactor: Redactor): Json {
-  return inventoryOf(rendered.map(({ object }) => redactor.redact(object)), need); // prettier-ignore
+/** What is live, with this environment as it is about to be: its own objects at head, and none that the change deletes. */
+function inventory({ change, redactor, live = [] }: Circumstances, need: InventoryNeed): Json {
+  const own = change.rendered.map(({ object }) => object);
+  const gone = change.changes.filter(({ op }) => op === 'delete').map(({ identity }) => identityKey(identity));
+  const changed = new Set([...own.map((object) => identityKey(identityOf(object))), ...gone]);
+  const others = live.filter((object) => !changed.has(identityKey(identityOf(object))));
+  return inventoryOf([...others, ...own].map((object) => redactor.redact(object)), need); // prettier-ignore
 }
 
 function inputCommit({ commit, files, signature }: ChangedCommit): InputCommit {

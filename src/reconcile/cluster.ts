@@ -55,7 +55,8 @@ export interface Cluster {
   kind(identity: Pick<ObjectIdentity, 'group' | 'version' | 'kind'>): Promise<ApiKind>;
   /** null: there is no such object. */
   get(identity: ObjectIdentity): Promise<LiveObject | null>;
-  list(kind: ApiKind, labelSelector?: string): Promise<LiveList>;
+  /** `keep` sees each object as its page arrives, so that what nobody needs of a long list is never held at once. */
+  list(kind: ApiKind, labelSelector?: string, keep?: (live: LiveObject) => LiveObject): Promise<LiveList>;
   /** Events after `resourceVersion`, until the server ends the stream or `signal` aborts. `cluster-conflict`: list again. */
   watch(kind: ApiKind, resourceVersion: string, signal: AbortSignal, labelSelector?: string): AsyncIterable<WatchEvent>;
   /** Server-side apply as FIELD_MANAGER, taking fields from other managers. */

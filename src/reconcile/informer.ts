@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { identityKey, identityOf, type ObjectIdentity } from '../cluster/object.js';
 import { toCountersignError, type CountersignError } from '../errors.js';
-import type { ApiKind, Cluster, LiveObject } from './cluster.js';
+import type { ApiKind, Cluster, LiveObject, WatchEvent } from './cluster.js';
 import { PART_OF } from './own-metadata.js';
 
 export interface InformerListener {
@@ -11,8 +11,18 @@ export interface InformerListener {
   reachable(trouble: CountersignError | null): void;
 }
 
-/** Milliseconds between two tries to reach a cluster that is away. */
-const PAUSE = { first: 100, last: 5_000 };
+/** What is seen of a kind: usually objects with our label, as they are. */
+export interface InformerScope {
+  /** null: all objects of the kind. */
+  readonly labelSelector: string | null;
+  /** What is held of each. May throw: then nothing is known until it no longer does. */
+  readonly keep?: (live: LiveObject) => LiveObject;
+}
+
+const GOVERNED: InformerScope = { labelSelector: PART_OF };
+
+/** Milliseconds between two tries to reach a cluster that is away, and to hold what is too much. */
+const PAUSE = { first: 100, last: 5_000, tooLarge: 60_000 };
 
 /**
  * One kind of one cluster, watched for all environments: list once, then events, then list again only where the server says that
@@ -32,6 +42,7 @@ export class Informer {
   constructor(
     private readonly cluster: Cluster,
     readonly kind: ApiKind,
+    private readonly scope: InformerScope = GOVERNED,
   ) {
     this.#running = this.#run();
   }
@@ -49,6 +60,15 @@ export class Informer {
   listen(listener: InformerListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
+  }
+
+  /** Why nothing is heard right now. */
+  get trouble(): CountersignError | null {
+    return this.#trouble;
+  }
+
+  objects(): Iterable<LiveObject> {
+    return this.#objects.values();
   }
 
   get isHeard(): boolean {
@@ -75,12 +95,13 @@ export class Informer {
       try {
         if (resourceVersion === '') resourceVersion = await this.#list();
         this.#settle(null);
-        for await (const event of this.cluster.watch(this.kind, resourceVersion, this.#stop.signal, PART_OF)) {
+        for await (const event of this.#watch(resourceVersion)) {
           pause = PAUSE.first;
           if (event.type === 'bookmark') resourceVersion = event.resourceVersion;
           else {
             resourceVersion = event.object.metadata.resourceVersion;
-            this.#set(event.object, event.type === 'deleted');
+            const gone = event.type === 'deleted';
+            this.#set(gone ? event.object : (this.scope.keep?.(event.object) ?? event.object), gone);
           }
         }
       } catch (thrown) {
@@ -92,14 +113,19 @@ export class Informer {
         // Only where the cluster was away can the watch go on from where it was.
         if (trouble.code !== 'cluster-unavailable') resourceVersion = '';
         this.#settle(trouble);
-        await this.#sleep(pause);
+        await this.#sleep(trouble.code === 'inventory-too-large' ? PAUSE.tooLarge : pause);
         pause = Math.min(pause * 2, PAUSE.last);
       }
     }
   }
 
+  #watch(resourceVersion: string): AsyncIterable<WatchEvent> {
+    return this.cluster.watch(this.kind, resourceVersion, this.#stop.signal, this.scope.labelSelector ?? undefined);
+  }
+
   async #list(): Promise<string> {
-    const { items, resourceVersion } = await this.cluster.list(this.kind, PART_OF);
+    const { labelSelector, keep } = this.scope;
+    const { items, resourceVersion } = await this.cluster.list(this.kind, labelSelector ?? undefined, keep);
     const gone = new Set(this.#objects.keys());
     for (const live of items) {
       const key = identityKey(identityOf(live));
@@ -118,7 +144,7 @@ export class Informer {
     if (isOlder(live, this.#objects.get(key))) return;
     if (gone) this.#objects.delete(key);
     else this.#objects.set(key, live);
-    if (gone) this.#gone.set(key, live);
+    if (gone && this.scope === GOVERNED) this.#gone.set(key, live);
     else this.#gone.delete(key);
     for (const listener of this.#listeners) listener.changed(key, gone ? null : live);
   }

@@ -137,7 +137,7 @@ export class Decisions {
   // ---- decisions ----
 
   async review({ environment, governance, inForce, problems = [], ...proposal }: Proposal): Promise<Reviewed> {
-    const { mirror, grants, evaluator, redactor, records, cache, mostCommits, now } = this.parts;
+    const { mirror, grants, evaluator, redactor, records, cache, mostCommits, live, now } = this.parts;
     return review({
       ...proposal,
       repository: { name: this.repository.name, url: this.repository.url },
@@ -166,6 +166,7 @@ export class Decisions {
       approved: this.#environments.get(environment.name)?.approved ?? null,
       cache,
       mostCommits,
+      live,
       evaluator,
       redactor,
       now,

@@ -9,6 +9,7 @@ import type { Mirror } from '../source/repository.js';
 import type { GovernanceReader } from './governance.js';
 import type { PastDecisions } from './impact.js';
 import type { DecisionRecord, Records, Trouble } from './records.js';
+import type { LiveInventory } from './review.js';
 
 /** A repository as the service's own configuration names it. */
 export interface FollowedRepository {
@@ -60,6 +61,8 @@ export interface ReviewParts {
   readonly grants: ReadonlyMap<string, readonly Grant[]>;
   /** Commits of one change; see `proposeChange`. */
   readonly mostCommits?: number;
+  /** What policy sees of the clusters. */
+  readonly live?: LiveInventory;
   readonly now?: () => Date;
 }
 

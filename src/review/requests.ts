@@ -231,6 +231,7 @@ export class RequestFollower {
         this.parts.approvals.counting(bytes, commits, { signers: governance.signers, inForce: true }),
       cache,
       mostCommits: this.parts.mostCommits,
+      live: this.parts.live,
       evaluator,
       redactor,
       now,

@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import { canonicalJson } from '../cluster/canonical.js';
 import { diffObjects } from '../cluster/diff.js';
+import type { KubernetesObject } from '../cluster/object.js';
 import { renderedDigest } from '../cluster/rendered.js';
 import type { Redactor } from '../cluster/secret.js';
 import type { Environment } from '../change/environment.js';
@@ -15,6 +17,7 @@ import { CountersignError, toCountersignError } from '../errors.js';
 import { decision as decide } from '../policy/decide.js';
 import { policyInput } from '../policy/input.js';
 import type { PolicyBundle } from '../policy/bundle.js';
+import type { SyncSettings } from '../policy/gatekeeper/sync.js';
 import type { Evaluator, RuleResult } from '../policy/evaluator.js';
 import type { Repository } from '../source/repository.js';
 import type { Signature } from '../source/signature.js';
@@ -54,7 +57,17 @@ export interface ReviewRequest {
   readonly mostCommits?: number | undefined;
   readonly evaluator: Evaluator;
   readonly redactor: Redactor;
+  /** Where policy looks at the live cluster; without it, it sees none. */
+  readonly live?: LiveInventory | undefined;
   readonly now: () => Date;
+}
+
+/**
+ * What is in a target right now, of the kinds that policy is told of. Throws `cluster-unavailable`, `cluster-refused`,
+ * `inventory-too-large`: what cannot be looked at cannot be judged (invariant 7).
+ */
+export interface LiveInventory {
+  read(target: string, sync: SyncSettings): Promise<readonly KubernetesObject[]>;
 }
 
 export interface Reviewed {
@@ -111,6 +124,8 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
   const counted = approvals.map(({ id }) => id);
   const emergency = emergencyOf(change);
   const { operation } = emergency;
+  const live = await liveOf(request);
+  const unseen = live instanceof CountersignError;
   const input = policyInput({
     change,
     approvals: approvals.map((approval) => approval.input),
@@ -118,12 +133,13 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
     time: started,
     redactor,
     inventory: governance.bundle.inventory,
+    live: unseen ? undefined : live,
     exceptions: exceptionsFor(governance.exceptions, environment.name, started),
     ...belongingInput(change, governance),
     ...emergency,
     push: { ref: push.ref, old: push.old, new: push.new ?? head, forced },
   });
-  const results = await evaluate(request.evaluator, governance.bundle, input);
+  const results = unseen ? live : await evaluate(request.evaluator, governance.bundle, input);
   const decision = await withFieldLines(decide(governance.bundle, input, change, results), change, reader, redactor);
   const id = randomUUID();
   const changeId = randomUUID();
@@ -206,6 +222,23 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
       },
     },
   };
+}
+
+async function liveOf({
+  environment,
+  governance,
+  live,
+}: ReviewRequest): Promise<readonly KubernetesObject[] | CountersignError | undefined> {
+  // prettier-ignore
+  const { sync } = governance.bundle;
+  if (!sync || !live || environment.target === null) return undefined;
+  try {
+    const objects = await live.read(environment.target, sync);
+    for (const object of objects) canonicalJson(object); // one that JSON cannot carry exactly must not be judged as another
+    return objects;
+  } catch (thrown) {
+    return toCountersignError(thrown);
+  }
 }
 
 /** A failed evaluation is a result, too: one that is never acted on. */

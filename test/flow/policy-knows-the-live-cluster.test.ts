@@ -28,6 +28,57 @@ deny contains {"msg": sprintf("%v is too much", [value]), "fix": "write less"} i
 warn contains "it is odd" if to_number(input.changes[0].after.data.value) % 2 == 1
 `;
 
+/** As Gatekeeper's library has it, in short. */
+const uniqueHost = `apiVersion: templates.gatekeeper.sh/v1
+kind: ConstraintTemplate
+metadata: {name: uniquehost}
+spec:
+  crd: {spec: {names: {kind: UniqueHost}}}
+  targets:
+    - target: admission.k8s.gatekeeper.sh
+      rego: |
+        package uniquehost
+        same(a, b) { a.metadata.namespace == b.metadata.namespace; a.metadata.name == b.metadata.name }
+        violation[{"msg": msg}] {
+          host := input.review.object.spec.rules[_].host
+          other := data.inventory.namespace[_][api].Ingress[_]
+          startswith(api, "networking.k8s.io/")
+          other.spec.rules[_].host == host
+          not same(other, input.review.object)
+          msg := sprintf("%v is the host of %v/%v", [host, other.metadata.namespace, other.metadata.name])
+        }
+---
+apiVersion: constraints.gatekeeper.sh/v1beta1
+kind: UniqueHost
+metadata: {name: all}
+spec: {match: {kinds: [{apiGroups: [networking.k8s.io], kinds: [Ingress]}]}}
+`;
+const synced = `apiVersion: syncset.gatekeeper.sh/v1alpha1
+kind: SyncSet
+metadata: {name: ingresses}
+spec: {gvks: [{group: networking.k8s.io, version: v1, kind: Ingress}, {group: example.org, version: v1, kind: NotServed}]}
+---
+apiVersion: config.gatekeeper.sh/v1alpha1
+kind: Config
+metadata: {name: config}
+spec: {match: [{processes: [sync], excludedNamespaces: ["left-out-*"]}]}
+`;
+const ingress = (name: string, host: string) => ({
+  apiVersion: 'networking.k8s.io/v1',
+  kind: 'Ingress',
+  metadata: { name },
+  spec: { rules: [{ host }], defaultBackend: { service: { name: 'cart', port: { number: 80 } } } },
+});
+const ownRule = `package countersign.hosts
+
+# METADATA
+# custom: {id: hosts.known, scope: object}
+warn contains sprintf("there are %d ingresses in all", [count(all)]) if {
+	input.changes[0].object.kind == "Ingress"
+	all := [1 | some objects in data.inventory.namespace; some _ in objects["networking.k8s.io/v1"].Ingress]
+}
+`;
+
 interface Result extends JsonObject {
   readonly rule: string;
   readonly result: string;
@@ -154,6 +205,39 @@ describe('policy and the live cluster', () => {
     const again = await eventually('the report on the namespace', async () => (await reports('clusterreports'))[0]);
     expect(again['results']).toEqual(cluster['results']);
     expect((await reports())[0].metadata.resourceVersion).toBe(report.metadata.resourceVersion);
+  });
+
+  it('is judged with what runs beside it, of the kinds that the repository names, and replays', async () => {
+    const { world } = here;
+    for (const [namespace, name, host] of [
+      ['theirs', 'shop', 'shop.example.org'],
+      ['left-out-1', 'old', 'old.example.org'],
+    ]) {
+      // prettier-ignore
+      await admin.create('/api/v1/namespaces', { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
+      await admin.create(`/apis/networking.k8s.io/v1/namespaces/${namespace}/ingresses`, ingress(name, host));
+    }
+    const file = 'environments/production/ingress.yaml';
+    const files = { 'policies/gatekeeper/unique.yaml': uniqueHost, 'policies/gatekeeper/sync.yaml': synced, 'policies/hosts.rego': ownRule }; // prettier-ignore
+    await world.push({ files, author: world.bo });
+    const taken = await world.push({ files: { [file]: JSON.stringify(ingress('own', 'shop.example.org')) } });
+    const denied = await world.decision(taken);
+    expect(denied).toMatchObject({ outcome: 'deny', error: null });
+    expect(denied.violations.map(({ rule, message }) => [rule, message])).toEqual([
+      ['UniqueHost/all', 'shop.example.org is the host of theirs/shop'],
+    ]);
+    const { decision } = await world.query<{ decision: { warnings: { message: string }[] } }>(
+      'query ($id: ID!) { decision(id: $id) { warnings { message } } }',
+      { id: denied.id },
+    );
+    expect(decision.warnings.map(({ message }) => message)).toContain('there are 2 ingresses in all');
+    const free = await world.push({ files: { [file]: JSON.stringify(ingress('own', 'old.example.org')) } });
+    await world.live(free);
+    await admin.delete('/apis/networking.k8s.io/v1/namespaces/theirs/ingresses/shop');
+    await eventually('it to be gone', async () => (await admin.get('/apis/networking.k8s.io/v1/namespaces/theirs/ingresses/shop')) === null); // prettier-ignore
+    const now = await world.push({ files: { [file]: JSON.stringify(ingress('own', 'shop.example.org')) } });
+    await world.live(now);
+    await world.check({ replay: true });
   });
 
   it('is told by the older kind where only that is there, and not at all where there is none', async () => {

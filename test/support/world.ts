@@ -418,7 +418,7 @@ ${this.options.limits ?? ''}
       const explained = runs.some(({ id, planned }) => {
         const entry = started.find(({ predicate }) => predicate['id'] === id);
         if (!entry || Date.parse(entry.time) > at) return false;
-        return planned.some(({ identity }) => identity.name === name && `${identity.kind.toLowerCase()}s` === resource);
+        return planned.some(({ identity }) => identity.name === name && pluralOf(identity.kind) === resource);
       });
       if (!explained) throw new Error(`no run that was logged before planned ${event.verb} ${event.requestURI}`);
     }
@@ -474,6 +474,8 @@ ${this.options.limits ?? ''}
 function isReport({ objectRef, requestURI }: ApiAuditEvent): boolean {
   return /^\/apis\/(openreports|wgpolicyk8s)\.io\//.test(requestURI) && (objectRef?.resource ?? '').endsWith('reports');
 }
+
+const pluralOf = (kind: string): string => `${kind.toLowerCase()}${kind.endsWith('s') ? 'es' : 's'}`;
 
 let worlds = 0;
 let exports = 0;

@@ -81,7 +81,11 @@ class KubernetesCluster implements Cluster {
     })) as LiveObject | null;
   }
 
-  async list(kind: ApiKind, labelSelector?: string): Promise<LiveList> {
+  async list(
+    kind: ApiKind,
+    labelSelector?: string,
+    keep: (live: LiveObject) => LiveObject = (live) => live,
+  ): Promise<LiveList> {
     const items: LiveObject[] = [];
     let next = '';
     for (;;) {
@@ -101,7 +105,7 @@ class KubernetesCluster implements Cluster {
       };
       // Members of a list lack what the list says once for all of them.
       const apiVersion = kind.group === '' ? kind.version : `${kind.group}/${kind.version}`;
-      for (const item of found ?? []) items.push({ ...item, apiVersion, kind: kind.kind } as LiveObject);
+      for (const item of found ?? []) items.push(keep({ ...item, apiVersion, kind: kind.kind } as LiveObject));
       next = metadata?.['continue'] ?? '';
       if (next === '') return { items, resourceVersion: metadata?.['resourceVersion'] ?? '' };
     }
@@ -139,7 +143,10 @@ class KubernetesCluster implements Cluster {
     }
   }
 
-  async apply(object: KubernetesObject, { dryRun, expect, manager = FIELD_MANAGER }: ApplyOptions = {}): Promise<LiveObject> {
+  async apply(
+    object: KubernetesObject,
+    { dryRun, expect, manager = FIELD_MANAGER }: ApplyOptions = {},
+  ): Promise<LiveObject> {
     const identity = identityOf(object);
     const kind = await this.kind(identity);
     const body = expect ? { ...object, metadata: { ...object.metadata, ...expect } } : object;

@@ -160,6 +160,7 @@ export class RegoCompiler implements Compiler, Explainer {
       sources: { files, starter: { profile: starter.profile, off: starter.off } },
       ...compiled,
       ...(gatekeeper?.inventory ? { inventory: gatekeeper.inventory } : {}),
+      ...(gatekeeper?.sync ? { sync: gatekeeper.sync } : {}),
     };
   }
 

@@ -26,6 +26,8 @@ export interface EvaluationOptions {
   readonly onStep: () => void;
 }
 
+const INVENTORY = Buffer.from('"inventory":');
+
 const ENTRY_POINTS: Readonly<Record<keyof BundleOutputs, string>> = {
   object: 'countersign__run/object',
   change: 'countersign__run/change',
@@ -66,39 +68,32 @@ export class Evaluation {
   run(text: string): RuleResult[] {
     const results: RuleResult[] = [];
     const { outputs } = this.bundle;
-    const constraints = outputs.gatekeeper ?? [];
     const whole = Buffer.from(text);
-    const { rest, value: inventory } = constraints.length ? takeMember(whole, 'inventory') : { rest: whole };
-    const input = this.open(rest);
-    const now = timeOf(input.time);
-    if (outputs.change.length) this.gather('change', input.all, now, undefined, results);
-    if (outputs.object.length) {
-      for (let i = 0; i < input.changes; i++) this.gather('object', input.change(i), now, i, results);
-    }
-    if (outputs.conftest.length) {
-      for (let i = 0; i < input.changes; i++) {
-        const after = input.after(i);
-        if (after) this.gather('conftest', after, now, i, results);
-      }
-    }
-    if (constraints.length && !inventory) {
-      for (let i = 0; i < input.changes; i++) this.gather('gatekeeper', input.only(i), now, i, results);
-    }
-    if (constraints.length && inventory) this.withInventory(inventory, rest, now, results);
-    if (this.host && this.host.size > RECYCLE_ABOVE) this.host = undefined;
-    return inOrder(results);
-  }
-
-  /** Constraints that see other objects too: those are this input's data, parsed once and not once for each change. */
-  private withInventory(inventory: Buffer, text: Buffer, now: bigint, into: RuleResult[]): void {
-    const input = splitInput(text);
+    // Other objects than the one being judged are this input's data, parsed once and not once for each change.
+    const { rest, value: inventory } = whole.includes(INVENTORY) ? takeMember(whole, 'inventory') : { rest: whole };
     const usual = this.host;
     try {
-      this.host = this.enter(() => this.instance(inventory.toString()));
-      for (let i = 0; i < input.changes; i++) this.gather('gatekeeper', input.only(i), now, i, into);
+      if (inventory) this.host = this.enter(() => this.instance(inventory.toString()));
+      const input = this.open(rest);
+      const now = timeOf(input.time);
+      if (outputs.change.length) this.gather('change', input.all, now, undefined, results);
+      if (outputs.object.length) {
+        for (let i = 0; i < input.changes; i++) this.gather('object', input.change(i), now, i, results);
+      }
+      if (outputs.conftest.length) {
+        for (let i = 0; i < input.changes; i++) {
+          const after = input.after(i);
+          if (after) this.gather('conftest', after, now, i, results);
+        }
+      }
+      if (outputs.gatekeeper?.length) {
+        for (let i = 0; i < input.changes; i++) this.gather('gatekeeper', input.only(i), now, i, results);
+      }
     } finally {
-      this.host = usual;
+      if (inventory) this.host = usual;
     }
+    if (this.host && this.host.size > RECYCLE_ABOVE) this.host = undefined;
+    return inOrder(results);
   }
 
   /** Both ways show rules the same, member for member in the same order. */

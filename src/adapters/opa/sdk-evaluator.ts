@@ -63,7 +63,9 @@ export class SdkEvaluator implements Evaluator {
 }
 
 function resultsOf(policy: Policy, { outputs, data }: PolicyBundle, all: SdkInput): RuleResult[] {
-  const { inventory, ...input } = outputs.gatekeeper ? all : { ...all, inventory: undefined };
+  const { inventory, ...input } = all;
+  // What rules see of other objects is data, as in Gatekeeper.
+  if (inventory !== undefined) policy.setData({ ...(data as object), inventory });
   const changes = input.changes ?? [];
   const found: RuleResult[] = [];
   if (outputs.change.length) gather(policy, outputs, 'change', input, undefined, found);
@@ -71,10 +73,9 @@ function resultsOf(policy: Policy, { outputs, data }: PolicyBundle, all: SdkInpu
     if (outputs.object.length) gather(policy, outputs, 'object', { ...input, commits: [], changes: [one] }, i, found);
     if (outputs.conftest.length && one.after) gather(policy, outputs, 'conftest', one.after, i, found);
   }
-  if (!outputs.gatekeeper?.length) return found;
-  // What constraints see of others is data, as in Gatekeeper.
-  if (inventory !== undefined) policy.setData({ ...(data as object), inventory });
-  for (const [i, one] of changes.entries()) gather(policy, outputs, 'gatekeeper', one, i, found);
+  if (outputs.gatekeeper?.length) {
+    for (const [i, one] of changes.entries()) gather(policy, outputs, 'gatekeeper', one, i, found);
+  }
   if (inventory !== undefined) policy.setData(data as object);
   return found;
 }

@@ -7,7 +7,7 @@ import { CountersignError } from '../../errors.js';
 import type { PolicyBundle } from '../bundle.js';
 import { readResult } from '../rules.js';
 import { policySources } from '../sources.js';
-import { inventoryOf } from './gatekeeper.js';
+import { inventoryOf, readGatekeeper } from './gatekeeper.js';
 
 const compiler = new RegoCompiler();
 const evaluator = new RegoEvaluator({ timeLimit: 10_000 });
@@ -505,5 +505,63 @@ describe('bad input', () => {
     expect(said).toMatch(message);
     expect(place).toMatchObject({ file, line });
     expect(remedy).toBeTruthy();
+  });
+});
+
+describe('what is synced', () => {
+  const read = (text: string) => readGatekeeper(new Map([['policies/sync.yaml', text]]));
+
+  it('is what Config and SyncSets name together, and namespaces that Config exempts are no constraint’s', () => {
+    const sources = read(`apiVersion: syncset.gatekeeper.sh/v1alpha1
+kind: SyncSet
+metadata: {name: a}
+spec: {gvks: [{group: "", version: v1, kind: Namespace}, {group: apps, version: v1, kind: Deployment}]}
+---
+apiVersion: config.gatekeeper.sh/v1alpha1
+kind: Config
+metadata: {name: config, namespace: gatekeeper-system}
+spec:
+  sync: {syncOnly: [{group: "", version: v1, kind: Namespace}]}
+  match:
+    - {processes: ["*"], excludedNamespaces: ["kube-*"]}
+    - {processes: [sync], excludedNamespaces: [big]}
+    - {processes: [audit], excludedNamespaces: [seen]}
+  validation: {traces: []}
+---
+apiVersion: templates.gatekeeper.sh/v1
+kind: ConstraintTemplate
+metadata: {name: "no"}
+spec:
+  crd: {spec: {names: {kind: "No"}}}
+  targets: [{target: admission.k8s.gatekeeper.sh, rego: "package no\\n\\nviolation[{\\"msg\\": \\"no\\"}] { true }"}]
+---
+apiVersion: constraints.gatekeeper.sh/v1beta1
+kind: "No"
+metadata: {name: all}
+spec: {match: {excludedNamespaces: [own]}}
+`);
+    expect(sources?.sync).toEqual({
+      kinds: [
+        { group: '', version: 'v1', kind: 'Namespace' },
+        { group: 'apps', version: 'v1', kind: 'Deployment' },
+      ],
+      excludedNamespaces: ['big', 'kube-*'],
+    });
+    expect(sources?.inventory).toBe('all');
+    expect(sources?.glue).toContain('gk_in_some(["own","kube-*"], namespace)');
+  });
+
+  it('is refused with its place where it names no kind, or a process that there is not', () => {
+    const wrong = `apiVersion: config.gatekeeper.sh/v1alpha1
+kind: Config
+metadata: {name: config}
+spec:
+  sync: {syncOnly: [{group: apps, kind: Deployment}]}
+  match: [{processes: [webhooks], excludedNamespaces: [a]}]
+`;
+    expect(() => read(wrong)).toThrow(/needs a version and a kind.*sync\.yaml:6 there is no process webhooks/);
+    expect(() => read('apiVersion: syncset.gatekeeper.sh/v1\nkind: SyncSet\nmetadata: {name: a}\n')).toThrow(
+      /syncset\.gatekeeper\.sh has no SyncSet of v1/,
+    );
   });
 });

@@ -5,6 +5,8 @@ import { type Constraint, ENFORCEMENT_POINTS, readConstraint, SchemaBreach, SUIT
 import { type Fault, fault, faultsError, Faulty, type PolicyDocument, readDocuments } from './document.js';
 import { type Expansion, expansionOrder, readExpansion } from './expansion.js';
 import { glueOf, needsNamespaces } from './glue.js';
+import type { Match } from './match.js';
+import { readSync, type SyncSettings } from './sync.js';
 import { readTemplate, type Template, type TemplateSource } from './template.js';
 
 /** How much of the environment templates and constraints look at besides the object itself. */
@@ -24,6 +26,8 @@ export interface GatekeeperSources {
   /** In the order of the glue's results. */
   readonly outputs: readonly RuleSet[];
   readonly inventory?: InventoryNeed;
+  /** What is read of the live cluster. */
+  readonly sync?: SyncSettings;
 }
 
 /** Gatekeeper's own objects by what they are. */
@@ -31,6 +35,8 @@ export interface GatekeeperDocuments {
   readonly templates: readonly PolicyDocument[];
   readonly constraints: readonly PolicyDocument[];
   readonly expansions: readonly PolicyDocument[];
+  /** Config and SyncSets. */
+  readonly syncs?: readonly PolicyDocument[];
 }
 
 /** Whether a file of a policy folder may hold objects of Gatekeeper. Data files are read as data. */
@@ -42,7 +48,10 @@ export function mayHoldGatekeeper(path: string): boolean {
 function gatekeeperDocuments(
   files: Iterable<readonly [string, string]>,
 ): GatekeeperDocuments & { readonly suites: readonly PolicyDocument[] } {
-  const found = { templates: [], constraints: [], expansions: [], suites: [] } as Record<string, PolicyDocument[]>;
+  const found = { templates: [], constraints: [], expansions: [], suites: [], syncs: [] } as Record<
+    string,
+    PolicyDocument[]
+  >;
   for (const [path, text] of files) {
     // Cheaper than reading: most YAML of a repository is no policy.
     if (!mayHoldGatekeeper(path) || !text.includes('gatekeeper.sh/')) continue;
@@ -52,6 +61,7 @@ function gatekeeperDocuments(
       else if (group === 'constraints.gatekeeper.sh') found['constraints'].push(document);
       else if (group === 'expansion.gatekeeper.sh') found['expansions'].push(document);
       else if (group === 'test.gatekeeper.sh') found['suites'].push(document);
+      else if (group === 'config.gatekeeper.sh' || group === 'syncset.gatekeeper.sh') found['syncs'].push(document);
     }
   }
   return found as unknown as ReturnType<typeof gatekeeperDocuments>;
@@ -70,6 +80,7 @@ export function readGatekeeper(files: ReadonlyMap<string, string>): GatekeeperSo
     templates: all.templates.filter(inForce),
     constraints: all.constraints.filter(inForce),
     expansions: all.expansions.filter(inForce),
+    syncs: all.syncs?.filter(inForce) ?? [],
   });
 }
 
@@ -78,7 +89,9 @@ export function assemble(
   documents: GatekeeperDocuments,
   points: readonly string[] = ENFORCEMENT_POINTS,
 ): GatekeeperSources | undefined {
-  if (documents.templates.length + documents.constraints.length + documents.expansions.length === 0) return undefined;
+  const { syncs = [] } = documents;
+  if (documents.templates.length + documents.constraints.length + documents.expansions.length + syncs.length === 0)
+    return undefined;
   const faults: Fault[] = [];
   let breach: SchemaBreach | undefined;
   const collect = <T>(read: () => T): T[] => {
@@ -109,9 +122,18 @@ export function assemble(
   }
   const expansions = documents.expansions.flatMap((document) => collect(() => readExpansion(document)));
   const ordered = collect(() => expansionOrder(expansions)).flat();
+  const [synced] = collect(() => readSync(syncs));
   if (breach && points === SUITE_POINTS) throw breach; // what a suite may expect
   if (faults.length > 0) throw faultsError(faults);
-  return sourcesOf([...templates.values()], constraints, ordered);
+  const { sync, exempt } = synced;
+  const about = constraints.map((one) => ({ ...one, match: without(one.match, exempt) }));
+  return { ...sourcesOf([...templates.values()], about, ordered), ...(sync ? { inventory: 'all', sync } : {}) };
+}
+
+/** Exempt from all constraints is what each of them could have excluded. */
+function without(match: Match, namespaces: readonly string[]): Match {
+  if (namespaces.length === 0) return match;
+  return { ...match, excludedNamespaces: [...new Set([...match.excludedNamespaces, ...namespaces])] };
 }
 
 function unused(templates: ReadonlyMap<string, Template>, template: Template): Template {
