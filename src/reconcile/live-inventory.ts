@@ -162,5 +162,5 @@ function withoutBookkeeping(live: LiveObject): LiveObject {
   const { managedFields: _managed, annotations, ...metadata } = live.metadata;
   const own: JsonObject = isJsonObject(annotations) ? annotations : {};
   const { [LAST_APPLIED]: _applied, ...kept } = own;
-  return { ...live, metadata: { ...metadata, ...(Object.keys(kept).length > 0 ? { annotations: kept } : {}) } } as LiveObject; // prettier-ignore
+  return { ...live, metadata: { ...metadata, ...(Object.keys(kept).length > 0 ? { annotations: kept } : {}) } }; // prettier-ignore
 }

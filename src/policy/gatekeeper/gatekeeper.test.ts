@@ -508,9 +508,9 @@ describe('bad input', () => {
   });
 });
 
-describe('what is synced', () => {
-  const read = (text: string) => readGatekeeper(new Map([['policies/sync.yaml', text]]));
+const read = (text: string) => readGatekeeper(new Map([['policies/sync.yaml', text]]));
 
+describe('what is synced', () => {
   it('is what Config and SyncSets name together, and namespaces that Config exempts are no constraint’s', () => {
     const sources = read(`apiVersion: syncset.gatekeeper.sh/v1alpha1
 kind: SyncSet

@@ -53,7 +53,7 @@ export function readSync(documents: readonly PolicyDocument[]): ReadSync {
     if (document.kind !== 'Config') continue;
     const match = ['spec', 'match'];
     listOf(at(document.value, match), match, say).forEach((entry, i) => {
-      const { processes = [], excludedNamespaces = [] } = isJsonObject(entry) ? entry : ({} as JsonObject);
+      const { processes = [], excludedNamespaces = [] } = isJsonObject(entry) ? entry : {};
       const ours = textsOf(processes, [...match, i, 'processes'], say);
       for (const [p, name] of ours.entries()) {
         if (!PROCESSES.includes(name)) say([...match, i, 'processes', p], `there is no process ${name}`, `Name some of ${PROCESSES.join(', ')}`); // prettier-ignore
