@@ -1,4 +1,3 @@
-import { basename, dirname, resolve } from 'node:path';
 import { Option, type Command } from 'commander';
 import { toCountersignError } from '../errors.js';
 import type { ConftestCheck } from '../policy/conftest.js';
@@ -109,7 +108,7 @@ async function test(paths: readonly string[], options: Options): Promise<void> {
   };
   const byFile = options.combine
     ? [await combined(bundle, files, options)]
-    : await (await import('../adapters/opa/conftest-pool.js')).checkWithThreads({ bundle, parser: options.parser }, files); // prettier-ignore
+    : await (await import('../adapters/opa/conftest-pool.js')).checkWithThreads(bundle, files, options.parser); // prettier-ignore
   const checks = compiled.namespaces.flatMap((_, i) => byFile.map((ofFile) => renamed(ofFile[i], options)));
   const exitCode = conftestExitCode(totalsOf(checks), options.failOnWarn ?? false);
   if (!options.quiet || exitCode !== 0) {
@@ -157,21 +156,18 @@ async function combined(
   files: readonly string[],
   { parser, stdinFilename }: Options,
 ): Promise<readonly ConftestCheck[]> {
-  const [{ ConftestEvaluation }, { InputParsers }, { readInput }] = await Promise.all([
+  const [{ ConftestEvaluation }, { InputParsers }, { InputReader }] = await Promise.all([
     import('../adapters/opa/conftest-evaluation.js'),
     import('../adapters/inputs/program.js'),
     import('../adapters/inputs/read.js'),
   ]);
-  const parsers = new InputParsers();
+  const reader = new InputReader(new InputParsers(), true);
   const parts = files
     .map((file) => ({
       path: file === '-' ? (stdinFilename ?? file) : file,
-      texts: readInput(file, parsers, parser, true),
+      texts: reader.read(file, parser).map((text) => Buffer.from(text).toString()),
     }))
     .toSorted((a, b) => (a.path < b.path ? -1 : 1))
     .flatMap(({ path, texts }) => texts.map((text) => `{"path":${JSON.stringify(path)},"contents":${text}}`));
-  const full = resolve('Combined');
-  return new ConftestEvaluation(bundle).check('Combined', { name: basename(full), dir: dirname(full) }, [
-    `[${parts.join(',')}]`,
-  ]);
+  return new ConftestEvaluation(bundle).check('Combined', [Buffer.from(`[${parts.join(',')}]`)]);
 }

@@ -80,6 +80,26 @@ describe('readPlainYaml', () => {
     expect(readPlainYaml(`---\n# c\n\na: 1\n`)).toEqual({ value: { a: 1 }, line: 4 });
   });
 
+  it('reads text in quotes and lists on one line with all that they may hold', () => {
+    for (const text of [
+      `a: "x #y" # z\n`,
+      `a: 'it''s #1' # z\n`,
+      `a: ["x #y", 'z, w', 1.5, 1e3, yes, "1"] # c\n`,
+      `a: {"b": 'c', d: 0x1F, "e#": f, g: 1_000}\n`,
+      `'k"q': 'v"w\\'\nb: back\\slash\n`,
+      `a: [1000000, 0.00001, 0o17, 1., .5]\nb: -0\nc: -0.0\nd: +1\ne: 0.1e-7\n`,
+    ])
+      expect(same(text)).toBe(true);
+  });
+
+  it('sees a key written twice in a mapping of many', () => {
+    const many = Array.from({ length: 300 }, (_, i) => `k${i}: ${i}\n`).join('');
+    expect(same(many)).toBe(true);
+    expect(same(`a:\n${many.replace(/^/gm, '  ').trimEnd()}\nb: {k1: 1}\n`)).toBe(true);
+    expect(readPlainYaml(`${many}k17: 0\n`)).toBeUndefined();
+    expect(readPlainYaml(`${many}"k280": 0\n`)).toBeUndefined();
+  });
+
   it.each([
     'a: 1\na: 2\n',
     'a: &x 1\n',
@@ -161,7 +181,7 @@ describe('readPlainYaml', () => {
     ];
     const lines = MANIFEST.split('\n');
     let read = 0;
-    for (let i = 0; i < 12_000; i++) {
+    for (let i = 0; i < 4000; i++) {
       const start = next(lines.length);
       const some = lines.slice(start, start + 1 + next(12));
       for (let n = next(3); n > 0; n--) {
@@ -173,6 +193,6 @@ describe('readPlainYaml', () => {
       if (next(3) === 0) some.splice(next(some.length), 1);
       if (same(`${some.join('\n')}\n`)) read++;
     }
-    expect(read).toBeGreaterThan(2000);
+    expect(read).toBeGreaterThan(700);
   });
 });

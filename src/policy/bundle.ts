@@ -3,6 +3,12 @@ import type { Rule } from './decision.js';
 import type { GatekeeperSources, InventoryNeed } from './gatekeeper/gatekeeper.js';
 import type { SyncSettings } from './gatekeeper/sync.js';
 
+/**
+ * Starter rules are named `countersign:policies/…` wherever a place is told. No path in a repository may begin so: a
+ * repository could otherwise pass its own file off as one of ours.
+ */
+export const STARTER_PREFIX = 'countersign:policies/';
+
 /** Rego, data and metadata at one commit (or of one folder), compiled to one Wasm module. Plain data: it can be stored and read back. */
 export interface PolicyBundle {
   /** SHA-256, hex, over compiler version, sources, data and Wasm: what a decision names. */

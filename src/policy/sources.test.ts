@@ -1,5 +1,6 @@
 import { CountersignError } from '../errors.js';
-import { policySources, STARTER_PREFIX } from './sources.js';
+import { STARTER_PREFIX } from './bundle.js';
+import { policySources } from './sources.js';
 
 const sources = (files: Record<string, string>, ...rest: [settings?: object, root?: string]) =>
   policySources(new Map(Object.entries(files)), ...rest);

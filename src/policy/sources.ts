@@ -3,14 +3,8 @@ import { load } from 'js-yaml';
 import { parseStrictJson } from '../cluster/canonical.js';
 import { isJsonObject, type Json, type JsonObject } from '../cluster/object.js';
 import { CountersignError } from '../errors.js';
-import type { PolicySources, StarterChoice, StarterProfile } from './bundle.js';
+import { STARTER_PREFIX, type PolicySources, type StarterChoice, type StarterProfile } from './bundle.js';
 import { readGatekeeper } from './gatekeeper/gatekeeper.js';
-
-/**
- * Starter rules are named `countersign:policies/…` wherever a place is told. No path in a repository may begin so: a
- * repository could otherwise pass its own file off as one of ours.
- */
-export const STARTER_PREFIX = 'countersign:policies/';
 
 export interface StarterSettings {
   readonly profile?: StarterProfile;

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# build-cached.sh rego OUT | renderer OUT | inputs OUT | control-plane | native-opa
+# build-cached.sh rego OUT | renderer OUT | inputs OUT | control-plane | native-opa | conftest
+# With --where in place of OUT it tells the folder that it is in.
 # Builds one of our Go programs once per content of its sources and keeps the result in the cache folder.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -11,10 +12,15 @@ renderer) source=src/adapters/render/renderer file=renderer.wasm ;;
 control-plane) source=test/control-plane file=control-plane ;;
 # In the compiler's module, for the same OPA; what else is in that does not matter.
 native-opa) source=test/support/native-opa module=src/adapters/opa/compiler file=native-opa ;;
+# The original, of the version whose parsers we build: what our answers are held against.
+conftest) source=src/adapters/inputs/parsers file=conftest ;;
 *) echo "build-cached.sh: unknown program $1" >&2; exit 2 ;;
 esac
 if [ "$1" = control-plane ] && [ -n "${KUBEBUILDER_ASSETS:-}" ]; then exit 0; fi
 key=$(find "$source" ${shared:-} ${module:+"$module/go.mod"} -type f \( -name '*.go' -o -name 'go.*' \) | LC_ALL=C sort | xargs cat | sha256sum | cut -c1-16)
+# What a cached policy bundle was compiled by, or a folder rendered by: versions and the content of our sources.
+version() { sed -n "s#.*$1 v##p" "$source/go.mod" | head -1; }
+if [ "$1" = conftest ]; then key=v$(version open-policy-agent/conftest); fi
 dir=$cache/$1-$key
 if [ ! -x "$dir/$file" ]; then
   command -v go >/dev/null || { echo "Go is missing. Install Go 1.26 or newer, then run this again." >&2; exit 2; }
@@ -29,6 +35,7 @@ if [ ! -x "$dir/$file" ]; then
     renderer) echo "building the renderer of Kustomize and Helm (2 minutes the first time)" >&2 ;;
     inputs) echo "building the parsers of Conftest's input formats (2 minutes the first time)" >&2 ;;
     native-opa) echo "building native OPA to measure against (a minute the first time)" >&2 ;;
+    conftest) echo "building Conftest to compare with (2 minutes the first time)" >&2 ;;
     control-plane) echo "building etcd, kube-apiserver and kube-controller-manager (10 to 20 minutes the first time)" >&2 ;;
     esac
     started=$SECONDS
@@ -43,6 +50,7 @@ if [ ! -x "$dir/$file" ]; then
     native-opa)
       (cd "$module" && CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o "$staging/$file" "$OLDPWD/$source/main.go")
       ;;
+    conftest) GOBIN=$staging CGO_ENABLED=0 go install -trimpath -ldflags="-s -w" "github.com/open-policy-agent/conftest@$key" ;;
     control-plane)
       v=k8s.io/component-base/version
       (cd "$source" && CGO_ENABLED=0 go build -trimpath -o "$staging/$file" \
@@ -56,10 +64,10 @@ if [ ! -x "$dir/$file" ]; then
     echo "  built $1 in $((SECONDS - started)) s" >&2
   fi
 fi
-if [ $# -gt 1 ]; then
+if [ "${2:-}" = --where ]; then
+  echo "$dir"
+elif [ $# -gt 1 ]; then
   cp "$dir/$file" "$2"
-  # What a cached policy bundle was compiled by, or a folder rendered by: versions and the content of our sources.
-  version() { sed -n "s#.*$1 v##p" "$source/go.mod" | head -1; }
   case "$1" in
   rego) printf 'opa-%s+%s\n' "$(version open-policy-agent/opa)" "$key" ;;
   renderer) printf 'kustomize-api-%s+helm-%s+%s\n' "$(version sigs.k8s.io/kustomize/api)" "$(version helm.sh/helm/v3)" "$key" ;;

@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import type { Json } from '../../cluster/object.js';
-import { readPlainYaml } from '../../cluster/plain-yaml.js';
+import { PlainYaml, readPlainYaml } from '../../cluster/plain-yaml.js';
 import { loadYaml } from '../../cluster/yaml.js';
 import { CountersignError } from '../../errors.js';
 import { formatOf, isRead } from './formats.js';
@@ -8,46 +8,99 @@ import type { InputParsers } from './program.js';
 
 /** Beyond these Conftest's own parser is asked, which has its own. */
 const LIMITS = { depth: 100, aliases: 1000 };
+/** Conftest cuts YAML at these lines and no others, and of each part reads the first document. */
+const CUT = '\n---\n';
+const CUT_BYTES = Buffer.from(CUT);
+const FIRST_BUFFER = 1 << 16;
 
 /**
- * A configuration file's values as Conftest reads them, as JSON texts: the documents of YAML, the members of a list. YAML and
- * JSON are read here as long as they are plain; whatever is special about them goes to the original.
- * Throws `manifest-malformed` with the file, and `usage` for a format that is not read.
+ * Reads configuration files as Conftest does. YAML and JSON are read here as long as they are plain; whatever is special about them goes
+ * to the original.
  */
-export function readInput(path: string, parsers: InputParsers, as?: string, combined = false): readonly string[] {
-  const format = as ?? formatOf(path);
-  if (format === undefined || !isRead(format)) throw unread(path, format);
-  let bytes: Buffer;
-  try {
-    bytes = readFileSync(path === '-' ? 0 : path);
-  } catch (cause) {
-    throw new CountersignError('usage', `cannot read it: ${(cause as Error).message}`, {
-      place: { file: path },
-      cause,
-    });
+export class InputReader {
+  /** `combined`: numbers stay as they are, else they are written as Go's %g. */
+  constructor(
+    private readonly parsers: InputParsers,
+    private readonly combined = false,
+  ) {}
+
+  private readonly plain = new PlainYaml((value) => writeNumber(value, this.combined));
+  private buffer = Buffer.allocUnsafe(FIRST_BUFFER);
+
+  /**
+   * A file's values as JSON texts: the documents of YAML, the members of a list. Valid until the next call. `as` is the format to take
+   * it for. Throws `manifest-malformed` with the file, and `usage` for a format that is not read.
+   */
+  read(path: string, as?: string): readonly Uint8Array[] {
+    const format = as ?? formatOf(path);
+    if (format === undefined || !isRead(format)) throw unread(path, format);
+    const bytes = this.content(path);
+    const quick =
+      format === 'yaml' ? (this.quickYaml(bytes) ?? this.others(yamlValues(bytes)))
+      : format === 'json' ? this.others(jsonValues(bytes))
+      : undefined; // prettier-ignore
+    if (quick) return quick;
+    try {
+      return this.parsers.parse(format, path, bytes, this.combined).map((text) => Buffer.from(text));
+    } catch (cause) {
+      throw new CountersignError('manifest-malformed', `it is no ${format}: ${(cause as Error).message}`, {
+        place: { file: path },
+        remedy: as ? undefined : 'Correct it, leave it out with --ignore, or name its format with --parser',
+        cause,
+      });
+    }
   }
-  const quick = format === 'yaml' ? quickYaml(bytes) : format === 'json' ? quickJson(bytes) : undefined;
-  if (quick) {
-    const texts = quick.map((value) => write(value, combined));
-    if (texts.every((text) => text !== undefined)) return texts;
+
+  private content(path: string): Buffer {
+    let file = 0;
+    try {
+      if (path !== '-') file = openSync(path, 'r');
+      for (let length = 0; ;) {
+        const read = readSync(file, this.buffer, length, this.buffer.length - length, null);
+        if (read === 0) return this.buffer.subarray(0, length);
+        length += read;
+        if (length === this.buffer.length) this.buffer = Buffer.concat([this.buffer], length * 2);
+      }
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'EOF') return this.buffer.subarray(0, 0);
+      throw new CountersignError('usage', `cannot read it: ${(cause as Error).message}`, {
+        place: { file: path },
+        cause,
+      });
+    } finally {
+      if (file !== 0) closeSync(file);
+    }
   }
-  try {
-    return parsers.parse(format, path, bytes, combined);
-  } catch (cause) {
-    throw new CountersignError('manifest-malformed', `it is no ${format}: ${(cause as Error).message}`, {
-      place: { file: path },
-      remedy: as ? undefined : 'Correct it, leave it out with --ignore, or name its format with --parser',
-      cause,
-    });
+
+  /** undefined unless every part is written as most manifests are. */
+  private quickYaml(bytes: Buffer): readonly Uint8Array[] | undefined {
+    let cut = bytes.indexOf(CUT_BYTES);
+    if (cut < 0) {
+      const json = this.plain.write(bytes, 0, bytes.length);
+      return json && [json];
+    }
+    const texts: Uint8Array[] = [];
+    for (let from = 0; ; cut = bytes.indexOf(CUT_BYTES, from)) {
+      const json = this.plain.write(bytes, from, cut < 0 ? bytes.length : cut);
+      if (!json) return undefined;
+      texts.push(json.slice()); // the next one takes its place
+      if (cut < 0) return texts;
+      from = cut + CUT_BYTES.length;
+    }
+  }
+
+  private others(values: readonly Json[] | undefined): readonly Uint8Array[] | undefined {
+    const texts = values?.map((value) => write(value, this.combined));
+    if (!texts?.every((text) => text !== undefined)) return undefined;
+    return texts.map((text) => Buffer.from(text));
   }
 }
 
-function quickYaml(bytes: Buffer): readonly Json[] | undefined {
+function yamlValues(bytes: Buffer): readonly Json[] | undefined {
   const text = bytes.toString();
   if (text.includes('\r') || text.startsWith('%') || text.includes('\ufffd') || text.startsWith('\ufeff'))
     return undefined;
-  // Conftest cuts at these lines and no others, and of each part reads the first document.
-  const parts = text.split('\n---\n');
+  const parts = text.split(CUT);
   const values: Json[] = [];
   for (const part of parts) {
     const plain = readPlainYaml(part);
@@ -66,7 +119,7 @@ function quickYaml(bytes: Buffer): readonly Json[] | undefined {
   return parts.length === 1 && Array.isArray(values[0]) ? values[0] : values;
 }
 
-function quickJson(bytes: Buffer): readonly Json[] | undefined {
+function jsonValues(bytes: Buffer): readonly Json[] | undefined {
   const text = bytes.toString();
   if (text.includes('\ufffd')) return undefined;
   try {
@@ -77,43 +130,26 @@ function quickJson(bytes: Buffer): readonly Json[] | undefined {
   }
 }
 
-/** JSON, with numbers as Go's %g unless files are combined. Undefined for what only the original can write. */
+/** undefined for what only the original can write. */
 function write(value: Json, combined: boolean): string | undefined {
-  const kind = numbers(value);
-  if (kind === 'odd') return undefined;
-  return kind === 'plain' || combined ? JSON.stringify(value) : asGo(value);
-}
-
-type Numbers = 'plain' | 'large' | 'odd';
-
-/** Whether all numbers are written alike by JSON and by Go. */
-function numbers(value: Json): Numbers {
-  if (typeof value === 'number') {
-    if (!Number.isFinite(value) || Object.is(value, -0)) return 'odd';
-    const size = Math.abs(value);
-    return size < 1e6 && (size >= 1e-4 || size === 0) ? 'plain' : 'large';
-  }
-  if (typeof value !== 'object' || value === null) return 'plain';
-  let found: Numbers = 'plain';
-  for (const member of Array.isArray(value) ? value : Object.values(value)) {
-    const kind = numbers(member);
-    if (kind === 'odd') return kind;
-    if (kind === 'large') found = kind;
-  }
-  return found;
-}
-
-function asGo(value: Json): string {
-  if (typeof value === 'number') {
-    const size = Math.abs(value);
-    if (size === 0 || (size < 1e6 && size >= 1e-4)) return String(value);
-    return value.toExponential().replace(/e([+-])(\d)$/, 'e$10$2');
-  }
+  if (typeof value === 'number') return writeNumber(value, combined);
   if (typeof value !== 'object' || value === null) return JSON.stringify(value);
-  if (Array.isArray(value)) return `[${value.map(asGo).join(',')}]`;
-  return `{${Object.entries(value)
-    .map(([key, member]) => `${JSON.stringify(key)}:${asGo(member)}`)
-    .join(',')}}`;
+  const parts: string[] = [];
+  const inList = Array.isArray(value);
+  for (const [key, member] of Object.entries(value)) {
+    const text = write(member, combined);
+    if (text === undefined) return undefined;
+    parts.push(inList ? text : `${JSON.stringify(key)}:${text}`);
+  }
+  return inList ? `[${parts.join(',')}]` : `{${parts.join(',')}}`;
+}
+
+/** As JSON, or as Go's %g; undefined for what those two would write as different values. */
+function writeNumber(value: number, combined: boolean): string | undefined {
+  if (!Number.isFinite(value) || Object.is(value, -0)) return undefined;
+  const size = Math.abs(value);
+  if (combined || size === 0 || (size < 1e6 && size >= 1e-4)) return String(value);
+  return value.toExponential().replace(/e([+-])(\d)$/, 'e$10$2');
 }
 
 function unread(path: string, format: string | undefined): CountersignError {

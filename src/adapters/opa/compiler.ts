@@ -3,11 +3,10 @@ import { Worker } from 'node:worker_threads';
 import { digestOf } from '../../cluster/canonical.js';
 import type { Json } from '../../cluster/object.js';
 import { CountersignError, type Place } from '../../errors.js';
-import type { BundleOutputs, BundleSources, Compiler, PolicyBundle, PolicySources } from '../../policy/bundle.js';
+import { STARTER_PREFIX, type BundleOutputs, type BundleSources, type Compiler, type PolicyBundle, type PolicySources } from '../../policy/bundle.js'; // prettier-ignore
 import type { ConftestNamespace } from '../../policy/conftest.js';
 import type { Rule } from '../../policy/decision.js';
 import type { ExplainedView, Explainer, View } from '../../policy/explain.js';
-import { STARTER_PREFIX } from '../../policy/sources.js';
 import { BundleCache } from './bundle-cache.js';
 import { builtFile, programVersion } from './program.js';
 

@@ -1,3 +1,4 @@
+import { basename, dirname, resolve } from 'node:path';
 import { ruleSuffix, conftestCheck, joinChecks, type ConftestAnswer, type ConftestCheck, type ConftestNamespace, type ConftestResult } from '../../policy/conftest.js'; // prettier-ignore
 import { CountersignError } from '../../errors.js';
 import type { Builtin } from './builtins/builtin.js';
@@ -28,22 +29,18 @@ export class ConftestEvaluation {
   constructor(private readonly bundle: ConftestBundle) {}
 
   /**
-   * What each namespace says of a file. `file` is what data.conftest.file tells; `inputs` are JSON texts.
+   * What each namespace says of a file; `inputs` are JSON texts.
    * Throws `policy-failed`, `policy-memory`, `policy-result`.
    */
-  check(
-    filename: string,
-    file: { readonly name: string; readonly dir: string },
-    inputs: readonly string[],
-  ): ConftestCheck[] {
-    const host = this.instance(file);
+  check(filename: string, inputs: readonly Uint8Array[]): ConftestCheck[] {
+    const host = this.instance(filename);
     const found: ConftestCheck[][] = this.bundle.namespaces.map(() => []);
     for (const input of inputs) {
       this.prints = [];
       let sets: RegoValue | undefined;
       try {
         const now = BigInt(Date.now()) * 1_000_000n;
-        sets = host.evaluate(host.entrypoints['countersign__run/conftest'], { parts: [Buffer.from(input)] }, { now });
+        sets = host.evaluate(host.entrypoints['countersign__run/conftest'], { parts: [input] }, { now });
       } catch (error) {
         this.host = undefined;
         throw toPolicyError(error, MAX_PAGES);
@@ -57,10 +54,12 @@ export class ConftestEvaluation {
     return found.map((checks, i) => joinChecks(checks, filename, this.bundle.namespaces[i].name));
   }
 
-  private instance(file: { readonly name: string; readonly dir: string }): PolicyHost {
+  private instance(filename: string): PolicyHost {
     const { module, data, readsFile } = this.bundle;
     if (this.host && !readsFile) return this.host;
     // The file's name is data in Conftest; a policy that looks at it gets a new instance for each file.
+    const full = resolve(filename);
+    const file = { name: basename(full), dir: dirname(full) };
     const rest = data.slice(1) === '}' ? '}' : `,${data.slice(1)}`;
     const text = readsFile ? `{"conftest":{"file":${JSON.stringify(file)}}${rest}` : data;
     return (this.host = new PolicyHost(module, {
