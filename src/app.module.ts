@@ -24,7 +24,19 @@ import { MetricsController } from './api/metrics.controller.js';
 import { plainResolvers } from './api/plain-resolvers.js';
 import { PushResolver, RepositoryResolver, TipResolver } from './api/repository.resolver.js';
 import { LogResolver, ServiceResolver, TargetResolver } from './api/service.resolver.js';
-import { LOG_FILES, METRICS, QUERIES, STATE, type LogFiles, type ServiceState } from './api/state.js';
+import type { Access } from './api/access.js';
+import { ApproveResolver, type Approving } from './api/approve.resolver.js';
+import { TokenGuard } from './api/token.guard.js';
+import {
+  ACCESS,
+  APPROVING,
+  LOG_FILES,
+  METRICS,
+  QUERIES,
+  STATE,
+  type LogFiles,
+  type ServiceState,
+} from './api/state.js';
 import type { Queries } from './report/queries.js';
 
 export interface AppParts {
@@ -33,6 +45,8 @@ export interface AppParts {
   readonly logFiles: LogFiles;
   readonly metrics: Registry;
   readonly logger: Logger;
+  readonly access: Access;
+  readonly approving: Approving;
 }
 
 const resolvers = [
@@ -56,18 +70,22 @@ const resolvers = [
   ExceptionResolver,
   ImpactResolver,
   ReviewDutyResolver,
+  ApproveResolver,
+  TokenGuard,
 ];
 
 /** The only wiring of what answers over HTTP. */
 @Module({})
 export class AppModule {
   static of(parts: AppParts): DynamicModule {
-    const { state, queries, logFiles, metrics } = parts;
+    const { state, queries, logFiles, metrics, access, approving } = parts;
     const provided = [
       { provide: STATE, useValue: state },
       { provide: QUERIES, useValue: queries },
       { provide: METRICS, useValue: metrics },
       { provide: LOG_FILES, useValue: logFiles },
+      { provide: ACCESS, useValue: access },
+      { provide: APPROVING, useValue: approving },
     ];
     return {
       module: AppModule,

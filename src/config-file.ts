@@ -100,6 +100,25 @@ export const fileSchema = z.strictObject({
       bypass: z.array(z.string().min(1)).default([]),
     })
     .optional(),
+  access: z
+    .strictObject({
+      tokens: z
+        .array(
+          z.strictObject({
+            name,
+            login: z.string().regex(/^[^\s\p{Cc}*]{1,255}$/u, { error: 'it must be one login, without spaces' }),
+            role: z.enum(['approver']),
+            sha256: z.string().regex(/^[0-9a-f]{64}$/, {
+              error: 'it must be what "countersign token" printed beside the token, never the token itself',
+            }),
+            repositories: z.array(z.string().min(1)).min(1, { error: 'it must name at least one, or "*"' }),
+            environments: z.array(z.string().min(1)).min(1, { error: 'it must name at least one, or "*"' }),
+            expires: z.iso.datetime({ offset: true, error: 'it must be an instant such as 2027-01-01T00:00:00Z' }),
+          }),
+        )
+        .default([]),
+    })
+    .optional(),
   limits: z
     .strictObject({
       manifestBytes: bytes({ atLeast: 1_024, atMost: 2 ** 30 }).optional(),

@@ -29,8 +29,23 @@ export interface Config {
   readonly repositories: readonly RepositoryConfig[];
   readonly targets: readonly TargetConfig[];
   readonly limits: Limits;
+  /** Who may do more than look. */
+  readonly tokens: readonly TokenConfig[];
   /** The validating webhook; none unless it is configured. */
   readonly admission?: AdmissionConfig;
+}
+
+/** An API token, of which only its digest is known. */
+export interface TokenConfig {
+  readonly name: string;
+  readonly login: string;
+  readonly role: 'approver';
+  /** SHA-256 of the token, hex. */
+  readonly sha256: string;
+  readonly repositories: readonly string[];
+  readonly environments: readonly string[];
+  /** RFC 3339. */
+  readonly expires: string;
 }
 
 export interface AdmissionConfig {
@@ -147,6 +162,8 @@ export async function loadConfig(file: string | undefined, options: ConfigOption
 export function withoutSecrets(config: Config): Record<string, unknown> {
   return {
     ...config,
+    // Who may do what belongs in the log; a digest of a token does not.
+    tokens: config.tokens.map(({ sha256: _sha256, ...rest }) => rest),
     database: config.database === 'embedded' ? 'embedded' : withoutPassword(config.database),
     repositories: config.repositories.map(({ credentials, webhook, forge, ...rest }) => ({
       ...rest,
@@ -184,6 +201,12 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
 
   unique(written.repositories, 'repositories', fault);
   unique(written.targets, 'targets', fault);
+  const tokens = written.access?.tokens ?? [];
+  unique(tokens, 'tokens', (path, message) => fault(['access', ...path], message));
+  tokens.forEach(({ sha256 }, i) => {
+    if (tokens.findIndex((other) => other.sha256 === sha256) < i)
+      fault(['access', 'tokens', i, 'sha256'], 'it is that of another token');
+  });
   const names = written.repositories.map((repository) => repository.name);
   written.targets.forEach((target, t) => {
     target.grants.forEach((grant, g) => {
@@ -237,6 +260,7 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
     ...(written.admission
       ? { admission: resolveAdmission(written.admission, base, (p, m) => fault(['admission', p], m)) }
       : {}),
+    tokens,
     limits: {
       manifestBytes: written.limits?.manifestBytes ?? 10 * 2 ** 20,
       evaluationMilliseconds: written.limits?.evaluation ?? 2_000,

@@ -6,6 +6,8 @@ export type ErrorCode =
   | 'query-limit'
   | 'cursor-invalid'
   | 'not-found'
+  | 'unauthenticated'
+  | 'forbidden'
   | 'config-invalid'
   | 'manifest-malformed'
   | 'manifest-duplicate-key'

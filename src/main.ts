@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { readKeys } from './adapters/keys/file.js';
 import { PostgresQueries } from './adapters/postgres/queries.js';
+import { Access } from './api/access.js';
 import { createHttp } from './api/http.js';
 import { createMetrics, requestHistogram } from './api/metrics.js';
 import { AppModule } from './app.module.js';
@@ -56,7 +57,9 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
     };
     const metrics = createMetrics(state, queries);
     const logFiles = { checkpoint: () => service.checkpoint(), tile: (path: string) => serveTile(ledger, path) };
-    const module = AppModule.of({ state, queries, logFiles, metrics, logger });
+    const { approving } = service;
+    const access = new Access(config.tokens, approving.log);
+    const module = AppModule.of({ state, queries, logFiles, metrics, logger, access, approving });
     const webhooks = {
       secrets: new Map(config.repositories.flatMap(({ name, webhook }) => (webhook ? [[name, webhook.secret]] : []))),
       hint: (repository: string) => service.nudge(repository),

@@ -38,6 +38,8 @@ import type { AdmissionOptions } from './api/admission.js';
 import { bypassEntry } from './reconcile/bypass-entry.js';
 import { repairIndexes } from './review/repair-indexes.js';
 import { serviceEntry } from './review/entries.js';
+import { AccessLog } from './review/access-log.js';
+import { type ApprovingRepository, LoginApprovals } from './review/login-approvals.js';
 import { RepositoryFollower } from './review/follower.js';
 import { RequestFollower } from './review/requests.js';
 import { GovernanceReader } from './review/governance.js';
@@ -75,6 +77,8 @@ export interface Service {
   readonly targets: () => readonly { readonly name: string; readonly reports: ReportsState }[];
   /** The validating webhook, where it is configured. */
   readonly admission: Pick<AdmissionOptions, 'view' | 'recordBypass'>;
+  /** Approvals by people who log in, and where those are logged who may not. */
+  readonly approving: { readonly approvals: LoginApprovals; readonly log: AccessLog };
   /** Looks at a repository now rather than at its next poll. */
   nudge(repository: string): void;
   /** Finishes what is under way, in order, and stops what it started. */
@@ -239,6 +243,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
         forge: openForge(repository.forge),
         standing: () => follower.standing,
         approvals: follower.approvals,
+        onApprovals: (approvals) => follower.approvalsCame(approvals),
         ...reviewing,
         onFault: (trouble) => commentary.warn({ repository: repository.name, trouble }, trouble.message),
       });
@@ -250,6 +255,11 @@ export async function startService(config: Config, commentary: Commentary): Prom
       followers.get(repository)?.nudge();
       requests.get(repository)?.nudge();
     };
+    const log = new AccessLog(ledger, (thrown) =>
+      commentary.error({ trouble: describeTrouble(toCountersignError(thrown)) }, 'a refusal could not be logged'),
+    );
+    opened.push(() => log.close());
+    const approving = { log, approvals: new LoginApprovals(approvingRepositories(followers, requests), records) };
     commentary.info({ version, data: config.data }, 'following');
     const ready = () => readiness(dataSource, records, deployments);
     const checkpoint = async (): Promise<string> =>
@@ -266,13 +276,35 @@ export async function startService(config: Config, commentary: Commentary): Prom
         await ledger.record(async (transaction) => transaction.append(bypassEntry({ target, request, reason, time })));
       },
     };
-    return { config, ledger, records, dataSource, close, nudge, ready, explain, impact, checkpoint, targets, admission }; // prettier-ignore
+    return { config, ledger, records, dataSource, close, nudge, approving, ready, explain, impact, checkpoint, targets, admission }; // prettier-ignore
   } catch (thrown) {
     await close().catch((again: unknown) =>
       commentary.error({ trouble: describeTrouble(toCountersignError(again)) }, 'while stopping'),
     );
     throw toCountersignError(thrown);
   }
+}
+
+/** An approval may be of what was pushed, of an open request, or of one that was merged meanwhile: both followers hear of it. */
+function approvingRepositories(
+  followers: ReadonlyMap<string, RepositoryFollower>,
+  requests: ReadonlyMap<string, RequestFollower>,
+): ReadonlyMap<string, ApprovingRepository> {
+  return new Map(
+    [...followers].map(([name, follower]) => [
+      name,
+      {
+        approvals: follower.approvals,
+        get standing() {
+          return follower.standing;
+        },
+        approvalsCame: (approvals) => {
+          follower.approvalsCame(approvals);
+          if (approvals.some(({ advice }) => advice !== null)) requests.get(name)?.nudge();
+        },
+      },
+    ]),
+  );
 }
 
 function openWitnessing(

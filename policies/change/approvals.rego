@@ -9,7 +9,8 @@ import data.countersign.lib.settings
 # title: A change is approved by people who did not make it
 # description: |-
 #   settings.approvals says by how many; without it none are needed. Only verified approvals count, each person once, and
-#   nobody who signed, wrote or committed any of the change (invariant 5).
+#   nobody who signed, wrote or committed any of the change (invariant 5). With settings.approvals_signed only those count that the
+#   approver's own key has signed, and no review on a forge.
 # custom:
 #   id: approvals.required
 #   bad: "0 of 1 approvals"
@@ -32,9 +33,14 @@ approvers contains object.get(approval, "person", approval.principal) if some ap
 counted contains approval if {
 	some approval in input.approvals
 	approval.verified
+	strong_enough(approval)
 	not lower(approval.principal) in makers
 	not lower(object.get(approval, "person", "")) in makers
 }
+
+strong_enough(_) if not settings.approvals_signed
+
+strong_enough(approval) if approval.strength == "signed"
 
 makers contains lower(commit.signature.principal) if some commit in input.commits
 

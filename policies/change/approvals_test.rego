@@ -62,3 +62,12 @@ test_who_made_it_does_not_count_under_another_name if {
 	})
 	count(approvals.require) == 1 with input as joined with data.countersign.settings as two
 }
+
+test_only_signed_approvals_count_where_that_is_asked_for if {
+	strict := {"approvals": 1, "approvals_signed": true}
+	vouched := object.union(examples.many([]), {"approvals": [{"principal": "bo@example.org", "via": "forge", "strength": "vouched", "time": "", "verified": true}]})
+	signed := object.union(examples.many([]), {"approvals": [{"principal": "bo@example.org", "via": "git", "strength": "signed", "time": "", "verified": true}]})
+	count(approvals.require) == 1 with input as vouched with data.countersign.settings as strict
+	count(approvals.require) == 0 with input as signed with data.countersign.settings as strict
+	count(approvals.require) == 0 with input as vouched with data.countersign.settings as {"approvals": 1}
+}

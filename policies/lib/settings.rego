@@ -17,6 +17,7 @@ types := {
 	"max_deletions": "number",
 	"max_changes": "number",
 	"approvals": "number",
+	"approvals_signed": "boolean",
 	"break_glass": "object",
 	"protected": "array",
 	"production": "array",
@@ -42,6 +43,8 @@ is_of("number", value) if is_number(value)
 
 is_of("object", value) if is_object(value)
 
+is_of("boolean", value) if is_boolean(value)
+
 is_of("pattern", value) if regex.is_valid(value)
 
 is_of("version", value) if regex.match(`^1\.[0-9]+$`, value)
@@ -61,6 +64,11 @@ max_changes := all.max_changes if is_number(all.max_changes)
 default approvals := 0
 
 approvals := all.approvals if is_number(all.approvals)
+
+# Whether only approvals under the approver's own key count, and none that a forge or this service vouches for.
+default approvals_signed := false
+
+approvals_signed if all.approvals_signed == true
 
 # Who may do without approvals in an emergency.
 default break_glass := {"people": [], "groups": []}

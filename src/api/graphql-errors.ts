@@ -10,6 +10,8 @@ interface Formatted {
 /** HTTP status by code; everything else that a caller can mend is a 400. */
 const statuses: Partial<Record<ErrorCode, number>> = {
   'not-found': 404,
+  unauthenticated: 401,
+  forbidden: 403,
   'database-unavailable': 503,
   'disk-full': 503,
   internal: 500,

@@ -40,3 +40,5 @@ export const STATE = Symbol('state');
 export const QUERIES = Symbol('queries');
 export const METRICS = Symbol('metrics');
 export const LOG_FILES = Symbol('log files');
+export const ACCESS = Symbol('access');
+export const APPROVING = Symbol('approving');

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import type { ApprovedBytes } from '../review/approval.js';
 import type { Waiting } from './approve/waiting.js';
 import { jsonLine, print } from './output.js';
 
@@ -7,6 +8,7 @@ interface Options {
   readonly repository: string;
   readonly remote?: string;
   readonly key?: string;
+  readonly tokenFile?: string;
   readonly comment?: string;
   readonly review?: boolean;
   readonly request?: number;
@@ -23,6 +25,7 @@ export function register(program: Command): void {
     .option('--repository <folder>', 'your clone of the governed repository', '.')
     .option('--remote <name>', 'where to push; by default origin')
     .option('--key <file>', 'your SSH key; by default user.signingKey of git, then ~/.ssh/id_ed25519')
+    .option('--token-file <file>', 'approve by login, with the token in that file, rather than under a key')
     .option('--comment <text>', 'a remark that goes into the log with it')
     .option('--request <number>', 'an open pull or merge request', requestNumber)
     .option('--review', 'look at an emergency change that was let through, after the fact')
@@ -62,6 +65,7 @@ async function approve(name: string | undefined, options: Options): Promise<void
   }
   const { repository, ref, environment, base, head, tree, renderedDigest } = change;
   const bytes = { repository, ref, environment, base, head, tree, renderedDigest };
+  if (options.tokenFile !== undefined) return byLogin(bytes, options.tokenFile, options);
   const text = approval.approvalText({
     ...bytes,
     time: new Date().toISOString(),
@@ -81,6 +85,31 @@ async function approve(name: string | undefined, options: Options): Promise<void
   if (options.output === 'json') return print(jsonLine({ ...bytes, id, key: fingerprint, commit, path }));
   await print(`approved  ${environment} ${head.slice(0, 12)} with ${fingerprint}, pushed to ${approval.APPROVALS_REF}`);
   await print(`see what became of it  ${options.url}/graphql  { approvals { nodes { principal status reason } } }`);
+}
+
+const APPROVE = `mutation ($input: ApproveInput!) { approve(input: $input) { id status reason principal } }`;
+
+/** The service vouches for who it was; whether it counts is known at once. */
+async function byLogin(bytes: ApprovedBytes, file: string, { url, comment, output }: Options): Promise<void> {
+  const [{ readFile }, { ask }, { CountersignError }] = await Promise.all([
+    import('node:fs/promises'),
+    import('./ask.js'),
+    import('../errors.js'),
+  ]);
+  const token = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new CountersignError('usage', `the token in ${file} cannot be read`, { cause });
+  });
+  const input = { ...bytes, ...(comment ? { comment } : {}) };
+  const { approve: given } = await ask<{ approve: { id: string; status: string; reason: string | null } }>(
+    url,
+    APPROVE,
+    { input },
+    token.trim(),
+  );
+  if (given.status !== 'accepted') process.exitCode = 1;
+  if (output === 'json') return print(jsonLine({ ...bytes, ...given }));
+  const what = `${bytes.environment} ${bytes.head.slice(0, 12)}`;
+  await print(given.status === 'accepted' ? `approved  ${what}` : `does not count  ${what}: ${given.reason}`);
 }
 
 /** With `--output json`, only the result goes to standard output. */

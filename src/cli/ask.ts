@@ -5,12 +5,13 @@ export async function ask<T>(
   url: string,
   query: string,
   variables: Readonly<Record<string, unknown>> = {},
+  token?: string,
 ): Promise<T> {
   let response: Response;
   try {
     response = await fetch(new URL('/graphql', url), {
       method: 'POST',
-      headers: { 'content-type': 'application/json' },
+      headers: { 'content-type': 'application/json', ...(token ? { authorization: `Bearer ${token}` } : {}) },
       body: JSON.stringify({ query, variables }),
       signal: AbortSignal.timeout(20_000),
     });

@@ -12,6 +12,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
   environments: 'list the environments of a repository, or find them in Argo CD and Flux objects',
   promote: 'show what promoting one environment to another would change',
   approve: 'approve a change that waits, with your SSH key',
+  token: 'make a token for somebody who approves without a key',
   exception: 'ask for, sign and list exceptions from rules',
   explain: 'say why a recorded decision came out as it did',
   serve: 'follow repositories, judge, record and apply',

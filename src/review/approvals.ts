@@ -62,6 +62,8 @@ export interface GivenApproval {
   readonly statement?: ApprovalStatement;
   readonly account?: Account;
   readonly review?: string;
+  /** Why it cannot count, whoever gave it. */
+  readonly void?: string;
 }
 
 /** For which change approvals are asked. */
@@ -260,7 +262,8 @@ export class Approvals {
       person,
       key: signature.key ?? null,
     };
-    if (reason !== null) return { record: { ...read, reason } };
+    const no = reason ?? given.void;
+    if (no !== undefined) return { record: { ...read, reason: no } };
     const { subject, otherwise } = await this.#subjectOf(statement);
     if (!subject) return { record: { ...read, reason: otherwise } };
     const about = { ...read, change: subject.change?.id ?? null, advice: subject.advice?.id ?? null };

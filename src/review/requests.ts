@@ -12,13 +12,17 @@ import { pauseAfter } from './pace.js';
 import { recordFault } from './record-fault.js';
 import { type Approvals, adviceBytes, bytesOf } from './approvals.js';
 import { otherBytes } from './approval.js';
-import type { AdviceRecord, FaultRecord, PushRecord, Trouble } from './records.js';
+import { takeReviews } from './forge-reviews.js';
+import type { AdviceRecord, ApprovalRecord, FaultRecord, PushRecord, Trouble } from './records.js';
 import { review, type Reviewed } from './review.js';
+import type { Signers } from '../source/signers.js';
 import { describeTrouble } from './trouble.js';
 
 export interface RequestParts extends ReviewParts {
   readonly forge: Forge;
   readonly approvals: Approvals;
+  /** Approvals came, or were withdrawn, that a change which was pushed may wait for. */
+  readonly onApprovals: (approvals: readonly ApprovalRecord[]) => void;
   /** Null until something governs. */
   readonly standing: () => Standing | null;
   readonly onFault: (trouble: Trouble) => void;
@@ -26,6 +30,8 @@ export interface RequestParts extends ReviewParts {
 
 /** Requests are asked for no more often than this, in milliseconds; a webhook makes it sooner. */
 const PACE = 30_000;
+/** Looks after which the reviews of every request are asked for again, whether or not the forge says that something changed. */
+const THOROUGH = 20;
 /** Commits of a request that its advice keeps to be looked at. */
 const MOST_SHOWN = 250;
 /** While nothing governs yet there is nothing to wait long for. */
@@ -38,6 +44,9 @@ const IMPATIENCE = 500;
 export class RequestFollower {
   /** What was told of each commit and context, so that it is not told again at every look. */
   readonly #told = new Map<string, { readonly commit: string; readonly said: string }>();
+  /** By number: what the forge called the last change of each request when its reviews were asked for. */
+  readonly #reviewed = new Map<number, string>();
+  #looks = 0;
   #stopped = false;
   #nudged = false;
   #failures = 0;
@@ -100,6 +109,10 @@ export class RequestFollower {
     // What was told of commits that are no longer proposed need not be known any more.
     const heads = new Set(open.map(({ head }) => head));
     for (const [key, { commit }] of this.#told) if (!heads.has(commit)) this.#told.delete(key);
+    const numbers = new Set(open.map(({ number }) => number));
+    for (const number of this.#reviewed.keys()) if (!numbers.has(number)) this.#reviewed.delete(number);
+    if (this.#looks++ % THOROUGH === 0) this.#reviewed.clear();
+    await this.#lastReviews(numbers, standing);
     await this.#end(({ request, head, target }) => {
       return !open.some((one) => one.ref === request && one.head === head && one.target === target);
     });
@@ -107,6 +120,8 @@ export class RequestFollower {
       if (this.#stopped) return;
       try {
         await this.#advise(request, standing);
+        // Those that came with this look count in it.
+        if (await this.#takeReviews(request, standing)) await this.#advise(request, standing);
       } catch (thrown) {
         failure ??= toCountersignError(thrown);
       }
@@ -127,6 +142,48 @@ export class RequestFollower {
     if (!touched.some(({ path }) => isGoverned(path, governance.settings))) return;
     const problems = problemsOf(await this.parts.governance.attempt(mirror.repository, request.head), governance);
     await this.#judge(request, governanceEnvironment(request.target), base, target, governance, problems);
+  }
+
+  /** Whether the reviews of an open request changed which approvals there are. */
+  async #takeReviews(request: OpenRequest, { governance }: Standing): Promise<boolean> {
+    const { records } = this.parts;
+    const { number, head, updated } = request;
+    const about = { repository: this.repository.name, number, head, endedAt: null };
+    const advised = await records.find('advice', about);
+    // What waits is asked for at each look: a webhook brought it here, and not every forge calls a review a change.
+    const waits =
+      advised.some(({ outcome }) => outcome === 'pending') || advised.some(({ approvals }) => approvals.length > 0);
+    if (advised.length === 0 || (!waits && this.#reviewed.get(number) === (updated ?? ''))) return false;
+    const changed = await this.#take(number, advised, governance.signers);
+    this.#reviewed.set(number, updated ?? '');
+    return changed.length > 0;
+  }
+
+  /** Of requests that are open no more: who approves and merges in one breath has approved. */
+  async #lastReviews(open: ReadonlySet<number>, { governance }: Standing): Promise<void> {
+    const { records } = this.parts;
+    const holding = await records.find('advice', { repository: this.repository.name, endedAt: null });
+    for (const [number, advised] of Map.groupBy(holding, (one) => one.number)) {
+      if (open.has(number)) continue;
+      try {
+        await this.#take(number, advised, governance.signers);
+      } catch (thrown) {
+        const error = toCountersignError(thrown);
+        if (error.retry) throw error;
+        // A request that the forge knows nothing of any more must not stand in the way of the others.
+        this.parts.onFault(describeTrouble(error));
+      }
+    }
+  }
+
+  async #take(number: number, advised: readonly AdviceRecord[], signers: Signers): Promise<readonly ApprovalRecord[]> {
+    const { forge, records, approvals, onApprovals } = this.parts;
+    const reviews = await forge.approvingReviews({ number });
+    const adopted = (await adoptionOf(this.repository.name, records))?.time ?? '';
+    const parts = { records, approvals, forge: forge.kind, adopted };
+    const changed = await takeReviews({ number }, reviews, advised, signers, parts);
+    if (changed.length > 0) onApprovals(changed);
+    return changed;
   }
 
   async #judge(

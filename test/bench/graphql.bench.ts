@@ -12,6 +12,7 @@ import type * as MetricsModule from '../../src/api/metrics.js';
 import type * as CommentaryModule from '../../src/commentary.js';
 import type * as ConnectModule from '../../src/adapters/postgres/connect.js';
 import type * as KeysModule from '../../src/adapters/keys/file.js';
+import type * as AccessModule from '../../src/api/access.js';
 import type * as LedgerModule from '../../src/adapters/postgres/ledger.js';
 import type * as QueriesModule from '../../src/adapters/postgres/queries.js';
 
@@ -24,6 +25,8 @@ const { openDatabase } = (await built('adapters/postgres/connect')) as typeof Co
 const { openKeys } = (await built('adapters/keys/file')) as typeof KeysModule;
 const { openLedger } = (await built('adapters/postgres/ledger')) as typeof LedgerModule;
 const { PostgresQueries } = (await built('adapters/postgres/queries')) as typeof QueriesModule;
+
+const { Access } = (await built('api/access')) as typeof AccessModule;
 
 const ROWS = 20_000;
 const CLIENTS = 8;
@@ -58,7 +61,10 @@ const state = {
 };
 const metrics = createMetrics(state, queries);
 const logFiles = { checkpoint: () => ledger.checkpoint(), tile: () => Promise.resolve(undefined) };
-const module = App.of({ state, queries, metrics, logFiles, logger });
+const log = { refused: () => Promise.resolve() };
+const nobody = (): Promise<never> => Promise.reject(new Error('none here'));
+const approving = { log, approvals: { approve: nobody, withdraw: nobody } };
+const module = App.of({ state, queries, metrics, logFiles, logger, access: new Access([], log), approving });
 const app = await createHttp(module, { logger, requests: requestHistogram(metrics) });
 await app.listen(0, '127.0.0.1');
 const { port } = app.getHttpServer().address() as AddressInfo;

@@ -1,4 +1,5 @@
-import { createHmac, randomUUID } from 'node:crypto';
+import { createHash, createHmac, randomUUID } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
 import { forgetPeople, type Person } from '../../src/adapters/git/scratch-repository.js';
 import { ApprovingOffice, config, PRODUCTION } from '../support/approving.js';
 import { runCli } from '../support/cli.js';
@@ -20,6 +21,14 @@ require contains "somebody else has to agree" if {
   count({approval.person | some approval in input.approvals; approval.verified}) == 0
 }
 `;
+const IDENTITIES = `apiVersion: countersign.dev/v1
+people:
+  - {person: ann, principals: [ann@example.org], logins: [ann], accounts: {github: [ann-codes, ann-too]}}
+  - {person: bo, principals: [bo@example.org], logins: [bo], accounts: {github: [bo-codes]}}
+  - {person: cy, principals: [cy@example.org], accounts: {github: [cy-codes]}}
+`;
+const [BO, ANN] = ['cs_bo', 'cs_ann'];
+const sha256 = (token: string): string => createHash('sha256').update(token).digest('hex');
 let postgres: TestPostgres;
 let forge: ForgeServer;
 let office: ApprovingOffice;
@@ -29,9 +38,19 @@ beforeAll(async () => {
   [postgres, forge] = await Promise.all([startPostgres(), startForgeServer('github')]);
   office = await ApprovingOffice.open(await postgres.database(), {
     data: '{}',
-    files: { 'countersign.yaml': SETTINGS, 'policies/four-eyes.rego': FOUR_EYES },
+    files: {
+      'countersign.yaml': SETTINGS,
+      'policies/four-eyes.rego': FOUR_EYES,
+      '.countersign/identities.yaml': IDENTITIES,
+    },
     settings: `forge: {kind: github, api: "${forge.api}", project: acme/shop, tokenEnv: TOKEN}, webhook: {secretEnv: HOOK}`,
     env: { TOKEN: forge.token, HOOK: SECRET },
+    service: `access:
+  tokens:
+    - {name: bo-laptop, login: bo, role: approver, sha256: ${sha256(BO)}, repositories: [shop], environments: [shop/production], expires: 2099-01-01T00:00:00Z}
+    - {name: ann-laptop, login: ann, role: approver, sha256: ${sha256(ANN)}, repositories: ["*"], environments: ["*"], expires: 2099-01-01T00:00:00Z}
+    - {name: bo-old, login: bo, role: approver, sha256: ${sha256('cs_old')}, repositories: ["*"], environments: ["*"], expires: 2026-01-01T00:00:00Z}
+    - {name: eve, login: eve, role: approver, sha256: ${sha256('cs_eve')}, repositories: ["*"], environments: ["*"], expires: 2099-01-01T00:00:00Z}`,
   });
   await office.approve(office.bo, (await office.decided('pending', office.genesis)).change);
   await office.decided('allow', office.genesis);
@@ -230,5 +249,174 @@ describe('an approval of an open request', () => {
     const late = await office.recorded(() => approveRequest(waiting, office.bo));
     expect(late).toMatchObject({ status: 'rejected', reason: expect.stringContaining('no longer open') as string });
     forge.requests = [];
+  });
+});
+
+const review = (id: number, login: string, state: string, commit: string) => ({
+  id,
+  user: { login },
+  state,
+  commit_id: commit,
+  submitted_at: new Date(Date.UTC(2026, 10, 21, 3, 0, id)).toISOString(),
+});
+
+interface Entry {
+  readonly type: string;
+  readonly predicate: Readonly<Record<string, unknown>>;
+}
+const entries = async (type: string): Promise<readonly Entry[]> =>
+  (
+    await office.query<{ entries: { nodes: Entry[] } }>(
+      `{ entries(first: 500, newestFirst: true, filter: {type: [${type}]}) { nodes { type predicate } } }`,
+    )
+  ).entries.nodes;
+
+describe('a review on the forge', () => {
+  it('counts by the forge’s word for who the identity map gives its account to, until it is dismissed', async () => {
+    const waiting = await request(70);
+    forge.reviews.set(number, [
+      review(1, 'ann-codes', 'APPROVED', waiting.head),
+      review(2, 'ann-too', 'APPROVED', waiting.head),
+      review(3, 'stranger', 'APPROVED', waiting.head),
+      review(4, 'cy-codes', 'APPROVED', waiting.base),
+    ]);
+    await hook('pull_request_review');
+    const refused = await eventually('the reviews that do not count', async () => {
+      const { approvals } = await office.query<{
+        approvals: { nodes: { account: string; status: string; reason: string }[] };
+      }>(`{ approvals(filter: {head: "${waiting.head}"}) { nodes { account status reason } } }`);
+      return approvals.nodes.length === 3 ? approvals.nodes : null;
+    });
+    expect(Object.fromEntries(refused.map(({ account, reason }) => [account, reason]))).toEqual({
+      'github:ann-codes': expect.stringContaining('their own change') as string,
+      'github:ann-too': expect.stringContaining('their own change') as string,
+      'github:stranger': expect.stringContaining('to nobody') as string,
+    });
+    expect((await advised('pending', waiting.head)).approvals).toEqual([]);
+
+    forge.reviews.get(number)!.push(review(5, 'bo-codes', 'APPROVED', waiting.head));
+    await hook('pull_request_review');
+    const green = await advised('allow', waiting.head);
+    expect(green.approvals).toMatchObject([{ principal: 'bo', via: 'forge' }]);
+    await status(waiting.head, 'success');
+    const logged = (await entries('approval')).find(({ predicate }) => predicate['id'] === green.approvals[0].id);
+    expect(logged?.predicate).toMatchObject({
+      via: 'forge',
+      strength: 'vouched',
+      status: 'accepted',
+      head: waiting.head,
+    });
+
+    forge.reviews.get(number)!.push(review(6, 'bo-codes', 'DISMISSED', waiting.head));
+    await hook('pull_request_review');
+    await advised('pending', waiting.head);
+    await status(waiting.head, 'pending');
+    const withdrawn = (await entries('approval')).filter(({ predicate }) => predicate['id'] === green.approvals[0].id);
+    expect(withdrawn.map(({ predicate }) => predicate['status'])).toEqual(['withdrawn', 'accepted']);
+  });
+
+  it('counts also when it is given and the request merged in one breath', async () => {
+    forge.requests = [];
+    const waiting = await request(71);
+    forge.reviews.set(number, [review(7, 'cy-codes', 'APPROVED', waiting.head)]);
+    const merge = await merged(office.ann);
+    expect((await office.decided('allow', merge)).approvals).toMatchObject([{ principal: 'cy' }]);
+  });
+});
+
+const call = async (query: string, variables: object, token?: string) => {
+  const response = await fetch(`${office.url}/graphql`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...(token ? { authorization: `Bearer ${token}` } : {}) },
+    body: JSON.stringify({ query, variables }),
+  });
+  const answer = (await response.json()) as {
+    data: Record<string, { id: string; status: string; reason: string | null }> | null;
+    errors?: { extensions: { code: string } }[];
+  };
+  return { status: response.status, code: answer.errors?.[0]?.extensions.code, data: answer.data };
+};
+const inputOf = ({ repository, target, environment, base, head, tree, renderedDigest }: AdviceRow) => ({
+  input: { repository, ref: target, environment, base, head, tree, renderedDigest, comment: 'looks right' },
+});
+
+describe('the mutation approve', () => {
+  const APPROVE =
+    'mutation ($input: ApproveInput!) { approve(input: $input) { id status reason via strength account } }';
+  it('lets nobody in without a token that is valid and good for this, and logs each refusal', async () => {
+    forge.requests = [];
+    const waiting = await request(80);
+    const input = inputOf(waiting);
+    const elsewhere = { input: { ...input.input, environment: 'shop/staging' } };
+    expect(await call(APPROVE, input)).toMatchObject({ status: 401, code: 'unauthenticated' });
+    expect(await call(APPROVE, input, 'cs_guessed')).toMatchObject({ status: 401, code: 'unauthenticated' });
+    expect(await call(APPROVE, input, 'cs_old')).toMatchObject({ status: 401, code: 'unauthenticated' });
+    expect(await call(APPROVE, elsewhere, BO)).toMatchObject({ status: 403, code: 'forbidden' });
+    expect(await call('mutation { withdrawApproval(id: "0") { id } }', {}, BO)).toMatchObject({ status: 404 });
+    const get = await fetch(
+      `${office.url}/graphql?query=${encodeURIComponent('mutation { withdrawApproval(id: "0") { id } }')}`,
+      {
+        headers: { authorization: `Bearer ${BO}` },
+      },
+    );
+    expect(get.status).toBeGreaterThanOrEqual(400);
+    const codes = (await entries('access')).map(({ predicate }) => predicate['code']);
+    expect(codes.toReversed()).toEqual(['no-token', 'unknown-token', 'expired', 'out-of-scope', 'nothing-there']);
+    expect((await advised('pending', waiting.head)).approvals).toEqual([]);
+  });
+
+  it('counts for nobody’s own change, nobody unknown and nothing else than it names; else at once, until it is taken back', async () => {
+    const [waiting] = await advice(forge.requests[0].head);
+    const input = inputOf(waiting);
+    const status = async (token: string, more: object = {}) =>
+      (await call(APPROVE, { input: { ...input.input, ...more } }, token)).data?.['approve'];
+    expect(await status(ANN)).toMatchObject({
+      status: 'rejected',
+      reason: expect.stringContaining('own change') as string,
+    });
+    expect(await status('cs_eve')).toMatchObject({
+      status: 'rejected',
+      reason: expect.stringContaining('to nobody') as string,
+    });
+    expect(await status(BO, { tree: 'a'.repeat(40) })).toMatchObject({
+      status: 'rejected',
+      reason: expect.stringContaining('names tree') as string,
+    });
+    const given = await status(BO);
+    expect(given).toMatchObject({ status: 'accepted', via: 'login', strength: 'vouched', account: 'login:bo' });
+    expect(await status(BO)).toMatchObject({ id: given!.id });
+    expect((await advised('allow', waiting.head)).approvals).toMatchObject([{ id: given!.id, principal: 'bo' }]);
+    const take = `mutation { withdrawApproval(id: "${given!.id}") { status } }`;
+    expect(await call(take, {}, ANN)).toMatchObject({ status: 404 });
+    expect((await call(take, {}, BO)).data?.['withdrawApproval']).toEqual({ status: 'withdrawn' });
+    await advised('pending', waiting.head);
+
+    // The same by the command line, and it counts after the merge.
+    const file = `${office.root}/token`;
+    await writeFile(file, `${BO}\n`);
+    const env = {
+      HOME: office.root,
+      GIT_CONFIG_COUNT: '1',
+      GIT_CONFIG_KEY_0: 'safe.directory',
+      GIT_CONFIG_VALUE_0: '*',
+    };
+    const done = await runCli(
+      [
+        'approve',
+        PRODUCTION,
+        '--url',
+        office.url,
+        '--repository',
+        office.repository.path,
+        '--token-file',
+        file,
+        '--yes',
+      ],
+      { env },
+    );
+    expect(done).toMatchObject({ code: 0, stdout: expect.stringContaining('approved  shop/production') as string });
+    await advised('allow', waiting.head);
+    const merge = await merged(office.ann);
+    expect((await office.decided('allow', merge)).approvals).toMatchObject([{ principal: 'bo' }]);
   });
 });

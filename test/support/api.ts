@@ -10,12 +10,15 @@ import { openDatabase } from '../../src/adapters/postgres/connect.js';
 import { openLedger, type PostgresLedger } from '../../src/adapters/postgres/ledger.js';
 import { PostgresQueries } from '../../src/adapters/postgres/queries.js';
 import { PostgresRecords } from '../../src/adapters/postgres/records.js';
+import { Access } from '../../src/api/access.js';
 import { createHttp } from '../../src/api/http.js';
 import { createMetrics, requestHistogram } from '../../src/api/metrics.js';
 import type { LogFiles, ServiceState } from '../../src/api/state.js';
 import { AppModule } from '../../src/app.module.js';
 import { serveTile } from '../../src/audit/serve.js';
 import type { KeyRing } from '../../src/audit/keys.js';
+import { CountersignError } from '../../src/errors.js';
+import { AccessLog } from '../../src/review/access-log.js';
 import { startPostgres } from './postgres.js';
 
 export interface Answer<T = Record<string, unknown>> {
@@ -42,6 +45,8 @@ export interface TestApi {
   close(): Promise<void>;
 }
 
+const nobody = (): Promise<never> => Promise.reject(new CountersignError('not-found', 'nothing is followed here'));
+
 export async function startApi(): Promise<TestApi> {
   const server = await startPostgres();
   let stopped: Promise<void> | undefined;
@@ -67,7 +72,10 @@ export async function startApi(): Promise<TestApi> {
   const queries = new PostgresQueries(dataSource);
   const metrics = createMetrics(state, queries);
   const logFiles: LogFiles = { checkpoint: () => ledger.checkpoint(), tile: (path) => serveTile(ledger, path) };
-  const module = AppModule.of({ state, queries, metrics, logFiles, logger });
+  const log = new AccessLog(ledger, (thrown) => void logged.push(String(thrown)));
+  const access = new Access([], log);
+  const approving = { log, approvals: { approve: nobody, withdraw: nobody } };
+  const module = AppModule.of({ state, queries, metrics, logFiles, logger, access, approving });
   const app: NestFastifyApplication = await createHttp(module, { logger, requests: requestHistogram(metrics) });
   await app.listen(0, '127.0.0.1');
   const url = `http://127.0.0.1:${(app.getHttpServer().address() as AddressInfo).port}`;

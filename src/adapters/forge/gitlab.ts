@@ -104,6 +104,9 @@ function headAt(heads: readonly z.infer<typeof versions>[number][], at: number):
 
 /** GitLab's `*` also stands for slashes. */
 function matches(pattern: string, name: string): boolean {
-  const flat = (text: string): string => text.replaceAll('/', '\u0001');
   return globMatcher(flat(pattern))(flat(name));
+}
+
+function flat(text: string): string {
+  return text.replaceAll('/', '\u0001');
 }

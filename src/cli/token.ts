@@ -1,0 +1,65 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { type Command, InvalidArgumentError, Option } from 'commander';
+import { jsonLine, print } from './output.js';
+
+interface Options {
+  readonly login: string;
+  readonly name?: string;
+  readonly repository: string[];
+  readonly environment: string[];
+  readonly expires: number;
+  readonly output: 'text' | 'json';
+}
+
+const DAY = 86_400_000;
+
+export function register(program: Command): void {
+  program
+    .command('token')
+    .description('make a token for somebody who approves, and the line of service.yaml that knows it')
+    .requiredOption('--login <login>', 'who it is for, as logins: of the identity map has it')
+    .option('--name <name>', 'what the token is called; by default the login and the day')
+    .option('--repository <glob>', 'for which repositories; may be repeated; by default all', collect, [])
+    .option('--environment <glob>', 'for which environments; may be repeated; by default all', collect, [])
+    .option('--expires <days>', 'after how many days it counts no more, 1 to 366', days, 90)
+    .addOption(new Option('--output <format>', 'how to print it').choices(['text', 'json']).default('text'))
+    .addHelpText(
+      'after',
+      '\nThe token is shown once; only its SHA-256 is kept, in service.yaml. Taking the line out revokes it at the next start.',
+    )
+    .action(make);
+}
+
+function collect(value: string, before: string[]): string[] {
+  return [...before, value];
+}
+
+function days(text: string): number {
+  if (/^\d{1,3}$/.test(text) && Number(text) >= 1 && Number(text) <= 366) return Number(text);
+  throw new InvalidArgumentError('It must be a number of days from 1 to 366.');
+}
+
+async function make(options: Options): Promise<void> {
+  const { login, output } = options;
+  const token = `cs_${randomBytes(32).toString('base64url')}`;
+  const now = new Date();
+  const slug =
+    login
+      .toLowerCase()
+      .replaceAll(/[^a-z0-9]+/g, '-')
+      .replace(/^-|-$/g, '') || 'token';
+  const line = {
+    name: options.name ?? `${slug}-${now.toISOString().slice(0, 10)}`,
+    login,
+    role: 'approver',
+    sha256: createHash('sha256').update(token).digest('hex'),
+    repositories: options.repository.length > 0 ? options.repository : ['*'],
+    environments: options.environment.length > 0 ? options.environment : ['*'],
+    expires: new Date(now.getTime() + options.expires * DAY).toISOString(),
+  };
+  if (output === 'json') return print(jsonLine({ token, ...line }));
+  await print(`${token}\n`);
+  await print('Give it to its owner, who keeps it as a password; it is not shown again. In service.yaml:\n');
+  // JSON is YAML, and quotes what needs it.
+  await print(`access:\n  tokens:\n    - ${JSON.stringify(line)}`);
+}
