@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { healthOf, worst } from './health.js';
 import type { JsonObject } from './object.js';
 
@@ -84,7 +85,7 @@ describe('health', () => {
       'degraded',
       'failed',
     ],
-    ['running Job', of('batch/v1', 'Job', { status: { startTime: 'now' } }), 'healthy', 'running'],
+    ['running Job', of('batch/v1', 'Job', { status: { startTime: 'now' } }), 'progressing', 'running'],
     ['suspended CronJob', of('batch/v1', 'CronJob', { spec: { suspend: true } }), 'suspended', 'suspended'],
     [
       'Pod that crashes',
@@ -110,7 +111,10 @@ describe('health', () => {
     ],
     [
       'LoadBalancer with an address',
-      of('v1', 'Service', { spec: { type: 'LoadBalancer', clusterIP: '10.0.0.1' } }),
+      of('v1', 'Service', {
+        spec: { type: 'LoadBalancer' },
+        status: { loadBalancer: { ingress: [{ ip: '192.0.2.1' }] } },
+      }),
       'healthy',
       '',
     ],
@@ -152,5 +156,34 @@ describe('health', () => {
   it('of an environment is that of its worst object', () => {
     expect(worst([]).status).toBe('healthy');
     expect(worst([healthOf(of('v1', 'ConfigMap')), healthOf(null), healthOf(deployment({}))]).status).toBe('missing');
+  });
+});
+
+interface Example {
+  readonly name: string;
+  /** null: its owner has no opinion of that kind. */
+  readonly expected: string | null;
+  /** Why we say something else, and what. */
+  readonly differs?: { readonly ours: string; readonly why: string };
+  readonly object: JsonObject;
+}
+
+const examples = (file: string): Example[] =>
+  JSON.parse(readFileSync(new URL(`../../test/vectors/health/${file}.json`, import.meta.url), 'utf8')) as Example[];
+
+describe.each([
+  ['kstatus', { Current: 'healthy', InProgress: 'progressing', Failed: 'degraded', Terminating: 'progressing' }],
+  ['gitops-engine', { Healthy: 'healthy', Progressing: 'progressing', Degraded: 'degraded', Suspended: 'suspended' }],
+] as const)("health of %s's own examples", (file, words) => {
+  const all = examples(file).filter(({ expected }) => expected !== null);
+  // One of them is about a pod that was made a moment ago.
+  const now = Date.parse('2026-11-21T00:00:05Z');
+
+  it.each(all.map((example) => [example.name, example] as const))('%s', (_, { expected, differs, object }) => {
+    const theirs = (words as Record<string, string>)[expected!];
+    const { status } = healthOf(object, now);
+    expect(status).toBe(differs?.ours ?? theirs);
+    expect(differs?.why).not.toBe('');
+    expect(differs?.ours).not.toBe(theirs);
   });
 });

@@ -8,13 +8,15 @@ export interface Health {
   readonly reason: string;
 }
 
+/** How long a pod may look for a node, in milliseconds, as kstatus has it. */
+const SCHEDULING = 15_000;
+
 /**
  * What a live object says about itself, in the order of kstatus (sigs.k8s.io/cli-utils/pkg/kstatus): deletion, a generation its
- * controller has not seen, the standard conditions, the kind's own rules, then `Ready`. Differences from kstatus: a paused
- * Deployment, a suspended CronJob or Job are `suspended`, and a failed Pod is `degraded`, as Argo CD has it. Never throws: an
- * object of any shape may be in a cluster.
+ * controller has not seen, the standard conditions, the kind's own rules, then `Ready`. Where Argo CD knows a kind better its rule
+ * is taken (test/vectors/health says where the two disagree). Never throws: an object of any shape may be in a cluster.
  */
-export function healthOf(live: JsonObject | null): Health {
+export function healthOf(live: JsonObject | null, now: number = Date.now()): Health {
   if (live === null) return { status: 'missing', reason: 'it is not in the cluster' };
   if (text(live, 'metadata', 'deletionTimestamp')) {
     const held = at(live, 'metadata', 'finalizers');
@@ -31,7 +33,7 @@ export function healthOf(live: JsonObject | null): Health {
   const reconciling = condition(live, 'Reconciling');
   if (reconciling?.status === 'True') return progressing(reconciling.message || 'reconciling');
   const rule = rules[`${groupOf(live)}/${text(live, 'kind')}`];
-  return rule ? rule(live) : byReadiness(live);
+  return rule ? rule(live, now) : byReadiness(live);
 }
 
 /** The worst of several, for an environment as a whole; of none, healthy. */
@@ -47,7 +49,7 @@ const progressing = (reason: string): Health => ({ status: 'progressing', reason
 const degraded = (reason: string): Health => ({ status: 'degraded', reason });
 const suspended = (reason: string): Health => ({ status: 'suspended', reason });
 
-const rules: Readonly<Record<string, (live: JsonObject) => Health>> = {
+const rules: Readonly<Record<string, (live: JsonObject, now: number) => Health>> = {
   'apps/Deployment': deployment,
   'apps/StatefulSet': statefulSet,
   'apps/DaemonSet': daemonSet,
@@ -57,6 +59,9 @@ const rules: Readonly<Record<string, (live: JsonObject) => Health>> = {
   '/Pod': pod,
   '/Service': service,
   '/PersistentVolumeClaim': claim,
+  'networking.k8s.io/Ingress': (live) => (hasAddress(live) ? healthy : progressing('it has no address yet')),
+  'autoscaling/HorizontalPodAutoscaler': autoscaler,
+  'argoproj.io/Workflow': workflow,
   '/Namespace': (live) =>
     text(live, 'status', 'phase') === 'Terminating' ? progressing('it is being deleted') : healthy,
   'policy/PodDisruptionBudget': () => healthy,
@@ -81,7 +86,12 @@ function deployment(live: JsonObject): Health {
   if (existing > updated) return progressing(`${existing - updated} old pods are still running`);
   if (isAvailable < updated) return progressing(`${isAvailable} of ${updated} pods are available`);
   if (ready < wanted) return progressing(`${ready} of ${wanted} pods are ready`);
-  return healthy;
+  const timed = at(live, 'spec', 'progressDeadlineSeconds') !== undefined;
+  if (timed && progress && !(progress.status === 'True' && progress.reason === 'NewReplicaSetAvailable')) {
+    return progressing(progress.message || 'the rollout is not through');
+  }
+  const isThere = condition(live, 'Available');
+  return isThere && isThere.status !== 'True' ? progressing(isThere.message || 'it is not available') : healthy;
 }
 
 function statefulSet(live: JsonObject): Health {
@@ -110,7 +120,8 @@ function statefulSet(live: JsonObject): Health {
 function daemonSet(live: JsonObject): Health {
   if (text(live, 'spec', 'updateStrategy', 'type') === 'OnDelete') return healthy;
   if (at(live, 'status', 'observedGeneration') === undefined) return progressing('its controller has not seen it yet');
-  const wanted = count(live, 0, 'status', 'desiredNumberScheduled');
+  const wanted = count(live, -1, 'status', 'desiredNumberScheduled');
+  if (wanted === -1) return progressing('its controller has not counted the nodes yet');
   for (const [field, state] of [
     ['currentNumberScheduled', 'scheduled'],
     ['updatedNumberScheduled', 'updated'],
@@ -129,6 +140,8 @@ function replicaSet(live: JsonObject): Health {
   const wanted = count(live, 1, 'spec', 'replicas');
   const ready = count(live, 0, 'status', 'readyReplicas');
   const existing = count(live, 0, 'status', 'replicas');
+  const isAvailable = count(live, 0, 'status', 'availableReplicas');
+  if (isAvailable < wanted) return progressing(`${isAvailable} of ${wanted} pods are available`);
   if (ready < wanted) return progressing(`${ready} of ${wanted} pods are ready`);
   return existing > wanted ? progressing(`${existing - wanted} pods more than wanted`) : healthy;
 }
@@ -138,59 +151,105 @@ function job(live: JsonObject): Health {
   if (failed?.status === 'True') return degraded(failed.message || 'the job failed');
   if (condition(live, 'Complete')?.status === 'True') return { status: 'healthy', reason: 'the job is complete' };
   if (at(live, 'spec', 'suspend') === true) return suspended('the job is suspended');
-  // kstatus calls a job that has begun current: whether it ends well is not for the reconciler to wait for.
-  return text(live, 'status', 'startTime')
-    ? { status: 'healthy', reason: 'the job is running' }
-    : progressing('the job has not begun');
+  return progressing(text(live, 'status', 'startTime') ? 'the job is running' : 'the job has not begun');
 }
 
-function pod(live: JsonObject): Health {
-  const scheduled = condition(live, 'PodScheduled');
+function pod(live: JsonObject, now: number): Health {
+  // What ends by itself may still do so after a container failed: only a pod that is to run for ever is hopeless then.
+  const endless = (text(live, 'spec', 'restartPolicy') || 'Always') === 'Always';
+  const stuck = endless ? waitingContainer(live) : null;
   switch (text(live, 'status', 'phase')) {
     case 'Succeeded':
       return healthy;
     case 'Failed':
       return degraded(text(live, 'status', 'message') || 'the pod failed');
     case 'Running': {
+      if (!endless) return progressing('the pod is running, and is to end');
       if (condition(live, 'Ready')?.status === 'True') return healthy;
-      const crash = waitingContainer(live);
-      return crash ? degraded(crash) : progressing('containers are not ready');
+      if (stuck) return degraded(stuck);
+      return hasEnded(live) ? degraded('a container ended') : progressing('containers are not ready');
     }
-    case 'Pending':
     default: {
-      if (scheduled?.status === 'False' && scheduled.reason === 'Unschedulable') {
+      const scheduled = condition(live, 'PodScheduled');
+      const made = Date.parse(text(live, 'metadata', 'creationTimestamp'));
+      if (scheduled?.status === 'False' && scheduled.reason === 'Unschedulable' && !(now - made < SCHEDULING)) {
         return degraded(scheduled.message || 'no node can take the pod');
       }
-      const stuck = waitingContainer(live);
       return stuck ? degraded(stuck) : progressing('the pod is not running yet');
     }
   }
 }
 
-const hopeless = new Set([
-  'CrashLoopBackOff',
-  'ImagePullBackOff',
-  'ErrImagePull',
-  'InvalidImageName',
-  'CreateContainerConfigError',
-]);
+const hopeless = /^(InvalidImageName|Err.*|.*Error|.*BackOff)$/;
 
 function waitingContainer(live: JsonObject): string | null {
-  for (const list of ['initContainerStatuses', 'containerStatuses']) {
-    const states = at(live, 'status', list);
-    if (!Array.isArray(states)) continue;
-    for (const state of states as readonly Json[]) {
-      if (!isJsonObject(state)) continue;
-      const reason = text(state, 'state', 'waiting', 'reason');
-      if (hopeless.has(reason)) return `container ${text(state, 'name')}: ${reason}`;
-    }
+  for (const state of [...containers(live, 'initContainerStatuses'), ...containers(live, 'containerStatuses')]) {
+    const reason = text(state, 'state', 'waiting', 'reason');
+    if (hopeless.test(reason)) return `container ${text(state, 'name')}: ${reason}`;
   }
   return null;
 }
 
+function hasEnded(live: JsonObject): boolean {
+  return containers(live, 'containerStatuses').some((state) => at(state, 'lastState', 'terminated') !== undefined);
+}
+
+function containers(live: JsonObject, list: string): JsonObject[] {
+  const states = at(live, 'status', list);
+  return Array.isArray(states) ? (states as readonly Json[]).filter(isJsonObject) : [];
+}
+
 function service(live: JsonObject): Health {
   if (text(live, 'spec', 'type') !== 'LoadBalancer') return healthy;
-  return text(live, 'spec', 'clusterIP') ? healthy : progressing('it has no address yet');
+  return hasAddress(live) ? healthy : progressing('it has no address yet');
+}
+
+function hasAddress(live: JsonObject): boolean {
+  const addresses = at(live, 'status', 'loadBalancer', 'ingress');
+  return Array.isArray(addresses) && addresses.length > 0;
+}
+
+/** The first condition that says something decides, as in Argo CD. autoscaling/v1 keeps them in an annotation. */
+function autoscaler(live: JsonObject): Health {
+  for (const state of autoscalerConditions(live)) {
+    const [type, reason] = [text(state, 'type'), text(state, 'reason')];
+    if (brokenScaling.has(`${type} ${reason}`)) return degraded(text(state, 'message') || reason);
+    if ((type === 'AbleToScale' || type === 'ScalingLimited') && text(state, 'status') === 'True') return healthy;
+  }
+  return progressing('it has not scaled yet');
+}
+
+const brokenScaling = new Set([
+  'AbleToScale FailedGetScale',
+  'AbleToScale FailedUpdateScale',
+  'ScalingActive FailedGetResourceMetric',
+  'ScalingActive InvalidSelector',
+]);
+
+function autoscalerConditions(live: JsonObject): JsonObject[] {
+  const own = at(live, 'status', 'conditions');
+  if (Array.isArray(own)) return (own as readonly Json[]).filter(isJsonObject);
+  try {
+    const kept: unknown = JSON.parse(
+      text(live, 'metadata', 'annotations', 'autoscaling.alpha.kubernetes.io/conditions'),
+    );
+    return Array.isArray(kept) ? (kept as readonly Json[]).filter(isJsonObject) : [];
+  } catch {
+    return []; // none there, or none that anybody could read
+  }
+}
+
+function workflow(live: JsonObject): Health {
+  const message = text(live, 'status', 'message');
+  switch (text(live, 'status', 'phase')) {
+    case 'Succeeded':
+      return healthy;
+    case 'Failed':
+    case 'Error':
+      return degraded(message || 'the workflow failed');
+    default:
+      return progressing(message || 'the workflow is running');
+  }
 }
 
 function claim(live: JsonObject): Health {
