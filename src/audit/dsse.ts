@@ -75,6 +75,15 @@ export function envelopeSigners(envelope: Envelope, keys: Iterable<EnvelopeKey>)
   return [...keys].filter((key) => envelope.signatures.some(({ sig }) => key.verify(message, sig)));
 }
 
+/** Whether any of the keys, found by their ids, signed this envelope. The key that the hint names is tried first. */
+export function signedByAny(envelope: Envelope, keys: ReadonlyMap<string, EnvelopeKey>): boolean {
+  const message = preAuthentication(envelope.payloadType, envelope.payload);
+  return envelope.signatures.some(({ keyid, sig }) => {
+    const hinted = keyid === undefined ? undefined : keys.get(keyid);
+    return hinted?.verify(message, sig) || [...keys.values()].some((key) => key !== hinted && key.verify(message, sig));
+  });
+}
+
 function parseObject(bytes: Uint8Array): Record<string, unknown> {
   let value: unknown;
   try {

@@ -2,9 +2,9 @@ import { CountersignError } from '../errors.js';
 import type { SignedCheckpoint } from './checkpoint.js';
 import { openCheckpoint } from './checkpoint.js';
 import type { Hash } from './crypto.js';
-import { concatBytes, equalBytes, fromBase64, fromUtf8, toBase64, toHex } from './crypto.js';
+import { equalBytes, fromBase64, fromUtf8, toBase64, toHex, utf8 } from './crypto.js';
 import type { EnvelopeKey } from './dsse.js';
-import { envelopeKey, envelopeSigners } from './dsse.js';
+import { envelopeKey, signedByAny } from './dsse.js';
 import type { LoggedEntry } from './entry.js';
 import type { Evidence, Manifest } from './evidence.js';
 import {
@@ -16,14 +16,17 @@ import {
   openManifest,
   readmeDigest,
 } from './evidence.js';
+import { HashTiles } from './hash-tiles.js';
 import { Frontier, leafHash } from './merkle.js';
 import type { Trust } from './policy-file.js';
+import { Precedence } from './precedence.js';
 import type { ContentReader } from './replay.js';
 import { Replay } from './replay.js';
 import type { Evaluator } from '../policy/evaluator.js';
 import type { EnvelopedStatement } from './statement.js';
 import { contentsOf, entryOfStatement, parseStatement } from './statement.js';
-import { decodeEntries, tilePath, tilesOf, tileWidth, widthAt } from './tiles.js';
+import { TextSet } from './text-set.js';
+import { decodeEntries, tilePath, tilesOf, tileWidth } from './tiles.js';
 
 /** One thing that was proven: a sentence, and what it rests on. */
 export interface Proven {
@@ -71,27 +74,15 @@ export async function verifyEvidence(evidence: Evidence, options: VerifyOptions)
   return { origin, size, root: toBase64(root), proven, onItsWord: fault ? [] : onItsWord, fault };
 }
 
-interface AllowedChange {
-  readonly id: unknown;
-  readonly repository: unknown;
-  readonly environment: unknown;
-  readonly head: unknown;
-}
-
 class Verifier {
   checkpoint: SignedCheckpoint | undefined;
   readonly proven: Proven[] = [];
   readonly onItsWord: string[] = [];
 
   readonly #keys = new Map<string, EnvelopeKey>();
-  readonly #pushes = new Set<unknown>();
-  /** Ids of exceptions that counted when they were last told of. */
-  readonly #exceptions = new Set<unknown>();
-  readonly #allowed = new Map<number, AllowedChange>();
-  readonly #open = new Map<string, number>();
-  readonly #checked = new Set<string>();
+  readonly #precedence = new Precedence();
+  readonly #checked = new TextSet();
   readonly #missing = new Map<string, number>();
-  readonly #counts = { decisions: 0, runs: 0, finished: 0, exceptions: new Set<unknown>() };
   readonly #replay: Replay | undefined;
   #earlierRoot: Hash | undefined;
   #before: string | undefined;
@@ -202,15 +193,13 @@ class Verifier {
     }
     const entry = entryOfStatement(index, leaf, hash, statement);
     if (entry.type === 'key') this.#learnKey(entry);
-    if (envelopeSigners(statement.envelope, this.#keys.values()).length === 0) {
+    if (!signedByAny(statement.envelope, this.#keys)) {
       throw invalid(`entry ${index} was changed, or never signed: no signature by a key that the log named before it`);
     }
     for (const { sha256 } of contentsOf(entry.predicate).values()) await this.#checkContent(sha256, index);
     if (entry.type === 'genesis') this.#readGenesis(entry);
-    if (entry.type === 'push') this.#pushes.add(entry.predicate['id']);
-    if (entry.type === 'exception') this.#readException(entry);
-    if (entry.type === 'decision') await this.#readDecision(entry);
-    if (entry.type === 'run') this.#readRun(entry);
+    this.#precedence.read(entry);
+    if (entry.type === 'decision') await this.#replay?.add(entry);
   }
 
   /** A key entry must be signed by the key it names, or by one before it: nobody can log a key that is not theirs alone. */
@@ -232,57 +221,12 @@ class Verifier {
     this.#before = `what came before this log: it follows the log ${String(origin)} of ${number.format(size)} entries, of which ${number.format(size - held)} were lost`;
   }
 
-  #readException({ predicate: { id, status } }: LoggedEntry): void {
-    if (status === 'accepted') this.#exceptions.add(id);
-    else this.#exceptions.delete(id);
-  }
-
-  async #readDecision(entry: LoggedEntry): Promise<void> {
-    this.#counts.decisions += 1;
-    const { id, repository, environment, head, outcome, pushEntry, advice } = entry.predicate;
-    if (typeof pushEntry === 'string' && !this.#pushes.has(pushEntry)) {
-      throw invalid(`decision ${entry.index} names a push that was not logged before it`);
-    }
-    const { exceptions } = entry.predicate;
-    for (const exception of Array.isArray(exceptions) ? exceptions : []) {
-      // One that a trial or advice on a request names may lie in what was only proposed; nobody deploys by those.
-      if (!advice && !this.#exceptions.has(exception))
-        throw invalid(`decision ${entry.index} used an exception that did not count by what was logged before it`);
-      this.#counts.exceptions.add(exception);
-    }
-    // A run under advice is a run under no decision.
-    if (outcome === 'allow' && !advice) this.#allowed.set(entry.index, { id, repository, environment, head });
-    await this.#replay?.add(entry);
-  }
-
-  #readRun({ index, predicate }: LoggedEntry): void {
-    const { phase, id } = predicate;
-    if (typeof id !== 'string') throw invalid(`entry ${index} is a run without an id`);
-    if (phase === 'started') {
-      const allow = this.#allowed.get(predicate['decision'] as number);
-      const same = (['repository', 'environment', 'head'] as const).every(
-        (member) => allow?.[member] === predicate[member],
-      );
-      if (!allow || !same || allow.id !== predicate['decisionId']) {
-        throw invalid(
-          `run ${id} (entry ${index}) started without an allow for its ${JSON.stringify(predicate['environment'])} and commit logged before it`,
-        );
-      }
-      if (this.#open.has(id)) throw invalid(`run ${id} (entry ${index}) started twice`);
-      this.#open.set(id, index);
-      this.#counts.runs += 1;
-    } else if (this.#open.delete(id)) {
-      this.#counts.finished += 1;
-    } else {
-      throw invalid(`run ${id} (entry ${index}) finished without having started`);
-    }
-  }
-
   async #checkContent(digest: string, index: number): Promise<void> {
     if (this.evidence.kind === 'tiles' || this.#checked.has(digest) || this.#missing.has(digest)) return;
     const name = contentName(digest);
     if (!this.evidence.names.has(name)) {
-      this.#missing.set(digest, index);
+      // Its own characters only: a slice would keep the whole entry in memory.
+      this.#missing.set(fromUtf8(utf8(digest))!, index);
       return;
     }
     if (toHex(await this.evidence.digest(name)) !== digest) {
@@ -341,7 +285,7 @@ class Verifier {
   }
 
   #checkRuns(): void {
-    const { runs, finished, exceptions } = this.#counts;
+    const { runs, exceptions, unfinished } = this.#precedence;
     if (exceptions.size > 0) {
       this.proven.push({
         claim: `${count(exceptions.size, 'exception')} used`,
@@ -349,10 +293,9 @@ class Verifier {
       });
     }
     if (runs === 0) return;
-    const still = runs - finished;
     this.proven.push({
       claim: `${count(runs, 'run')}, each with an allow logged before it`,
-      detail: still === 0 ? 'all finished' : `${number.format(still)} not finished when this was exported`,
+      detail: unfinished,
     });
   }
 
@@ -372,8 +315,10 @@ class Verifier {
   }
 
   #sayWhatIsNotProven(checkpoint: SignedCheckpoint, manifest: Manifest | undefined): void {
-    if (!this.#replay && this.#counts.decisions > 0) {
-      this.onItsWord.push(`${count(this.#counts.decisions, 'decision')} not replayed: that policy gave what they say`);
+    if (!this.#replay && this.#precedence.decisions > 0) {
+      this.onItsWord.push(
+        `${count(this.#precedence.decisions, 'decision')} not replayed: that policy gave what they say`,
+      );
     }
     if (this.#before !== undefined) this.onItsWord.push(this.#before);
     if (this.evidence.kind === 'tiles')
@@ -391,43 +336,5 @@ class Verifier {
     this.onItsWord.push(
       'that Git and the cluster held what the service read there, and that nothing was done without being logged',
     );
-  }
-}
-
-/** The stored hashes of a folder of tiles, compared with those of the entries. */
-class HashTiles {
-  readonly expected: ReadonlySet<string>;
-  readonly #rows = new Map<number, Hash[]>();
-
-  constructor(
-    private readonly evidence: Evidence,
-    private readonly size: number,
-  ) {
-    const tiles = [...tilesOf(size)].filter((tile) => evidence.kind === 'tiles' || tile.level === 'entries');
-    this.expected = new Set(tiles.map(tilePath));
-  }
-
-  async check(index: number, leaf: Hash, frontier: Frontier): Promise<void> {
-    const completed: [number, number, Hash][] = [];
-    frontier.append(leaf, (node, hash) => {
-      if (node.level % 8 === 0) completed.push([node.level / 8, node.index, hash]);
-    });
-    if (this.evidence.kind === 'bundle') return;
-    for (const [level, at, hash] of completed) {
-      const row = this.#rows.get(level) ?? [];
-      this.#rows.set(level, row);
-      row.push(hash);
-      const tile = {
-        level,
-        index: Math.floor(at / tileWidth),
-        width: widthAt(this.size, level, Math.floor(at / tileWidth)),
-      };
-      if (row.length < tile.width) continue;
-      const name = tilePath(tile);
-      const stored = await this.evidence.read(name, tileWidth * 32);
-      if (!equalBytes(stored, concatBytes(...row)))
-        throw invalid(`a hash tile is not that of its entries (up to ${index})`, name);
-      row.length = 0;
-    }
   }
 }
