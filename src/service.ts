@@ -163,7 +163,6 @@ export async function startService(config: Config, commentary: Commentary): Prom
     const cache = new ManifestCache(
       64 * 1024 * 1024,
       { bytes: config.limits.manifestBytes },
-      undefined,
       new RenderedFolders(renderer),
     );
     const past = new PostgresPast(dataSource);

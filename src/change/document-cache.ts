@@ -4,13 +4,17 @@ import type { ManifestDocument } from '../cluster/documents.js';
 /** Values parsed from YAML take about this many times the bytes of their text. */
 const BYTES_PER_BYTE = 4;
 
-type Reading = Promise<ManifestDocument | undefined> | ManifestDocument | undefined;
-
 interface Kept {
   /** undefined: it cannot be read by itself. */
-  document: Reading;
+  readonly document: ManifestDocument | undefined;
   readonly bytes: number;
   users: number;
+}
+
+/** A document that somebody holds. */
+export interface HeldDocument {
+  readonly key: string;
+  readonly document: ManifestDocument | undefined;
 }
 
 /**
@@ -24,31 +28,27 @@ export class DocumentCache {
   used = 0;
 
   /** Whoever acquires releases. `read` is asked for bytes that nobody holds. */
-  acquire(bytes: Buffer, variant: string, read: () => Reading): { readonly key: string; readonly document: Reading } {
+  acquire(bytes: Buffer, variant: string, read: () => ManifestDocument | undefined): HeldDocument {
     // BLAKE2 where SHA-256 would do, too: twice as fast on processors that have no instructions for SHA.
     const key = hash('blake2b512', bytes, 'binary') + variant;
-    const known = this.documents.get(key);
-    if (known) {
-      known.users++;
-      return { key, document: known.document };
+    let kept = this.documents.get(key);
+    if (!kept) {
+      kept = { document: read(), bytes: bytes.length * BYTES_PER_BYTE, users: 0 };
+      this.documents.set(key, kept);
+      this.used += kept.bytes;
     }
-    const kept: Kept = { document: undefined, bytes: bytes.length * BYTES_PER_BYTE, users: 1 };
-    this.documents.set(key, kept);
-    this.used += kept.bytes;
-    const document = read();
-    kept.document = document;
-    if (document instanceof Promise) {
-      // A fault is for those who wait for it; the last of them to release takes it away.
-      document.then(
-        (done) => (kept.document = done),
-        () => undefined,
-      );
-    }
+    kept.users++;
     return { key, document: kept.document };
   }
 
-  release(keys: readonly string[]): void {
-    for (const key of keys) {
+  /** One more holder of what somebody holds. */
+  share(held: HeldDocument): HeldDocument {
+    this.documents.get(held.key)!.users++;
+    return held;
+  }
+
+  release(held: readonly HeldDocument[]): void {
+    for (const { key } of held) {
       const kept = this.documents.get(key);
       if (!kept || --kept.users > 0) continue;
       this.documents.delete(key);

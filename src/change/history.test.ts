@@ -2,6 +2,7 @@ import { createRepository, person, temporaryFolder } from '../../test/support/gi
 import { NativeRepository } from '../adapters/git/native.js';
 import { digestOf } from '../cluster/canonical.js';
 import { identityKey } from '../cluster/object.js';
+import { FileComparison } from './file-comparison.js';
 import { walkHistory, type HistoryStep } from './history.js';
 import { ManifestCache } from './manifest-cache.js';
 import { readAll } from './render.js';
@@ -16,7 +17,7 @@ async function walk(path: string): Promise<{ steps: HistoryStep[]; atHead: strin
     const head = await repository.resolve('HEAD');
     const cache = new ManifestCache(1024 * 1024);
     const steps: HistoryStep[] = [];
-    for await (const step of walkHistory(repository, { head }, cache)) steps.push(step);
+    for await (const step of walkHistory(repository, { head }, new FileComparison(repository, cache))) steps.push(step);
     const files = (await repository.tree(head)).filter((entry) => entry.path.endsWith('.yaml'));
     const read = await readAll(repository, files, undefined, cache);
     const atHead = read.flatMap((file) => file.objects.map((o) => `${identityKey(o.identity)} ${digestOf(o.object)}`));

@@ -4,7 +4,8 @@ import type { ManifestObject } from '../cluster/object.js';
 import { inNamespace } from '../cluster/scope.js';
 import { CountersignError, toCountersignError } from '../errors.js';
 import type { TreeReader } from '../source/repository.js';
-import { DocumentCache } from './document-cache.js';
+import { commonParts } from './common-parts.js';
+import { DocumentCache, type HeldDocument } from './document-cache.js';
 import type { RenderedFolders } from './rendered-folders.js';
 
 /** One file as it was read: what could be, and what stood in the way. */
@@ -16,22 +17,32 @@ export interface ReadFile {
   readonly bytes: number;
 }
 
-/** Who reads the bytes of files; `null` and names are the environment's namespace, undefined leaves objects as they are written. */
-export interface Parser {
-  parse(path: string, bytes: Buffer, namespace?: string | null): Promise<ReadFile> | ReadFile;
-  /** As `readDocument`. */
-  document(
-    path: string,
-    part: Buffer,
-    namespace?: string | null,
-  ): Promise<ManifestDocument | undefined> | ManifestDocument | undefined;
+/** A version of a file, wherever it is in history. */
+export interface FileVersion {
+  readonly id: string;
+  readonly path: string;
+}
+
+interface ReadAs {
+  /** For keys: what `namespace` says. */
+  readonly variant: string;
+  readonly namespace: string | null | undefined;
 }
 
 interface Kept {
   readonly read: ReadFile;
-  /** Of the documents that it shares with other files. */
-  readonly documents: readonly string[];
+  /** undefined: it was read as a whole. */
+  readonly parts: FileParts | undefined;
   readonly cost: number;
+}
+
+/** A file by its documents, which it shares with other files and other versions of itself. */
+interface FileParts {
+  readonly path: string;
+  readonly bytes: Buffer;
+  /** Where each document ends. */
+  readonly ends: readonly number[];
+  readonly held: readonly HeldDocument[];
 }
 
 /** Values parsed from YAML take about this many times the bytes of their text. */
@@ -48,22 +59,14 @@ const LFS_POINTER = Buffer.from('version https://git-lfs.github.com/spec/');
 export class ManifestCache {
   private readonly files = new Map<string, Kept | Promise<ReadFile>>();
   private readonly documents = new DocumentCache();
-  private readonly parser: Parser;
   private used = 0;
 
   constructor(
     private readonly capacity = 64 * 1024 * 1024,
     readonly limits: Partial<ManifestLimits> = {},
-    /** Who parses, for those who want it done in another thread. */
-    parser?: Parser,
     /** Folders of Kustomize and Helm; without it they are only named. */
     readonly folders?: RenderedFolders,
-  ) {
-    this.parser = parser ?? {
-      parse: (path, bytes, namespace) => readFile(path, bytes, limits, namespace),
-      document: (path, part, namespace) => readNamespaced(path, part, limits, namespace),
-    };
-  }
+  ) {}
 
   /** In bytes, estimated. */
   get held(): number {
@@ -72,15 +75,16 @@ export class ManifestCache {
 
   /**
    * `namespace` as an environment's; undefined leaves objects as they are written. Faults of the file are in the answer; only
-   * faults of the repository are thrown.
+   * faults of the repository are thrown. `earlier` is a version of the file that may be here: only what differs is read then.
    */
   read(
-    repository: TreeReader,
-    file: { id: string; path: string },
+    repository: Pick<TreeReader, 'blob'>,
+    file: FileVersion,
     namespace?: string | null,
+    earlier?: FileVersion,
   ): Promise<ReadFile> | ReadFile {
     const variant = namespace === undefined ? '' : (namespace ?? '-');
-    const key = `${file.id} ${file.path}\0${variant}`;
+    const key = keyOf(file, variant);
     const known = this.files.get(key);
     if (known instanceof Promise) return known;
     if (known) {
@@ -88,7 +92,7 @@ export class ManifestCache {
       this.files.set(key, known);
       return known.read;
     }
-    const reading = this.load(repository, file, variant, namespace).then(
+    const reading = this.load(repository, file, { variant, namespace }, earlier).then(
       (kept) => {
         this.keep(key, kept);
         return kept.read;
@@ -103,10 +107,10 @@ export class ManifestCache {
   }
 
   private async load(
-    repository: TreeReader,
-    { id, path }: { id: string; path: string },
-    variant: string,
-    namespace?: string | null,
+    repository: Pick<TreeReader, 'blob'>,
+    { id, path }: FileVersion,
+    as: ReadAs,
+    earlier: FileVersion | undefined,
   ): Promise<Kept> {
     let bytes: Buffer;
     try {
@@ -116,45 +120,46 @@ export class ManifestCache {
       if (error.code !== 'manifest-too-large') throw error;
       return whole({ objects: [], otherDocuments: 0, problems: [placed(error, path)], bytes: 0 });
     }
-    return (
-      (await this.byDocuments(path, bytes, variant, namespace)) ??
-      whole(await this.parser.parse(path, bytes, namespace))
-    );
+    const before = earlier && (await this.known(keyOf(earlier, as.variant)));
+    return this.byDocuments(path, bytes, as, before) ?? whole(readFile(path, bytes, this.limits, as.namespace));
+  }
+
+  /** What is kept, or about to be. */
+  private async known(key: string): Promise<Kept | undefined> {
+    const known = this.files.get(key);
+    // Its own reader is told what is wrong with it.
+    if (known instanceof Promise) await known.catch(() => undefined);
+    const kept = this.files.get(key);
+    return kept instanceof Promise ? undefined : kept;
   }
 
   /** undefined: the file must be read as a whole. */
-  private async byDocuments(
-    path: string,
-    bytes: Buffer,
-    variant: string,
-    namespace?: string | null,
-  ): Promise<Kept | undefined> {
+  private byDocuments(path: string, bytes: Buffer, as: ReadAs, before: Kept | undefined): Kept | undefined {
     if (path.endsWith('.json') || isLfsPointer(bytes)) return undefined;
-    const parts = splitDocuments(bytes);
-    if (parts.length > (this.limits.documents ?? defaultLimits.documents)) return undefined;
-    const held = parts.map((part) =>
-      this.documents.acquire(part, variant, () => this.parser.document(path, part, namespace)),
-    );
-    const keys = held.map(({ key }) => key);
-    let kept = false;
-    try {
-      const objects: ManifestObject[] = [];
-      let otherDocuments = 0;
-      let line = 1;
-      for (const { document } of held) {
-        const read = document instanceof Promise ? await document : document;
-        if (!read) return undefined;
-        for (const { identity, object, line: own } of read.objects)
-          objects.push({ identity, object, source: { path, line: line + own } });
-        otherDocuments += read.otherDocuments;
-        line += read.lines;
-      }
-      kept = true;
-      const cost = BYTES_PER_FILE + objects.length * BYTES_PER_OBJECT;
-      return { read: { objects, otherDocuments, problems: [], bytes: bytes.length }, documents: keys, cost };
-    } finally {
-      if (!kept) this.documents.release(keys);
+    const old = before?.parts;
+    const { head, tail, from, to } = old ? commonParts(old.bytes, old.ends, bytes) : NOTHING_COMMON;
+    const between = from === to && head + tail > 0 ? [] : splitDocuments(bytes.subarray(from, old ? to : undefined));
+    if (head + between.length + tail > (this.limits.documents ?? defaultLimits.documents)) return undefined;
+    const held: HeldDocument[] = [];
+    const share = (start: number, end: number) => {
+      for (let i = start; i < end; i++) held.push(this.documents.share(old!.held[i]));
+    };
+    share(0, head);
+    for (const part of between) {
+      const read = () => readNamespaced(path, part, this.limits, as.namespace);
+      held.push(this.documents.acquire(part, as.variant, read));
+      if (held.at(-1)!.document) continue;
+      this.documents.release(held);
+      return undefined;
     }
+    if (old) share(old.held.length - tail, old.held.length);
+    const ends = old ? old.ends.slice(0, head) : [];
+    let end = from;
+    for (const part of between) ends.push((end += part.length));
+    if (old && tail > 0) for (const at of old.ends.slice(-tail)) ends.push(at + bytes.length - old.bytes.length);
+    const read = { ...assemble(path, held, old?.path === path ? before!.read.objects : []), bytes: bytes.length };
+    const cost = BYTES_PER_FILE + read.objects.length * BYTES_PER_OBJECT + bytes.length;
+    return { read, parts: { path, bytes, ends, held }, cost };
   }
 
   private keep(key: string, kept: Kept): void {
@@ -166,20 +171,47 @@ export class ManifestCache {
       if (value instanceof Promise) continue;
       this.files.delete(oldest);
       this.used -= value.cost;
-      this.documents.release(value.documents);
+      if (value.parts) this.documents.release(value.parts.held);
     }
   }
 }
 
+function keyOf({ id, path }: FileVersion, variant: string): string {
+  return `${id} ${path}\0${variant}`;
+}
+
 function whole(read: ReadFile): Kept {
-  return { read, documents: [], cost: read.bytes * BYTES_PER_BYTE + BYTES_PER_FILE };
+  return { read, parts: undefined, cost: read.bytes * BYTES_PER_BYTE + BYTES_PER_FILE };
 }
 
 function isLfsPointer(bytes: Buffer): boolean {
   return bytes.length < 1024 && bytes.subarray(0, LFS_POINTER.length).equals(LFS_POINTER);
 }
 
-export function readNamespaced(
+const NOTHING_COMMON = { head: 0, tail: 0, from: 0, to: 0 };
+
+/** What the documents say at the lines where they stand; `known` are entries of an earlier version, which stay one if they are equal. */
+function assemble(
+  path: string,
+  held: readonly HeldDocument[],
+  known: readonly ManifestObject[],
+): Omit<ReadFile, 'bytes'> {
+  const objects: ManifestObject[] = [];
+  let otherDocuments = 0;
+  let line = 1;
+  for (const { document } of held) {
+    for (const { identity, object, line: own } of document!.objects) {
+      const same = known[objects.length];
+      if (same?.object === object && same.source.line === line + own) objects.push(same);
+      else objects.push({ identity, object, source: { path, line: line + own } });
+    }
+    otherDocuments += document!.otherDocuments;
+    line += document!.lines;
+  }
+  return { objects, otherDocuments, problems: [] };
+}
+
+function readNamespaced(
   path: string,
   part: Buffer,
   limits: Partial<ManifestLimits>,

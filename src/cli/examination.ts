@@ -175,7 +175,7 @@ function lawOptions({ policies, profile }: ExamineOptions, engine: Engine): Para
 }
 
 function checkParts(law: Law, { evaluator, redactor, folders }: Engine, name: string): CheckParts {
-  const cache = new ManifestCache(undefined, undefined, undefined, folders);
+  const cache = new ManifestCache(undefined, undefined, folders);
   return { law, evaluator, redactor, cache, repository: { name, url: '' }, time: new Date() };
 }
 

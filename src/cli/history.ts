@@ -1,5 +1,8 @@
 import { basename } from 'node:path';
 import { type Command, Option } from 'commander';
+import type { FileComparer } from '../change/history.js';
+import type { RenderedFolders } from '../change/rendered-folders.js';
+import type { Repository } from '../source/repository.js';
 import type { HistorySummary } from '../report/history-summary.js';
 import type { JudgedCommit } from '../review/judge-history.js';
 import { jsonLine, print, printable } from './output.js';
@@ -51,8 +54,6 @@ async function judge(path: string, options: Options): Promise<void> {
     { historyExceptions, judgeHistory },
     { readLaw },
     { HistorySummary },
-    { ManifestCache },
-    { ParserThread },
     { checkSignature },
   ] = await Promise.all([
     import('../adapters/git/open.js'),
@@ -60,14 +61,11 @@ async function judge(path: string, options: Options): Promise<void> {
     import('../review/judge-history.js'),
     import('../review/law.js'),
     import('../report/history-summary.js'),
-    import('../change/manifest-cache.js'),
-    import('../change/parsing.js'),
     import('../source/signers.js'),
   ]);
   const repository = await openRepository(path);
-  const limits = { bytes: MANIFEST_BYTES };
   const engine = await startEngine(1);
-  const parser = new ParserThread(limits);
+  const comparer = await compareFiles(repository, options.render ? engine.folders : undefined);
   try {
     const head = await repository.resolve(options.head);
     const range = options.base === undefined ? { head } : { head, exclude: [await repository.resolve(options.base)] };
@@ -86,7 +84,7 @@ async function judge(path: string, options: Options): Promise<void> {
       repository: { name: basename(repository.path), url: '' },
       ref: options.head,
       bundle: law.bundle,
-      cache: new ManifestCache(CACHE_BYTES, limits, parser, options.render ? engine.folders : undefined),
+      comparer,
       exceptions: historyExceptions(law, time),
       checkSignature: (commit) => checkSignature(commit, law.signers, time),
       time,
@@ -102,13 +100,31 @@ async function judge(path: string, options: Options): Promise<void> {
       await print(`policy ${law.bundle.digest.slice(0, 12)} of ${options.head} ${head.slice(0, 7)}`);
     await print(jsonLine(summary.line(seconds)));
   } finally {
-    await Promise.all([repository.close(), engine.close(), parser.close()]);
+    await Promise.all([repository.close(), engine.close(), comparer.close()]);
   }
 }
 
 /** What keeps the whole command under 600 MiB. */
 const CACHE_BYTES = 40 * 1024 * 1024;
 const MANIFEST_BYTES = 4 * 1024 * 1024;
+
+/** In a thread of its own; rendering has one already. */
+async function compareFiles(
+  repository: Repository,
+  folders: RenderedFolders | undefined,
+): Promise<FileComparer & { close(): Promise<void> }> {
+  const limits = { bytes: MANIFEST_BYTES };
+  if (!folders) {
+    const { ComparingThread } = await import('../adapters/git/comparing-thread.js');
+    return new ComparingThread({ path: repository.path, adapter: undefined, limits, cacheBytes: CACHE_BYTES });
+  }
+  const [{ FileComparison }, { ManifestCache }] = await Promise.all([
+    import('../change/file-comparison.js'),
+    import('../change/manifest-cache.js'),
+  ]);
+  const comparison = new FileComparison(repository, new ManifestCache(CACHE_BYTES, limits, folders));
+  return Object.assign(comparison, { close: () => Promise.resolve() });
+}
 
 async function tell(
   one: JudgedCommit,

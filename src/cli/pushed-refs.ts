@@ -104,7 +104,7 @@ class Push {
     policies: string | undefined,
   ) {
     const from = `${short(governanceRef)} ${governedAt.slice(0, 7)}`;
-    this.#cache = new ManifestCache(undefined, undefined, undefined, engine.folders);
+    this.#cache = new ManifestCache(undefined, undefined, engine.folders);
     this.#facts = { repository, law, governedAt, governanceRef, engine };
     this.#lawFrom = policies === undefined ? from : `${policies}, settings from ${from}`;
   }

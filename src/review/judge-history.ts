@@ -1,6 +1,5 @@
 import type { Environment } from '../change/environment.js';
-import { type HistoryStep, walkHistory } from '../change/history.js';
-import type { ManifestCache } from '../change/manifest-cache.js';
+import { type FileComparer, type HistoryStep, walkHistory } from '../change/history.js';
 import type { ProposedChange, SignatureChecker } from '../change/proposed-change.js';
 import type { Redactor } from '../cluster/secret.js';
 import type { PolicyBundle } from '../policy/bundle.js';
@@ -23,7 +22,7 @@ export interface HistoryParts {
   readonly bundle: PolicyBundle;
   readonly evaluator: Evaluator;
   readonly redactor: Redactor;
-  readonly cache: ManifestCache;
+  readonly comparer: FileComparer;
   readonly checkSignature: SignatureChecker;
   /** The moment that all of it is judged at. */
   readonly time: Date;
@@ -60,7 +59,7 @@ export async function* judgeHistory(
     batch = [];
     characters = 0;
   };
-  for await (const step of walkHistory(reader, range, parts.cache)) {
+  for await (const step of walkHistory(reader, range, parts.comparer)) {
     const one = asCase(step, parts);
     batch.push(one);
     characters += one.input.length;

@@ -11,9 +11,8 @@ import { createInterface } from 'node:readline';
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type * as OpenModule from '../../src/adapters/git/open.js';
+import type * as ThreadModule from '../../src/adapters/git/comparing-thread.js';
 import type * as HistoryModule from '../../src/change/history.js';
-import type * as CacheModule from '../../src/change/manifest-cache.js';
-import type * as ParsingModule from '../../src/change/parsing.js';
 import { deriveHistory } from '../support/derived-history.js';
 
 const WANTED = { ratio: 3, mebibytes: 600, growth: 1.3 };
@@ -48,21 +47,20 @@ async function built(file: string): Promise<unknown> {
 async function ingest(repositoryPath: string): Promise<void> {
   const { openRepository } = (await built('adapters/git/open')) as typeof OpenModule;
   const { walkHistory } = (await built('change/history')) as typeof HistoryModule;
-  const { ManifestCache } = (await built('change/manifest-cache')) as typeof CacheModule;
-  const { ParserThread } = (await built('change/parsing')) as typeof ParsingModule;
+  const { ComparingThread } = (await built('adapters/git/comparing-thread')) as typeof ThreadModule;
   const start = performance.now();
   const limits = { bytes: 4 * 1024 * 1024 };
   const repository = await openRepository(repositoryPath);
-  const parser = new ParserThread(limits);
-  const cache = new ManifestCache(40 * 1024 * 1024, limits, parser);
+  const cacheBytes = 40 * 1024 * 1024;
+  const comparer = new ComparingThread({ path: repositoryPath, adapter: undefined, limits, cacheBytes });
   let [commits, files, objectChanges] = [0, 0, 0];
-  for await (const step of walkHistory(repository, { head: await repository.resolve('HEAD') }, cache)) {
+  for await (const step of walkHistory(repository, { head: await repository.resolve('HEAD') }, comparer)) {
     commits++;
     files += step.files.length;
     objectChanges += step.changes.length;
   }
   const seconds = (performance.now() - start) / 1000;
-  await Promise.all([repository.close(), parser.close()]);
+  await Promise.all([repository.close(), comparer.close()]);
   const mebibytes = Math.round(process.resourceUsage().maxRSS / 1024);
   console.log(JSON.stringify({ commits, files, objectChanges, seconds, mebibytes } satisfies Ingested));
 }

@@ -1,5 +1,6 @@
 import { NativeRepository } from '../../src/adapters/git/native.js';
 import { SandboxRenderer } from '../../src/adapters/render/renderer.js';
+import { FileComparison } from '../../src/change/file-comparison.js';
 import { type HistoryStep, walkHistory } from '../../src/change/history.js';
 import { ManifestCache } from '../../src/change/manifest-cache.js';
 import { RenderedFolders } from '../../src/change/rendered-folders.js';
@@ -37,11 +38,15 @@ it('renders one of 500 folders for a commit that touches one, and all that read 
 
   const repository = await NativeRepository.open(scratch.path);
   const folders = new RenderedFolders(renderer);
-  const cache = new ManifestCache(undefined, undefined, undefined, folders);
+  const cache = new ManifestCache(undefined, undefined, folders);
   const steps: (HistoryStep & { rendered: number })[] = [];
   for (const [i, head] of tips.entries()) {
     const before = folders.rendered;
-    for await (const step of walkHistory(repository, { head, exclude: [tips[i - 1] ?? first] }, cache)) {
+    for await (const step of walkHistory(
+      repository,
+      { head, exclude: [tips[i - 1] ?? first] },
+      new FileComparison(repository, cache),
+    )) {
       steps.push({ ...step, rendered: folders.rendered - before });
     }
   }

@@ -29,7 +29,7 @@ afterAll(() => sandbox.close());
 
 async function renderCase(root: string, path: string, helm?: Environment['helm']) {
   const listening = new Listening();
-  const cache = new ManifestCache(undefined, undefined, undefined, new RenderedFolders(listening));
+  const cache = new ManifestCache(undefined, undefined, new RenderedFolders(listening));
   const environment = { name: 'case', path, ref: '', target: null, namespace: 'shop', labels: {}, ignore: [], helm };
   return {
     rendering: await render(FolderTree.open(root), environment, '', cache),

@@ -35,7 +35,7 @@ async function problemsOf(files: Record<string, string>, of = renderer, links: R
     writeFileSync(join(root, path), content);
   }
   for (const [path, target] of Object.entries(links)) symlinkSync(target, join(root, path));
-  const cache = new ManifestCache(undefined, undefined, undefined, new RenderedFolders(of));
+  const cache = new ManifestCache(undefined, undefined, new RenderedFolders(of));
   const { problems, objects } = await render(FolderTree.open(root), environment, '', cache);
   expect(objects).toEqual([]);
   return problems.map(({ code, place, message }) => `${code} ${place?.file}:${place?.line ?? ''} ${message}`);
@@ -206,7 +206,7 @@ it('renders one of many folders for a commit that touches one, and judges it whe
   const base = await commit(files);
   const repository = await NativeRepository.open(scratch.path);
   const folders = new RenderedFolders(renderer);
-  const cache = new ManifestCache(undefined, undefined, undefined, folders);
+  const cache = new ManifestCache(undefined, undefined, folders);
   const propose = (from: string | null, to: string) => proposeChange(repository, environment, from, to, { checkSignature: () => ({ kind: 'none', status: 'none' }), cache }); // prettier-ignore
   expect((await propose(null, base)).rendered).toHaveLength(31);
   expect(folders.rendered).toBe(30);
