@@ -44,6 +44,9 @@ async function steps(path: string, comparer: FileComparer): Promise<unknown[]> {
 const thread = (path: string): ComparingThread =>
   new ComparingThread({ path, adapter: undefined, limits, cacheBytes: 1024 * 1024 });
 
+const at = (id: string) =>
+  ({ commit: {}, files: [{ path: 'x.yaml', op: 'add', mode: '100644', id }] }) as unknown as CommitWithFiles;
+
 describe('ComparingThread', () => {
   it('finds what this thread would: changes, files that cannot be read, and their places', async () => {
     const path = await history('same');
@@ -75,8 +78,6 @@ describe('ComparingThread', () => {
     const nowhere = thread(folder.path('nowhere'));
     const path = await history('missing');
     const there = thread(path);
-    const at = (id: string) =>
-      ({ commit: {}, files: [{ path: 'x.yaml', op: 'add', mode: '100644', id }] }) as unknown as CommitWithFiles;
     try {
       await expect(nowhere.compare(at('0'.repeat(40)))).rejects.toMatchObject({ code: 'repository-missing' });
       await expect(there.compare(at('1'.repeat(40)))).rejects.toMatchObject({ code: 'object-missing' });
