@@ -6,14 +6,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type * as KeysModule from '../../src/adapters/keys/file.js';
 import type * as ConnectModule from '../../src/adapters/postgres/connect.js';
+import type * as LeaseModule from '../../src/adapters/postgres/lease.js';
 import type * as LedgerModule from '../../src/adapters/postgres/ledger.js';
+import type * as LogStorageModule from '../../src/adapters/postgres/log-storage.js';
+import type * as SeenCheckpointModule from '../../src/adapters/postgres/seen-checkpoint.js';
+import type * as SequencerModule from '../../src/audit/sequencer.js';
 import type { EntryDraft } from '../../src/audit/entry.js';
 
 /** What is measured is what is shipped: the build, typed as its sources. */
 const built = (file: string): Promise<unknown> => import(new URL(`../../dist/${file}.js`, import.meta.url).href);
 const { openKeys } = (await built('adapters/keys/file')) as typeof KeysModule;
 const { openDatabase } = (await built('adapters/postgres/connect')) as typeof ConnectModule;
+const { Lease } = (await built('adapters/postgres/lease')) as typeof LeaseModule;
 const { openLedger } = (await built('adapters/postgres/ledger')) as typeof LedgerModule;
+const { PostgresLogStorage } = (await built('adapters/postgres/log-storage')) as typeof LogStorageModule;
+const { CheckpointFile } = (await built('adapters/postgres/seen-checkpoint')) as typeof SeenCheckpointModule;
+const { Sequencer } = (await built('audit/sequencer')) as typeof SequencerModule;
 
 const total = process.argv.includes('--quick') ? 2_000 : 10_000;
 const inFlight = 64;
@@ -21,7 +29,7 @@ const rounds = 3;
 const data = mkdtempSync(join(tmpdir(), 'countersign-bench-log-'));
 const dataSource = await openDatabase({ data });
 const keys = await openKeys({ data });
-const ledger = await openLedger({ dataSource, keys, dataDir: data });
+let ledger = await openLedger({ dataSource, keys, dataDir: data });
 
 const draft = (): EntryDraft => ({ type: 'push', subjects: [], predicate: { text: 'x'.repeat(450) } });
 const [sample] = await ledger.append(draft());
@@ -87,19 +95,50 @@ show('the same, 99th percentile of one append, to be below 250', median(slowest)
 show('one record on an idle service, median', median(idle), 'ms');
 show('the same, 95th percentile', idle.toSorted((a, b) => a - b)[94], 'ms');
 
+/**
+ * The log as `size` appends would have left it, by the sequencer and the storage that appends go through, but in larger batches and
+ * with one leaf for all: what a leaf says costs the log nothing.
+ */
+async function fill(size: number): Promise<void> {
+  await ledger.close();
+  const lease = await Lease.tryAcquire(dataSource, () => undefined);
+  if (!lease) throw new Error('another sequencer is at work');
+  const seen = new CheckpointFile(data);
+  const sequencer = new Sequencer(new PostgresLogStorage(lease.connection, lease.epoch, lease.beside), seen, keys);
+  let at = (await sequencer.recover()).size;
+  while (at < size) {
+    const ids = await dataSource.query<{ id: string }[]>(
+      `SELECT nextval(pg_get_serial_sequence('log_outbox', 'id')) AS id FROM generate_series(1, $1::integer)`,
+      [Math.min(2_000, size - at)],
+    );
+    at += (
+      await sequencer.extend(
+        ids.map(({ id }) => ({ id, type: 'push', leaf: sample.envelope })),
+        false,
+      )
+    ).length;
+  }
+  await sequencer.publish();
+  await sequencer.release();
+  await seen.close();
+  await lease.release();
+  await dataSource.query('VACUUM ANALYZE log_entry');
+  ledger = await openLedger({ dataSource, keys, dataDir: data });
+}
+
 const growth = process.argv.indexOf('--growth');
 if (growth > 0) {
   const atSize = async (size: number): Promise<number> => {
-    for (let at = await ledger.size(); at < size; at += 500) {
-      await ledger.append(...Array.from({ length: Math.min(500, size - at) }, draft));
-    }
+    if ((await ledger.size()) < size) await fill(size);
     const rates: number[] = [];
-    for (let round = 0; round < rounds; round += 1) rates.push(await rate(() => appends(() => ledger.append(draft()))));
+    for (let round = 0; round < 2 * rounds; round += 1)
+      rates.push(await rate(() => appends(() => ledger.append(draft()))));
     return median(rates);
   };
   const small = await atSize(10_000);
   const large = await atSize(Number(process.argv[growth + 1]));
-  show(`append at ${process.argv[growth + 1]} entries against append at 10000`, (large / small) * 100, '%');
+  show('append at 10000 entries', small, 'entries/s');
+  show(`append at ${await ledger.size()} entries, to be at least 90 % of that`, (large / small) * 100, '%');
 }
 
 await ledger.close();
