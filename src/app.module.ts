@@ -22,6 +22,7 @@ import { ImpactResolver } from './api/impact.resolver.js';
 import { LogController } from './api/log.controller.js';
 import { MetricsController } from './api/metrics.controller.js';
 import { plainResolvers } from './api/plain-resolvers.js';
+import { ReportController } from './api/report.controller.js';
 import { PushResolver, RepositoryResolver, TipResolver } from './api/repository.resolver.js';
 import { LogResolver, ServiceResolver, TargetResolver } from './api/service.resolver.js';
 import type { Access } from './api/access.js';
@@ -33,15 +34,18 @@ import {
   LOG_FILES,
   METRICS,
   QUERIES,
+  REPORTS,
   STATE,
   type LogFiles,
   type ServiceState,
 } from './api/state.js';
 import type { Queries } from './report/queries.js';
+import type { LoggedReports } from './report/reports.js';
 
 export interface AppParts {
   readonly state: ServiceState;
   readonly queries: Queries;
+  readonly reports: LoggedReports;
   readonly logFiles: LogFiles;
   readonly metrics: Registry;
   readonly logger: Logger;
@@ -78,10 +82,11 @@ const resolvers = [
 @Module({})
 export class AppModule {
   static of(parts: AppParts): DynamicModule {
-    const { state, queries, logFiles, metrics, access, approving } = parts;
+    const { state, queries, reports, logFiles, metrics, access, approving } = parts;
     const provided = [
       { provide: STATE, useValue: state },
       { provide: QUERIES, useValue: queries },
+      { provide: REPORTS, useValue: reports },
       { provide: METRICS, useValue: metrics },
       { provide: LOG_FILES, useValue: logFiles },
       { provide: ACCESS, useValue: access },
@@ -90,7 +95,7 @@ export class AppModule {
     return {
       module: AppModule,
       imports: [GraphQLModule.forRoot<MercuriusDriverConfig>(graphql(parts))],
-      controllers: [HealthController, MetricsController, LogController],
+      controllers: [HealthController, MetricsController, LogController, ReportController],
       providers: [...provided, ...resolvers],
     };
   }

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { readKeys } from './adapters/keys/file.js';
+import { PostgresPopulations } from './adapters/postgres/populations.js';
 import { PostgresQueries } from './adapters/postgres/queries.js';
 import { Access } from './api/access.js';
 import { createHttp } from './api/http.js';
@@ -13,6 +14,7 @@ import { serveTile } from './audit/serve.js';
 import { type AdmissionServer, startAdmission } from './api/admission.js';
 import { type AdmissionConfig, type Config, withoutSecrets } from './config.js';
 import { CountersignError } from './errors.js';
+import { LoggedReports } from './report/reports.js';
 import { packageVersion, type Service, startService } from './service.js';
 
 export interface RunningService {
@@ -55,11 +57,12 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       impact: service.impact,
       targets: service.targets,
     };
+    const reports = new LoggedReports(ledger, new PostgresPopulations(service.dataSource));
     const metrics = createMetrics(state, queries);
     const logFiles = { checkpoint: () => service.checkpoint(), tile: (path: string) => serveTile(ledger, path) };
     const { approving } = service;
     const access = new Access(config.tokens, approving.log);
-    const module = AppModule.of({ state, queries, logFiles, metrics, logger, access, approving });
+    const module = AppModule.of({ state, queries, reports, logFiles, metrics, logger, access, approving });
     const webhooks = {
       secrets: new Map(config.repositories.flatMap(({ name, webhook }) => (webhook ? [[name, webhook.secret]] : []))),
       hint: (repository: string) => service.nudge(repository),

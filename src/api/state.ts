@@ -38,6 +38,7 @@ export interface LogFiles {
 /** Nest's tokens of what resolvers and controllers are given. */
 export const STATE = Symbol('state');
 export const QUERIES = Symbol('queries');
+export const REPORTS = Symbol('reports');
 export const METRICS = Symbol('metrics');
 export const LOG_FILES = Symbol('log files');
 export const ACCESS = Symbol('access');

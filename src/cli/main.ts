@@ -18,6 +18,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
   serve: 'follow repositories, judge, record and apply',
   admission: 'print what makes an API server ask the service before it writes',
   keys: 'show or make the keys of a data folder',
+  report: 'take listings for auditors from a running service',
   export: 'write the log of a data folder to a file or folder',
   verify: 'check exported evidence, offline',
   replay: 'judge past decisions again, and tell which differ',

@@ -1,5 +1,6 @@
 import { readFile, stat } from 'node:fs/promises';
 import { Option, type Command } from 'commander';
+import type { Evidence } from '../audit/evidence.js';
 import type { Verification } from '../audit/verify.js';
 import { CountersignError } from '../errors.js';
 import { jsonLine, print, printable } from './output.js';
@@ -8,6 +9,7 @@ import { follow } from './follow.js';
 interface Options {
   readonly trust: string;
   readonly checkpoint?: string;
+  readonly population?: string;
   readonly replay: boolean;
   readonly output: 'text' | 'json';
 }
@@ -19,6 +21,10 @@ export function register(program: Command): void {
     .argument('<path>', 'an evidence bundle (.zip), or a folder of tiles')
     .requiredOption('--trust <file>', "the log's vkey, or a C2SP tlog-policy with witnesses and a quorum")
     .option('--checkpoint <file>', 'a checkpoint kept from earlier: the log must have grown from it')
+    .option(
+      '--population <file>',
+      'a listing of countersign report: it must be complete, and its rows those of the log',
+    )
     .option('--no-replay', 'do not judge the decisions again')
     .addOption(new Option('--output <format>', 'how to print it').choices(['text', 'json']).default('text'))
     .addHelpText('after', '\nExit code: 0 valid, 1 invalid, 2 could not tell.')
@@ -43,6 +49,8 @@ async function verify(path: string, options: Options): Promise<void> {
         ...(earlier === undefined ? {} : { earlier }),
         progress: progress.at,
       });
+      if (options.population !== undefined)
+        verification = await withPopulation(evidence, verification, options.population);
     } finally {
       progress.end();
       await evidence.close();
@@ -57,6 +65,25 @@ async function verify(path: string, options: Options): Promise<void> {
   const seconds = Math.round((performance.now() - started) / 100) / 10;
   await (options.output === 'json' ? printJson : printText)(verification, seconds);
   process.exitCode = verification.fault ? 1 : 0;
+}
+
+/** What a listing says, held against evidence that has been proven. */
+async function withPopulation(evidence: Evidence, verified: Verification, file: string): Promise<Verification> {
+  if (verified.fault) return verified;
+  const [{ checkPopulation }, { readListing, readManifest }] = await Promise.all([
+    import('../report/check-population.js'),
+    import('../adapters/evidence/listing.js'),
+  ]);
+  try {
+    const manifest = await readManifest(file);
+    const rows = await checkPopulation(evidence, verified.size, manifest, readListing(file, manifest.format));
+    const claim = `all ${rows} decisions that ${file} was asked for are in it`;
+    const detail = `each with its leaf hash, none besides, of entries 0 … ${manifest.size - 1}`;
+    return { ...verified, proven: [...verified.proven, { claim, detail }] };
+  } catch (error) {
+    if (!(error instanceof CountersignError) || error.code !== 'bundle-invalid') throw error;
+    return { ...verified, fault: error };
+  }
 }
 
 async function printJson({ fault, ...verification }: Verification, seconds: number): Promise<void> {

@@ -14,6 +14,8 @@ import type * as ConnectModule from '../../src/adapters/postgres/connect.js';
 import type * as KeysModule from '../../src/adapters/keys/file.js';
 import type * as AccessModule from '../../src/api/access.js';
 import type * as LedgerModule from '../../src/adapters/postgres/ledger.js';
+import type * as PopulationsModule from '../../src/adapters/postgres/populations.js';
+import type * as ReportsModule from '../../src/report/reports.js';
 import type * as QueriesModule from '../../src/adapters/postgres/queries.js';
 
 const built = (file: string): Promise<unknown> => import(new URL(`../../dist/${file}.js`, import.meta.url).href);
@@ -24,6 +26,8 @@ const { createLogger } = (await built('commentary')) as typeof CommentaryModule;
 const { openDatabase } = (await built('adapters/postgres/connect')) as typeof ConnectModule;
 const { openKeys } = (await built('adapters/keys/file')) as typeof KeysModule;
 const { openLedger } = (await built('adapters/postgres/ledger')) as typeof LedgerModule;
+const { PostgresPopulations } = (await built('adapters/postgres/populations')) as typeof PopulationsModule;
+const { LoggedReports } = (await built('report/reports')) as typeof ReportsModule;
 const { PostgresQueries } = (await built('adapters/postgres/queries')) as typeof QueriesModule;
 
 const { Access } = (await built('api/access')) as typeof AccessModule;
@@ -59,12 +63,13 @@ const state = {
   impact: () => Promise.reject(new Error('none here')),
   targets: () => [],
 };
+const reports = new LoggedReports(ledger, new PostgresPopulations(dataSource));
 const metrics = createMetrics(state, queries);
 const logFiles = { checkpoint: () => ledger.checkpoint(), tile: () => Promise.resolve(undefined) };
 const log = { refused: () => Promise.resolve() };
 const nobody = (): Promise<never> => Promise.reject(new Error('none here'));
 const approving = { log, approvals: { approve: nobody, withdraw: nobody } };
-const module = App.of({ state, queries, metrics, logFiles, logger, access: new Access([], log), approving });
+const module = App.of({ state, queries, reports, metrics, logFiles, logger, access: new Access([], log), approving });
 const app = await createHttp(module, { logger, requests: requestHistogram(metrics) });
 await app.listen(0, '127.0.0.1');
 const { port } = app.getHttpServer().address() as AddressInfo;

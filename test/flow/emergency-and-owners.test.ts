@@ -1,7 +1,11 @@
+import { parse } from 'csv-parse/sync';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Client } from 'pg';
 import { forgetPeople } from '../../src/adapters/git/scratch-repository.js';
 import { ApprovingOffice, config, PRODUCTION } from '../support/approving.js';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
+import { columns } from '../../src/report/population.js';
 import { runCli } from '../support/cli.js';
 import { eventually } from '../support/world.js';
 
@@ -65,12 +69,12 @@ describe('an emergency change', () => {
     const { id, change } = await office.decided('allow', head);
     await database.query("UPDATE review_duty SET due_at = now() - interval '1 second'");
     const late = await office.query<{ reviewDuties: { nodes: { id: string; expired: boolean }[] } }>(
-      '{ reviewDuties(filter: {expired: true, open: true}) { nodes { id expired } } }',
+      `{ reviewDuties(filter: {environment: "${PRODUCTION}", expired: true, open: true}) { nodes { id expired } } }`,
     );
     expect(late.reviewDuties.nodes).toEqual([{ id, expired: true }]);
     await database.query("UPDATE review_duty SET due_at = opened_at + interval '72 hours'");
     const inTime = await office.query<typeof late>(
-      '{ reviewDuties(filter: {expired: true}) { nodes { id expired } } }',
+      `{ reviewDuties(filter: {environment: "${PRODUCTION}", expired: true}) { nodes { id expired } } }`,
     );
     expect(inTime.reviewDuties.nodes).toEqual([]);
     const next = await office.change(4);
@@ -103,6 +107,79 @@ describe('an emergency change', () => {
     expect(closed.expired).toBe(false);
     // It closes the duty of that change, and lets no other through.
     expect((await office.decisions(PRODUCTION, next))[0].outcome).toBe('pending');
+  });
+
+  it('is told in the listing that auditors take, which the log confirms to be complete and unaltered', async () => {
+    const data = join(office.root, 'data');
+    const [csv, bundle, trust] = ['all.csv', 'evidence.zip', 'trust.txt'].map((name) => join(office.root, name));
+    const taken = await runCli(['report', 'changes', '--url', office.url, '--to', csv, '--output', 'json']);
+    expect(taken).toMatchObject({ code: 0, stderr: '' });
+    const manifest = JSON.parse(taken.stdout) as { rows: number; size: number; index: number };
+    expect(manifest.index).toBeGreaterThanOrEqual(manifest.size);
+
+    const rows = parse<Record<string, string>>(await readFile(csv), { columns: true });
+    expect(rows).toHaveLength(manifest.rows);
+    expect(Object.keys(rows[0])).toEqual(columns.map(({ name }) => name));
+    const emergency = rows.findLast(
+      (row) => row['environment'] === PRODUCTION && row['emergency'] === 'true' && row['decision'] === 'allow',
+    )!;
+    expect(emergency).toMatchObject({
+      operation: 'break_glass',
+      signers: 'cy@example.org',
+      authors: 'Cy <cy@example.org>',
+      unsigned_commits: '0',
+      ticket: 'INC-7',
+      reason: 'cart answers 500',
+      title: 'the shop is down',
+      approvers: '',
+      author_is_approver: 'false',
+      reviewed_by: 'bo@example.org',
+      objects: 'ConfigMap shop/settings',
+    });
+    expect(emergency['controls']).toContain('SOC2:CC8.1');
+    const approved = rows.find((row) => row['to'] === office.genesis && row['decision'] === 'allow' && row['approvers'] !== '')!; // prettier-ignore
+    expect(approved).toMatchObject({ approvers: 'bo@example.org', author_is_approver: 'false', signers: 'ann@example.org' }); // prettier-ignore
+    expect(rows.some((row) => row['decision'] === 'deny' && row['violations'] === 'break-glass.named')).toBe(true);
+
+    await runCli(['export', '--data', data, '--to', bundle]);
+    await writeFile(trust, (await runCli(['keys', '--data', data, '--vkey'])).stdout);
+    const verify = (listing: string) => runCli(['verify', bundle, '--trust', trust, '--no-replay', '--population', listing]); // prettier-ignore
+    const proven = await verify(csv);
+    expect(proven).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining(`all ${manifest.rows} decisions`) as string,
+    });
+
+    const lines = (await readFile(csv, 'utf8')).split('\r\n');
+    const kept = await readFile(`${csv}.manifest.json`);
+    for (const [name, forged, wrong] of [
+      ['one-less', lines.toSpliced(2, 1), /decision of entry \d+ is missing before row 2/],
+      ['cut-short', [...lines.slice(0, -2), ''], /ends after \d+ rows/],
+      ['twice', lines.toSpliced(2, 0, lines[2]), /row 3 lists entry \d+/],
+      [
+        'another',
+        lines.map((line, i) => (i === 2 ? line.replace(/,[0-9a-f]{64},/, `,${'0'.repeat(64)},`) : line)),
+        /another leaf hash/,
+      ],
+    ] as const) {
+      const file = join(office.root, `${name}.csv`);
+      await writeFile(file, forged.join('\r\n'));
+      await writeFile(`${file}.manifest.json`, kept);
+      expect(await verify(file)).toMatchObject({ code: 1, stdout: expect.stringMatching(wrong) as string });
+    }
+    await writeFile(`${csv}.manifest.json`, kept.toString().replace(/"rows": \d+/, '"rows": 1'));
+    expect((await verify(csv)).stdout).toMatch(/says something else of this export than entry/);
+
+    const few = join(office.root, 'few.jsonl');
+    const period = ['--since', '2020-01-01', '--until', '2100-01-01', '--zone', 'America/New_York'];
+    const asked = ['--decision', 'deny', '--environment', PRODUCTION, '--format', 'jsonl', '--to', few];
+    expect(await runCli(['report', 'changes', '--url', office.url, ...period, ...asked])).toMatchObject({ code: 0 });
+    const denied = (await readFile(few, 'utf8')).trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>); // prettier-ignore
+    expect(new Set(denied.map((row) => row['decision']))).toEqual(new Set(['deny']));
+    const again = ['report', 'changes', '--url', office.url, '--to'];
+    expect(await runCli([...again, few])).toMatchObject({ code: 2, stderr: expect.stringContaining('is there already') as string }); // prettier-ignore
+    const unknown = await runCli([...again, join(office.root, 'no.csv'), '--environment', 'shop/prodution']);
+    expect(unknown).toMatchObject({ code: 2, stderr: expect.stringContaining('did you mean "shop/production"') as string }); // prettier-ignore
   });
 });
 

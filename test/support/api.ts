@@ -8,6 +8,7 @@ import type { DataSource } from 'typeorm';
 import { openKeys } from '../../src/adapters/keys/file.js';
 import { openDatabase } from '../../src/adapters/postgres/connect.js';
 import { openLedger, type PostgresLedger } from '../../src/adapters/postgres/ledger.js';
+import { PostgresPopulations } from '../../src/adapters/postgres/populations.js';
 import { PostgresQueries } from '../../src/adapters/postgres/queries.js';
 import { PostgresRecords } from '../../src/adapters/postgres/records.js';
 import { Access } from '../../src/api/access.js';
@@ -19,6 +20,7 @@ import { serveTile } from '../../src/audit/serve.js';
 import type { KeyRing } from '../../src/audit/keys.js';
 import { CountersignError } from '../../src/errors.js';
 import { AccessLog } from '../../src/review/access-log.js';
+import { LoggedReports } from '../../src/report/reports.js';
 import { startPostgres } from './postgres.js';
 
 export interface Answer<T = Record<string, unknown>> {
@@ -70,12 +72,13 @@ export async function startApi(): Promise<TestApi> {
     ready: () => Promise.resolve({ ok: reasons.length === 0, reasons }),
   };
   const queries = new PostgresQueries(dataSource);
+  const reports = new LoggedReports(ledger, new PostgresPopulations(dataSource));
   const metrics = createMetrics(state, queries);
   const logFiles: LogFiles = { checkpoint: () => ledger.checkpoint(), tile: (path) => serveTile(ledger, path) };
   const log = new AccessLog(ledger, (thrown) => void logged.push(String(thrown)));
   const access = new Access([], log);
   const approving = { log, approvals: { approve: nobody, withdraw: nobody } };
-  const module = AppModule.of({ state, queries, metrics, logFiles, logger, access, approving });
+  const module = AppModule.of({ state, queries, reports, metrics, logFiles, logger, access, approving });
   const app: NestFastifyApplication = await createHttp(module, { logger, requests: requestHistogram(metrics) });
   await app.listen(0, '127.0.0.1');
   const url = `http://127.0.0.1:${(app.getHttpServer().address() as AddressInfo).port}`;

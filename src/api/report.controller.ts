@@ -1,0 +1,37 @@
+import { Controller, Get, Inject, NotFoundException, Param, Query, Res } from '@nestjs/common';
+import type { FastifyReply } from 'fastify';
+import { Readable } from 'node:stream';
+import { reportFormats, type ReportFormat } from '../report/export-entry.js';
+import { parsePopulationQuery } from '../report/population-query.js';
+import type { LoggedReports } from '../report/reports.js';
+import { REPORTS } from './state.js';
+
+const TYPES: Readonly<Record<ReportFormat, string>> = {
+  csv: 'text/csv; charset=utf-8; header=present',
+  jsonl: 'application/jsonl',
+};
+
+/** Listings for auditors. What is in one is told by the entry that is logged before its first byte, and by the header of the answer. */
+@Controller('reports')
+export class ReportController {
+  constructor(@Inject(REPORTS) private readonly reports: LoggedReports) {}
+
+  @Get('changes.:format')
+  async changes(
+    @Param('format') format: string,
+    @Query() words: Record<string, string>,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    if (!isFormat(format)) throw new NotFoundException();
+    const { manifest, text, close } = await this.reports.changes(parsePopulationQuery(words), format);
+    const stream = Readable.from(text).once('close', () => void close());
+    await reply
+      .type(TYPES[format])
+      .header('cache-control', 'no-store')
+      .header('content-disposition', `attachment; filename="changes.${format}"`)
+      .header('countersign-export', JSON.stringify(manifest))
+      .send(stream);
+  }
+}
+
+const isFormat = (format: string): format is ReportFormat => (reportFormats as readonly string[]).includes(format);

@@ -1,0 +1,66 @@
+import { createWriteStream } from 'node:fs';
+import { access, rename, rm, writeFile } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { manifestFileOf } from '../adapters/evidence/listing.js';
+import { CountersignError } from '../errors.js';
+import type { ExportManifest } from '../report/export-entry.js';
+
+type Manifest = ExportManifest & { readonly index: number };
+
+/** Writes what a service answers to a new file, with its manifest beside it; half a listing is never left behind under its name. */
+export async function fetchListing(
+  address: URL,
+  file: string,
+): Promise<{ readonly manifest: Manifest; readonly manifestFile: string }> {
+  const manifestFile = manifestFileOf(file);
+  for (const path of [file, manifestFile]) await requireNew(path);
+  const response = await ask(address);
+  const said = response.headers.get('countersign-export');
+  if (!response.ok || said === null || !response.body) throw await refusal(response, address);
+  const manifest = JSON.parse(said) as Manifest;
+  const partial = `${file}.part`;
+  try {
+    // As the web's streams are typed twice: by the DOM's and by Node's own.
+    const body = Readable.fromWeb(response.body as Parameters<typeof Readable.fromWeb>[0]);
+    await pipeline(body, createWriteStream(partial, { flags: 'wx' }));
+    await writeFile(manifestFile, `${JSON.stringify(manifest, null, 2)}\n`, { flag: 'wx' });
+    await rename(partial, file);
+  } catch (cause) {
+    await rm(partial, { force: true });
+    if (cause instanceof CountersignError) throw cause;
+    throw new CountersignError('usage', `${file} could not be written: ${(cause as Error).message}`, { cause });
+  }
+  return { manifest, manifestFile };
+}
+
+async function requireNew(path: string): Promise<void> {
+  const there = await access(path).then(() => true, () => false); // prettier-ignore
+  if (there) throw new CountersignError('usage', `${path} is there already`, { remedy: 'Name a new file with --to' });
+}
+
+async function ask(address: URL): Promise<Response> {
+  try {
+    return await fetch(address);
+  } catch (cause) {
+    const error = cause as Error & { cause?: Error };
+    throw new CountersignError(
+      'not-found',
+      `no service answers at ${address.origin}: ${error.cause?.message ?? error.message}`,
+      { remedy: 'Name it with --url', cause },
+    );
+  }
+}
+
+async function refusal(response: Response, address: URL): Promise<CountersignError> {
+  const text = await response.text();
+  try {
+    const { detail, remedy } = JSON.parse(text) as { detail?: string; remedy?: string };
+    if (detail) return new CountersignError('query-invalid', detail, remedy ? { remedy } : {});
+  } catch {
+    // Not one of ours.
+  }
+  return new CountersignError('not-found', `${address.origin} answers ${response.status}, which is no listing`, {
+    remedy: 'Is that address a Countersign service’s, of this version?',
+  });
+}
