@@ -23,8 +23,8 @@ export class ReportController {
     @Res() reply: FastifyReply,
   ): Promise<void> {
     if (!isFormat(format)) throw new NotFoundException();
-    const { manifest, text, close } = await this.reports.changes(parsePopulationQuery(words), format);
-    const stream = Readable.from(text).once('close', () => void close());
+    const { manifest, text, ...listing } = await this.reports.changes(parsePopulationQuery(words), format);
+    const stream = Readable.from(text).once('close', () => void listing.close());
     await reply
       .type(TYPES[format])
       .header('cache-control', 'no-store')

@@ -21,8 +21,7 @@ export async function fetchListing(
   const manifest = JSON.parse(said) as Manifest;
   const partial = `${file}.part`;
   try {
-    // As the web's streams are typed twice: by the DOM's and by Node's own.
-    const body = Readable.fromWeb(response.body as Parameters<typeof Readable.fromWeb>[0]);
+    const body = Readable.fromWeb(response.body);
     await pipeline(body, createWriteStream(partial, { flags: 'wx' }));
     await writeFile(manifestFile, `${JSON.stringify(manifest, null, 2)}\n`, { flag: 'wx' });
     await rename(partial, file);

@@ -39,7 +39,7 @@ Example: countersign report changes --since 2026-07-01 --until 2026-10-01 --zone
 }
 
 async function reportChanges(options: Options): Promise<void> {
-  const [{ fetchListing }] = await Promise.all([import('./fetch-listing.js')]);
+  const { fetchListing } = await import('./fetch-listing.js');
   const { to, format, url, since, until, zone, repository, environment, decision } = options;
   const address = new URL(`/reports/changes.${format}`, url);
   for (const [name, value] of Object.entries({ since, until, zone, repository, environment, decision })) {

@@ -83,9 +83,10 @@ function selects(filters: PopulationQuery, { type, predicate }: LoggedEntry): bo
   );
 }
 
+const said = (of: Readonly<Record<string, unknown>>): string =>
+  JSON.stringify([of['report'], of['format'], of['rows'], of['size'], of['time'], sorted(of['filters'] as object)]);
+
 function requireSame(manifest: ExportManifest, { index, predicate }: LoggedEntry): void {
-  const said = (of: Record<string, unknown>): string =>
-    JSON.stringify([of['report'], of['format'], of['rows'], of['size'], of['time'], sorted(of['filters'] as object)]);
   if (said({ ...manifest }) !== said(predicate)) {
     throw wrong(`the manifest says something else of this export than entry ${index} of the log`);
   }

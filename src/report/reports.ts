@@ -9,7 +9,7 @@ import { writePopulation } from './write-population.js';
 export interface RunningExport {
   readonly manifest: ExportManifest & { readonly index: number };
   readonly text: AsyncIterable<string>;
-  close(): Promise<void>;
+  readonly close: () => Promise<void>;
 }
 
 /** Each holds a snapshot of the database for as long as its reader takes. */

@@ -79,6 +79,14 @@ async function end(runner: QueryRunner): Promise<void> {
   }
 }
 
+function requireOne(what: string, name: string, names: readonly string[]): void {
+  if (names.includes(name)) return;
+  const there = `There ${names.length === 1 ? 'is' : 'are'} ${names.slice(0, 20).join(', ')}`;
+  throw new CountersignError('not-found', `no ${what} ${name.slice(0, 200)} is known here${suggest(name, names)}`, {
+    remedy: names.length > 0 ? there : 'Nothing was judged here yet',
+  });
+}
+
 class Reading {
   readonly #controls = new Map<string, readonly string[]>();
 
@@ -86,16 +94,10 @@ class Reading {
 
   async requireKnown({ repository, environment }: PopulationQuery): Promise<void> {
     const known = await this.#query<{ repository: string; name: string }>('SELECT repository, name FROM environment');
-    const refuse = (what: string, name: string, names: readonly string[]): void => {
-      if (names.includes(name)) return;
-      throw new CountersignError('not-found', `no ${what} ${name.slice(0, 200)} is known here${suggest(name, names)}`, {
-        remedy: names.length > 0 ? `There ${names.length === 1 ? 'is' : 'are'} ${names.slice(0, 20).join(', ')}` : 'Nothing was judged here yet', // prettier-ignore
-      });
-    };
-    if (repository !== null) refuse('repository', repository, [...new Set(known.map((row) => row.repository))]);
+    if (repository !== null) requireOne('repository', repository, [...new Set(known.map((row) => row.repository))]);
     if (environment === null) return;
     const here = known.filter((row) => repository === null || row.repository === repository);
-    refuse('environment', environment, [...new Set([...here.map((row) => row.name), 'governance'])]);
+    requireOne('environment', environment, [...new Set([...here.map((row) => row.name), 'governance'])]);
   }
 
   /** What the newest released checkpoint covers: nothing later is told. */
@@ -146,10 +148,24 @@ class Reading {
       const touched = objects.get(row.change) ?? [];
       const isLive = row.approved_decision === id;
       whole.push({
-        ...{ index, leafHash: row.leaf_hash.toString('hex'), id, repository, environment, target, namespace, outcome },
-        ...{ violations, required, bundleDigest: row.bundle_digest, time: row.time },
+        index,
+        leafHash: row.leaf_hash.toString('hex'),
+        id,
+        repository,
+        environment,
+        target,
+        namespace,
+        outcome,
+        violations,
+        required,
+        bundleDigest: row.bundle_digest,
+        time: row.time,
         change: {
-          ...{ operation: row.operation, ref: row.ref, base: row.base, head: row.head, tree: row.tree },
+          operation: row.operation,
+          ref: row.ref,
+          base: row.base,
+          head: row.head,
+          tree: row.tree,
           renderedDigest: row.rendered_digest,
         },
         commits: idsOf(row).flatMap((commit) => commits.get(`${repository}\0${commit}`) ?? []),
