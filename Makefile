@@ -79,3 +79,8 @@ bench: build control-plane
 .PHONY: soak
 soak: build control-plane
 	@for f in test/soak/*.soak.ts; do echo "== $$f"; $(NODE) --import ./test/support/typescript.js $$f $(ARGS) || exit 1; done
+
+# What Conftest itself says to our cases, which tests hold our answers against.
+.PHONY: goldens
+goldens: node_modules/.installed
+	@$(NODE) --import ./test/support/typescript.js test/support/record-conftest.ts

@@ -1,33 +1,12 @@
 import { Option, type Command } from 'commander';
 import { toCountersignError } from '../errors.js';
-import type { ConftestCheck } from '../policy/conftest.js';
+import { runConftest, type ConftestOptions } from './conftest/run.js';
 import { printable } from './output.js';
-
-interface Options {
-  readonly policy: string[];
-  readonly namespace: string[];
-  readonly allNamespaces?: boolean;
-  readonly data: string[];
-  readonly combine?: boolean;
-  readonly parser?: string;
-  readonly ignore: string;
-  readonly failOnWarn?: boolean;
-  readonly fail: boolean;
-  readonly quiet?: boolean;
-  readonly strict?: boolean;
-  readonly regoVersion: 'v0' | 'v1';
-  readonly color: boolean;
-  readonly suppressExceptions?: boolean;
-  readonly stdinFilename?: string;
-  readonly junitHideMessage?: boolean;
-  readonly githubHidePassed?: boolean;
-  readonly output: string;
-}
 
 const FORMATS = ['stdout', 'json', 'tap', 'table', 'junit', 'github', 'azuredevops', 'sarif'];
 
 /** `check --conftest`: the options, output and exit codes of `conftest test`. */
-export function registerConftest(program: Command): void {
+export function registerConftest(program: Command, action: typeof check = check): void {
   program
     .command('check')
     .description('judge files as `conftest test` does')
@@ -67,7 +46,7 @@ export function registerConftest(program: Command): void {
     .addOption(
       new Option('-o, --output <format>', 'how to print').choices(FORMATS).default(setting('output') ?? 'stdout'),
     ) // prettier-ignore
-    .action(check);
+    .action(action);
 }
 
 /** Conftest's environment variables: CONFTEST_FAIL_ON_WARN for --fail-on-warn. */
@@ -80,94 +59,23 @@ function listed(_name: string, _defaults: readonly string[]): (value: string, be
   return (value) => (given = [...(given ?? []), ...value.split(',')]);
 }
 
-async function check(paths: readonly string[], options: Options): Promise<void> {
+async function check(paths: readonly string[], options: ConftestOptions): Promise<void> {
+  const [{ RegoCompiler }, { policyCache }, { InputParsers }] = await Promise.all([
+    import('../adapters/opa/compiler.js'),
+    import('../adapters/folder/cache-folder.js'),
+    import('../adapters/inputs/program.js'),
+  ]);
+  const compiler = new RegoCompiler({ cache: policyCache() });
   try {
-    await test(paths, options);
+    const { output, warnings, exitCode } = await runConftest(paths, options, { compiler, parsers: new InputParsers() });
+    process.stderr.write(warnings.map((text) => `${printable(text)}\n`).join(''));
+    process.stdout.write(output);
+    process.exitCode = exitCode;
   } catch (thrown) {
     // As Conftest does, for pipelines that look at the code.
     process.stderr.write(`Error: ${printable(toCountersignError(thrown).sentence)}\n`);
     process.exitCode = 1;
-  }
-}
-
-async function test(paths: readonly string[], options: Options): Promise<void> {
-  const [{ dataDocument, inputFiles, policyFiles }, { conftestExitCode, totalsOf }] = await Promise.all([
-    import('./conftest/files.js'),
-    import('../policy/conftest.js'),
-  ]);
-  const files = inputFiles(paths, options.ignore);
-  const compiled = await compile(policyFiles(options.policy), options);
-  for (const { message, remedy, place } of compiled.blunt) {
-    process.stderr.write(`${printable(`warning: ${place.file}:${place.line} ${message}. ${remedy}`)}\n`);
-  }
-  const bundle = {
-    module: await WebAssembly.compile(compiled.wasm as Uint8Array<ArrayBuffer>),
-    data: JSON.stringify(dataDocument(options.data)),
-    namespaces: compiled.namespaces,
-    readsFile: compiled.readsFile,
-  };
-  const byFile = options.combine
-    ? [await combined(bundle, files, options)]
-    : await (await import('../adapters/opa/conftest-pool.js')).checkWithThreads(bundle, files, options.parser); // prettier-ignore
-  const checks = compiled.namespaces.flatMap((_, i) => byFile.map((ofFile) => renamed(ofFile[i], options)));
-  const exitCode = conftestExitCode(totalsOf(checks), options.failOnWarn ?? false);
-  if (!options.quiet || exitCode !== 0) {
-    const { CONFTEST_FORMATS } = await import('../report/conftest.js');
-    const { InputParsers } = await import('../adapters/inputs/program.js');
-    process.stdout.write(
-      CONFTEST_FORMATS[options.output](checks, {
-        color: options.color,
-        suppressExceptions: options.suppressExceptions ?? false,
-        junitHideMessage: options.junitHideMessage ?? false,
-        githubHidePassed: options.githubHidePassed ?? false,
-        table: (rows) => new InputParsers().table(rows),
-      }),
-    );
-    if (!options.fail) return;
-  }
-  process.exitCode = exitCode;
-}
-
-function renamed(found: ConftestCheck, { stdinFilename }: Options): ConftestCheck {
-  return stdinFilename && found.filename === '-' ? { ...found, filename: stdinFilename } : found;
-}
-
-async function compile(files: ReadonlyMap<string, string>, options: Options) {
-  const [{ RegoCompiler }, { policyCache }] = await Promise.all([
-    import('../adapters/opa/compiler.js'),
-    import('../adapters/folder/cache-folder.js'),
-  ]);
-  const compiler = new RegoCompiler({ cache: policyCache() });
-  try {
-    return await compiler.compileConftest(files, {
-      namespaces: options.namespace,
-      all: options.allNamespaces ?? false,
-      strict: options.strict ?? false,
-      v0: options.regoVersion === 'v0',
-    });
   } finally {
     await compiler.close();
   }
-}
-
-/** All files as one list of {path, contents}, by path. */
-async function combined(
-  bundle: import('../adapters/opa/conftest-evaluation.js').ConftestBundle,
-  files: readonly string[],
-  { parser, stdinFilename }: Options,
-): Promise<readonly ConftestCheck[]> {
-  const [{ ConftestEvaluation }, { InputParsers }, { InputReader }] = await Promise.all([
-    import('../adapters/opa/conftest-evaluation.js'),
-    import('../adapters/inputs/program.js'),
-    import('../adapters/inputs/read.js'),
-  ]);
-  const reader = new InputReader(new InputParsers(), true);
-  const parts = files
-    .map((file) => ({
-      path: file === '-' ? (stdinFilename ?? file) : file,
-      texts: reader.read(file, parser).map((text) => Buffer.from(text).toString()),
-    }))
-    .toSorted((a, b) => (a.path < b.path ? -1 : 1))
-    .flatMap(({ path, texts }) => texts.map((text) => `{"path":${JSON.stringify(path)},"contents":${text}}`));
-  return new ConftestEvaluation(bundle).check('Combined', [Buffer.from(`[${parts.join(',')}]`)]);
 }

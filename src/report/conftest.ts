@@ -250,12 +250,10 @@ function sarif(checks: readonly ConftestCheck[]): string {
     const ruleId = `${check.namespace}/${type}`;
     if (!known.has(ruleId)) {
       known.set(ruleId, rules.length);
-      const text = DESCRIPTIONS[type];
       rules.push({
         id: ruleId,
-        shortDescription: { text },
-        fullDescription: { text },
-        properties: metadata ? (JSON.parse(metadataText(metadata)) as object) : null,
+        shortDescription: { text: DESCRIPTIONS[type] },
+        ...(metadata ? { properties: JSON.parse(metadataText(metadata)) as object } : {}),
       });
     }
     const line = Number(loc?.line ?? 0);

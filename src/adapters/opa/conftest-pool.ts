@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { CountersignError } from '../../errors.js';
 import type { ConftestCheck } from '../../policy/conftest.js';
+import type { InputParsers } from '../inputs/program.js';
 import type { ConftestBundle } from './conftest-evaluation.js';
 import { checkShare, type ConftestJob, type ConftestShare } from './conftest-worker.js';
 import { builtFile } from './program.js';
@@ -14,13 +15,14 @@ const MAX_THREADS = 4;
 export async function checkWithThreads(
   bundle: ConftestBundle,
   files: readonly string[],
+  parsers: InputParsers,
   parser?: string,
 ): Promise<readonly (readonly ConftestCheck[])[]> {
   const threads = Math.min(MAX_THREADS, availableParallelism(), Math.ceil(files.length / FILES_WORTH_A_THREAD));
   const job: ConftestJob = { bundle, files, parser, shared: new SharedArrayBuffer(8) };
   const others = Array.from({ length: threads - 1 }, () => share(job));
   // This thread works, too; what the others say meanwhile waits.
-  const own = checkShare(job);
+  const own = checkShare(job, parsers);
   const shares = [own, ...(await Promise.all(others))];
   const [failure] = shares.flatMap((one) => one.failure ?? []).toSorted((a, b) => a.file - b.file);
   if (failure) {

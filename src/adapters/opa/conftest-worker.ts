@@ -28,10 +28,10 @@ export interface ConftestShare {
 }
 
 /** Takes files until there are none, or one is bad. Every file before a bad one is taken by somebody, so the first bad one is always known. */
-export function checkShare({ bundle, files, parser, shared }: ConftestJob): ConftestShare {
+export function checkShare({ bundle, files, parser, shared }: ConftestJob, parsers: InputParsers): ConftestShare {
   const slots = new Int32Array(shared);
   const evaluation = new ConftestEvaluation(bundle);
-  const reader = new InputReader(new InputParsers());
+  const reader = new InputReader(parsers);
   const found: [number, readonly ConftestCheck[]][] = [];
   while (Atomics.load(slots, STOP) === 0) {
     const start = Atomics.add(slots, NEXT, BATCH);
@@ -50,4 +50,4 @@ export function checkShare({ bundle, files, parser, shared }: ConftestJob): Conf
   return { found };
 }
 
-if (parentPort) parentPort.postMessage(checkShare(workerData as ConftestJob));
+if (parentPort) parentPort.postMessage(checkShare(workerData as ConftestJob, new InputParsers()));
