@@ -51,6 +51,14 @@ export const fileSchema = z.strictObject({
         })
         .optional(),
       ssh: z.strictObject({ keyFile: z.string(), knownHosts: z.string() }).optional(),
+      administrators: z
+        .array(
+          z.strictObject({
+            name: z.string().regex(/^[^\s\p{Cc},"*?!]{1,255}$/u, { error: 'it must be one name, without spaces' }),
+            key: z.string(),
+          }),
+        )
+        .optional(),
       webhook: z.strictObject({ secretEnv: envName.optional(), secretFile: z.string().optional() }).optional(),
       forge: z
         .strictObject({

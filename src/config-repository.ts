@@ -8,6 +8,7 @@ import type { Credentials, SshFiles } from './source/repository.js';
 export type FaultAt = (path: readonly PropertyKey[], message: string) => void;
 
 // How often a repository is looked at unless told, in milliseconds: one on this machine costs nearly nothing.
+const SSH_KEY = /^(ssh|ecdsa|sk-ssh|sk-ecdsa)-\S+ [A-Za-z0-9+/]+=*( .*)?$/;
 const LOCAL_POLL = 500;
 const REMOTE_POLL = 10_000;
 
@@ -25,6 +26,10 @@ export function resolveRepository(
   const ssh = written.ssh && sshFiles(written.ssh, base, fault);
   if (written.ssh && !isSsh(url)) fault(['ssh'], 'only ssh:// repositories take it');
   else if (!written.ssh && isSsh(url)) fault(['url'], 'a repository over SSH needs "ssh" with keyFile and knownHosts');
+  const administrators = written.administrators?.map(({ name, key }, i) => {
+    if (!SSH_KEY.test(key)) fault(['administrators', i, 'key'], 'it must be an SSH public key ("ssh-ed25519 AAAA…")');
+    return { name, key: key.split(' ').slice(0, 2).join(' ') };
+  });
   const webhook = written.webhook && readWebhook(written.webhook, secrets);
   const forge = written.forge && readForge(written.forge, secrets);
   return {
@@ -34,6 +39,7 @@ export function resolveRepository(
     governance: written.governance,
     trust: resolveTrust(written.trust, fault),
     pollMilliseconds: written.poll ?? (http || isSsh(url) ? REMOTE_POLL : LOCAL_POLL),
+    ...(administrators && { administrators }),
     ...(credentials && { credentials }),
     ...(ssh && { ssh }),
     ...(webhook && { webhook }),

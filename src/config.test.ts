@@ -78,6 +78,7 @@ limits: {manifestBytes: 10MiB, evaluation: 2s, wasmMemory: 128MiB}
           grants: [{ repository: 'shop', namespaces: ['shop'], kinds: ['*'] }],
         },
       ],
+      tokens: [],
       limits: {
         manifestBytes: 10_485_760,
         evaluationMilliseconds: 2_000,
@@ -85,6 +86,23 @@ limits: {manifestBytes: 10MiB, evaluation: 2s, wasmMemory: 128MiB}
         commits: 10_000,
       },
     });
+  });
+
+  it('knows tokens by their digests, and shows none of them', async () => {
+    const token = (more: string) =>
+      `{login: bo, role: approver, repositories: [shop], environments: ["*"], expires: 2027-01-01T00:00:00Z, ${more}}`;
+    const [one, other] = ['a'.repeat(64), 'b'.repeat(64)];
+    const config = await load(`${repository()}access: {tokens: [${token(`name: bo, sha256: ${one}`)}]}\n`);
+    expect(config.tokens).toMatchObject([{ name: 'bo', login: 'bo', sha256: one }]);
+    expect(JSON.stringify(withoutSecrets(config))).not.toContain(one);
+    const text = await refusal(
+      `${repository()}access: {tokens: [${token(`name: bo, sha256: ${one}`)}, ${token(`name: bo, sha256: ${one}`)}, ${token(`name: cy, sha256: ${other}`)}]}\n`,
+    );
+    expect(text).toContain('"bo" is already the name of tokens[0]');
+    expect(text).toContain('it is that of another token');
+    expect(await refusal(`${repository()}access: {tokens: [${token('name: bo, sha256: cs_secret')}]}\n`)).toContain(
+      'never the token itself',
+    );
   });
 
   it('has a default for everything but repositories, and resolves paths against the file', async () => {

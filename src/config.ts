@@ -88,10 +88,18 @@ export interface RepositoryConfig {
   readonly credentials?: Credentials;
   /** Absolute paths; for `ssh://` only. */
   readonly ssh?: SshFiles;
+  /** Whose signature lets a change of governance in that policy does not allow; see `src/review/override.ts`. */
+  readonly administrators?: readonly Administrator[];
   /** What a forge signs its webhooks with; without it there is no webhook for this repository. */
   readonly webhook?: { readonly secret: string };
   /** Where its pull or merge requests are; without it none is judged. */
   readonly forge?: ForgeConfig;
+}
+
+export interface Administrator {
+  readonly name: string;
+  /** An SSH public key: `ssh-ed25519 AAAA…`. */
+  readonly key: string;
 }
 
 export interface ForgeConfig {

@@ -8,13 +8,20 @@ import type { CountersignError } from '../errors.js';
 import { decide } from '../policy/decide.js';
 import type { Decision } from '../policy/decision.js';
 import type { Evaluator } from '../policy/evaluator.js';
-import { type InputPush, type InputRepository, type Operation, policyInput } from '../policy/input.js';
+import {
+  type InputApproval,
+  type InputPush,
+  type InputRepository,
+  type Operation,
+  policyInput,
+} from '../policy/input.js';
 import type { Repository, TreeReader } from '../source/repository.js';
 import { checkSignature } from '../source/signers.js';
 import { withFieldLines } from './field-lines.js';
 import { emergencyOf } from './emergency.js';
 import { exceptionsFor } from './exceptions.js';
 import { belongingInput } from './governed-owners.js';
+import { localApprovals } from './local-approvals.js';
 import type { Law } from './law.js';
 
 export interface CheckParts {
@@ -52,7 +59,8 @@ export async function checkCommits(
     cache,
     checkSignature: (commit) => checkSignature(commit, law.signers, time),
   });
-  return judge({ ...read, problems: [...problems, ...read.problems] }, reader, parts);
+  const change = { ...read, problems: [...problems, ...read.problems] };
+  return judge(change, reader, parts, await localApprovals(reader, change, parts));
 }
 
 /** Judges files that are in no commit, against a commit of `before` if there is one. Rules about commits find none to judge. */
@@ -83,7 +91,12 @@ export async function checkFiles(
 /** Stands for a commit where there is none. */
 export const FILES = '';
 
-async function judge(change: ProposedChange, tree: TreeReader, parts: CheckParts): Promise<Checked> {
+async function judge(
+  change: ProposedChange,
+  tree: TreeReader,
+  parts: CheckParts,
+  approvals: readonly InputApproval[] = [],
+): Promise<Checked> {
   const { law, evaluator, redactor, repository, time, push, operation } = parts;
   const exceptions = exceptionsFor(law.exceptions, change.environment.name, time);
   const input = policyInput({
@@ -92,6 +105,7 @@ async function judge(change: ProposedChange, tree: TreeReader, parts: CheckParts
     time,
     redactor,
     exceptions,
+    approvals,
     inventory: law.bundle.inventory,
     ...belongingInput(change, law),
     ...emergencyOf(change),

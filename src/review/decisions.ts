@@ -4,14 +4,16 @@ import type { CountersignError } from '../errors.js';
 import type { Signers } from '../source/signers.js';
 import type { Approvals } from './approvals.js';
 import { whyNotCarried } from './carrying.js';
+import { reviewDue } from './emergency.js';
 import { decisionEntry } from './entries.js';
 import { definition, newEnvironment } from './environment-record.js';
 import type { ClockedParts, FollowedRepository } from './followed-repository.js';
 import type { Governance } from './governance.js';
 import { Retries } from './pace.js';
+import { type Override, overrideEntry } from './override.js';
 import type { PushedApprovals } from './pushed-approvals.js';
 import type { RecordedExceptions } from './recorded-exceptions.js';
-import type { ApprovalRecord, DecisionRecord, EnvironmentRecord, PushRecord } from './records.js';
+import type { ApprovalRecord, DecisionRecord, EnvironmentRecord, PushRecord, ReviewDutyRecord } from './records.js';
 import type { RepositoryState } from './repository-state.js';
 import { type Reviewed, review } from './review.js';
 
@@ -182,18 +184,21 @@ export class Decisions {
     reviewed: Reviewed,
     governance: Governance,
     proposed: Governance | null = null,
+    override: Override | null = null,
   ): Promise<DecisionRecord> {
     const { ledger, records } = this.parts;
     const { facts } = reviewed;
     const { change, decision } = reviewed.record;
     const before = this.#environments.get(environment.name) ?? newEnvironment(this.repository.name, environment);
     const allowed = decision.outcome === 'allow';
+    // What an administrator lets in governs from here on; the decision stays what policy made it.
+    const takenUp = allowed || override !== null;
     // One change owes one review, however often policy judges it again.
     const { name: repository } = this.repository;
+    const opened = override ? overriding(override, reviewed) : reviewed.duty;
     const owed =
-      reviewed.duty &&
-      (await records.find('reviewDuty', { repository, environment: environment.name, head: change.head }));
-    const duty = owed?.length === 0 ? reviewed.duty : null;
+      opened && (await records.find('reviewDuty', { repository, environment: environment.name, head: change.head }));
+    const duty = owed?.length === 0 ? opened : null;
     const after: EnvironmentRecord = {
       ...before,
       ...definition(environment),
@@ -205,7 +210,7 @@ export class Decisions {
       updatedAt: decision.time,
     };
     const state =
-      allowed && proposed
+      takenUp && proposed
         ? {
             ...this.known.state.record,
             governanceCommit: proposed.commit,
@@ -226,11 +231,12 @@ export class Decisions {
         for (const id of decision.approvals) await records.update('approval', { id }, { usedFor }, transaction);
       await this.#writeEnvironment(transaction, after);
       transaction.append(decisionEntry({ ...facts, reviewDue: duty?.dueAt ?? null, bundle: governance.bundle }));
+      if (override && proposed) transaction.append(overrideEntry(override, reviewed, proposed.bundle.digest));
       await exceptions?.save(transaction);
     });
     const index = entries[0].index;
     await records.update('decision', { id: decision.id }, { index });
-    await exceptions?.placed(entries.slice(1));
+    await exceptions?.placed(entries.slice(override && proposed ? 2 : 1));
     if (state) this.known.state.written(state);
     this.#environments.set(environment.name, after);
     this.#approvedAnew.delete(environment.name);
@@ -277,4 +283,23 @@ export class Decisions {
     if (!this.#environments.has(name)) await this.parts.records.save(transaction, 'environment', [record]);
     else await this.parts.records.update('environment', { repository, name }, values, transaction);
   }
+}
+
+/** Somebody else looks at it afterwards, as at any emergency. */
+function overriding({ administrator, reason, ticket }: Override, { facts, record }: Reviewed): ReviewDutyRecord {
+  const { id, repository, environment, head, time } = facts;
+  return {
+    id,
+    change: record.change.id,
+    repository,
+    environment,
+    head,
+    principal: administrator,
+    reason,
+    ticket,
+    openedAt: time,
+    dueAt: reviewDue(new Date(time)),
+    closedAt: null,
+    approval: null,
+  };
 }

@@ -4,6 +4,11 @@ import type { ReviewDutyRecord } from './records.js';
 /** How long somebody else has to look at an emergency change, in hours. */
 const HOURS_TO_REVIEW = 72;
 
+/** Until when. */
+export function reviewDue(openedAt: Date): string {
+  return new Date(openedAt.getTime() + HOURS_TO_REVIEW * 3_600_000).toISOString();
+}
+
 /** What a change is taken for, from the trailers of its head commit. Whether it may be is the policy's question. */
 export type Emergency =
   | { readonly operation: 'push' }
@@ -32,7 +37,7 @@ export function reviewDuty(
     reason: emergency.reason,
     ticket: emergency.ticket ?? null,
     openedAt: openedAt.toISOString(),
-    dueAt: new Date(openedAt.getTime() + HOURS_TO_REVIEW * 3_600_000).toISOString(),
+    dueAt: reviewDue(openedAt),
     closedAt: null,
     approval: null,
   };

@@ -19,6 +19,8 @@ export interface FollowedRepository {
   readonly governance: string;
   readonly trust: { readonly commit?: string; readonly key?: string };
   readonly pollMilliseconds: number;
+  /** People who may let a change of governance in that policy does not allow. */
+  readonly administrators?: readonly { readonly name: string; readonly key: string }[];
 }
 
 /** An environment's head as it was approved: what a reconciler may be given. */

@@ -9,6 +9,7 @@ import { isGoverned } from './governed-files.js';
 import { type Governance, governanceEnvironment, initialTrust, problemsOf } from './governance.js';
 import { recentImpact } from './impact.js';
 import type { ImpactTally } from './impact-tally.js';
+import { overrideOf } from './override.js';
 import type { Pushes } from './pushes.js';
 import type { RecordedExceptions } from './recorded-exceptions.js';
 import type { RepositoryRecord, TipRecord, Trouble } from './records.js';
@@ -90,9 +91,13 @@ export class GovernanceMoves {
     if (retry && !approved && decisions.failsAgain(environment.name, judged)) return null;
     const impact = await this.#impactOf(proposed.governance, governance);
     const reviewed = impact ? withImpact(judged, impact) : judged;
-    const decision = await decisions.record(environment, reviewed, governance, proposed.governance);
+    const override =
+      proposed.governance && problems.length === 0
+        ? overrideOf(this.repository, await repository.commit(tip.commit), reviewed, this.parts.now())
+        : null;
+    const decision = await decisions.record(environment, reviewed, governance, proposed.governance, override);
     this.#judged = tip.commit;
-    if (decision.outcome !== 'allow' || !proposed.governance) return null;
+    if ((decision.outcome !== 'allow' && !override) || !proposed.governance) return null;
     this.#inForce = proposed.governance;
     return proposed.governance;
   }
