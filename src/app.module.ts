@@ -23,7 +23,7 @@ import { LogController } from './api/log.controller.js';
 import { MetricsController } from './api/metrics.controller.js';
 import { plainResolvers } from './api/plain-resolvers.js';
 import { ReportController } from './api/report.controller.js';
-import { PushResolver, RepositoryResolver, TipResolver } from './api/repository.resolver.js';
+import { BranchProtectionResolver, PushResolver, RepositoryResolver, TipResolver } from './api/repository.resolver.js';
 import { LogResolver, ServiceResolver, TargetResolver } from './api/service.resolver.js';
 import type { Access } from './api/access.js';
 import { ApproveResolver, type Approving } from './api/approve.resolver.js';
@@ -60,6 +60,7 @@ const resolvers = [
   EntryResolver,
   RepositoryResolver,
   TipResolver,
+  BranchProtectionResolver,
   PushResolver,
   EnvironmentResolver,
   CommitResolver,

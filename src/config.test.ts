@@ -38,6 +38,9 @@ const webhook = (text: string): string => `    webhook: ${text}\n`;
 
 const forge = (text: string): Promise<Config> => load(repository(`    forge: ${text}\n`), { TOKEN: 'ghp-hunter2' });
 
+const token = (more: string) =>
+  `{login: bo, role: approver, repositories: [shop], environments: ["*"], expires: 2027-01-01T00:00:00Z, ${more}}`;
+
 describe('the configuration', () => {
   it('reads the file that the design shows', async () => {
     const config = await load(`
@@ -89,8 +92,6 @@ limits: {manifestBytes: 10MiB, evaluation: 2s, wasmMemory: 128MiB}
   });
 
   it('knows tokens by their digests, and shows none of them', async () => {
-    const token = (more: string) =>
-      `{login: bo, role: approver, repositories: [shop], environments: ["*"], expires: 2027-01-01T00:00:00Z, ${more}}`;
     const [one, other] = ['a'.repeat(64), 'b'.repeat(64)];
     const config = await load(`${repository()}access: {tokens: [${token(`name: bo, sha256: ${one}`)}]}\n`);
     expect(config.tokens).toMatchObject([{ name: 'bo', login: 'bo', sha256: one }]);

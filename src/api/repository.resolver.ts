@@ -2,7 +2,14 @@ import { Inject } from '@nestjs/common';
 import { Args, Context, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
 import type { LoggedEntry } from '../audit/entry.js';
 import type { Filters, Queries } from '../report/queries.js';
-import type { CommitRecord, EnvironmentRecord, PushRecord, RepositoryRecord, TipRecord } from '../review/records.js';
+import type {
+  CommitRecord,
+  EnvironmentRecord,
+  ProtectionRecord,
+  PushRecord,
+  RepositoryRecord,
+  TipRecord,
+} from '../review/records.js';
 import { connect, type Connection, type PageArguments } from './connection.js';
 import type { ApiContext } from './context.js';
 import { QUERIES } from './state.js';
@@ -26,12 +33,27 @@ export class RepositoryResolver {
     return loaders.tipsOf.load(repository.name);
   }
 
+  @ResolveField('branchProtection')
+  async branchProtection(@Parent() { name }: RepositoryRecord): Promise<readonly ProtectionRecord[]> {
+    const rows = await this.queries.anyOf('protection', { repository: [name] });
+    const newest = new Map(rows.toSorted((a, b) => (a.time < b.time ? -1 : 1)).map((row) => [row.ref, row]));
+    return [...newest.values()].toSorted((a, b) => (a.ref < b.ref ? -1 : 1));
+  }
+
   @ResolveField('environments')
   environments(
     @Parent() repository: RepositoryRecord,
     @Context() { loaders }: ApiContext,
   ): Promise<readonly EnvironmentRecord[]> {
     return loaders.environmentsOf.load(repository.name);
+  }
+}
+
+@Resolver('BranchProtection')
+export class BranchProtectionResolver {
+  @ResolveField('entry')
+  entry(@Parent() { index }: ProtectionRecord, @Context() { loaders }: ApiContext): Promise<LoggedEntry | null> | null {
+    return index === null ? null : loaders.entry.load(index);
   }
 }
 

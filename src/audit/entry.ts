@@ -15,6 +15,7 @@ export const entryTypes = [
   'erasure',
   'export',
   'access',
+  'protection',
 ] as const;
 export type EntryType = (typeof entryTypes)[number];
 

@@ -7,7 +7,7 @@ import type { Decision } from '../policy/decision.js';
 import type { RuleResult } from '../policy/evaluator.js';
 import type { ImpactTally } from './impact-tally.js';
 import { strengthOf } from './approval.js';
-import type { ApprovalRecord, ExceptionRecord, FaultRecord, PushRecord } from './records.js';
+import type { ApprovalRecord, ExceptionRecord, FaultRecord, ProtectionRecord, PushRecord } from './records.js';
 
 // What review writes into the log. Predicates hold identities and digests only; anything that may name a person or quote an
 // object is salted content (invariants 10, 11).
@@ -194,6 +194,11 @@ export function exceptionEntry(
       verdict: json({ principal, key, reason: refusal }),
     },
   };
+}
+
+/** How a forge guards a branch. Its settings name people, so they are content. */
+export function protectionEntry({ settings, index: _index, ...predicate }: ProtectionRecord): EntryDraft {
+  return { type: 'protection', subjects: [], predicate, contents: { settings: json(settings) } };
 }
 
 export function faultEntry(fault: FaultRecord): EntryDraft {

@@ -4,6 +4,7 @@ import type { LedgerTransaction } from '../audit/ledger.js';
 import type { Environment } from '../change/environment.js';
 import type { Place } from '../errors.js';
 import type { Outcome, Violation } from '../policy/decision.js';
+import type { BranchProtection } from './forge.js';
 import type { ImpactTally } from './impact-tally.js';
 import type { ExceptionScope } from '../policy/exception.js';
 import type { FileChange, PersonClaim, RefMove } from '../source/repository.js';
@@ -367,6 +368,18 @@ export interface ExceptionRecord {
   readonly index: number | null;
 }
 
+/** How the forge guards a branch, as its API said it; written when that changed. */
+export interface ProtectionRecord {
+  readonly id: string;
+  readonly repository: string;
+  readonly ref: string;
+  readonly forge: string;
+  readonly state: BranchProtection['state'];
+  readonly settings: BranchProtection['settings'];
+  readonly time: string;
+  readonly index: number | null;
+}
+
 /** An emergency change that was allowed without its approvals is looked at afterwards. Named by the decision that allowed it. */
 export interface ReviewDutyRecord {
   readonly id: string;
@@ -401,6 +414,7 @@ export interface Tables {
   readonly approval: ApprovalRecord;
   readonly exception: ExceptionRecord;
   readonly reviewDuty: ReviewDutyRecord;
+  readonly protection: ProtectionRecord;
 }
 
 /** Columns and the value, or the list of values, that each must have. */

@@ -7,7 +7,7 @@ const STEP = 500;
 /** Rows whose transaction is durable but whose process died before it could write down the index of their entry get it now. */
 export async function repairIndexes(ledger: Ledger, records: Records): Promise<void> {
   const missing = new Map<string, (index: number) => Promise<void>>();
-  for (const table of ['push', 'decision', 'drift', 'fault', 'approval', 'exception'] as const) {
+  for (const table of ['push', 'decision', 'drift', 'fault', 'approval', 'exception', 'protection'] as const) {
     for (const row of await unindexed(records, table)) {
       missing.set(`${table} ${row.id}`, (index) => records.update(table, { id: row.id }, { index }));
     }
@@ -31,7 +31,7 @@ export async function repairIndexes(ledger: Ledger, records: Records): Promise<v
   }
 }
 
-async function unindexed<K extends 'push' | 'decision' | 'drift' | 'fault' | 'approval' | 'exception'>(
+async function unindexed<K extends 'push' | 'decision' | 'drift' | 'fault' | 'approval' | 'exception' | 'protection'>(
   records: Records,
   table: K,
 ): Promise<Tables[K][]> {

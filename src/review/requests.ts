@@ -9,6 +9,7 @@ import { isGoverned } from './governed-files.js';
 import { type Governance, governanceEnvironment, problemsOf, type Standing } from './governance.js';
 import { forkPoint } from './law.js';
 import { pauseAfter } from './pace.js';
+import { seeProtection } from './protections.js';
 import { recordFault } from './record-fault.js';
 import { type Approvals, adviceBytes, bytesOf } from './approvals.js';
 import { otherBytes } from './approval.js';
@@ -111,7 +112,8 @@ export class RequestFollower {
     for (const [key, { commit }] of this.#told) if (!heads.has(commit)) this.#told.delete(key);
     const numbers = new Set(open.map(({ number }) => number));
     for (const number of this.#reviewed.keys()) if (!numbers.has(number)) this.#reviewed.delete(number);
-    if (this.#looks++ % THOROUGH === 0) this.#reviewed.clear();
+    const thorough = this.#looks++ % THOROUGH === 0;
+    if (thorough) this.#reviewed.clear();
     await this.#lastReviews(numbers, standing);
     await this.#end(({ request, head, target }) => {
       return !open.some((one) => one.ref === request && one.head === head && one.target === target);
@@ -126,7 +128,18 @@ export class RequestFollower {
         failure ??= toCountersignError(thrown);
       }
     }
+    if (thorough) await this.#seeProtections(standing);
     if (failure) throw failure;
+  }
+
+  /** Of every branch that something is deployed from, or governed by. */
+  async #seeProtections({ governance }: Standing): Promise<void> {
+    const { forge, ledger, records, now = () => new Date() } = this.parts;
+    const refs = new Set([this.repository.governance, ...governance.environments.map(({ ref }) => ref)]);
+    for (const ref of refs) {
+      if (!ref.startsWith('refs/heads/')) continue;
+      await seeProtection(ref, { repository: this.repository.name, forge, ledger, records, now });
+    }
   }
 
   async #advise(request: OpenRequest, { governance, tips }: Standing): Promise<void> {

@@ -2,6 +2,10 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { cacheFolder } from '../../src/adapters/folder/cache-folder.js';
 import { quarantineOf } from '../../src/adapters/git/quarantine.js';
+import { OwnClone } from '../../src/adapters/git/approvals-ref.js';
+import { signWithSsh } from '../../src/adapters/keys/ssh-keygen.js';
+import { APPROVAL_NAMESPACE, APPROVALS_REF, approvalPath, approvalText } from '../../src/review/approval.js';
+import { mayApprove } from '../support/approving.js';
 import { runCli } from '../support/cli.js';
 import {
   allowedSigners,
@@ -92,6 +96,58 @@ describe('a push to a server with the pre-receive hook', () => {
       await server.close();
     }
   });
+
+  it('is let through with the approvals that lie in the repository, after a merge too; so says check', async () => {
+    const bo = await person('Bo', 'bo@example.org');
+    await commit('four eyes', {
+      'countersign.yaml': `${settings}policies: {starter: {data: {approvals: 1}}}\n`,
+      '.countersign/allowed_signers': mayApprove(ann) + mayApprove(bo),
+    });
+    expect(await pushed('origin', 'main')).toBe('accepted');
+    const base = await clone.head();
+    await clone.checkout('work', 'main');
+    const head = await commit('more', { [manifest]: deployment(pinned, '  replicas: 3\n') });
+    const check = () =>
+      runCli(['check', clone.path, '--base', 'origin/main', '--head', 'work', '--env', 'shop/production']);
+    expect(await pushed('origin', 'work:main')).toMatch(/0 of 1 approvals are there/);
+    expect(await check()).toMatchObject({ code: 1, stdout: expect.stringContaining('0 of 1 approvals') as string });
+
+    const approve = async (who: Person): Promise<void> => {
+      const statement = {
+        repository: 'shop',
+        ref: 'refs/heads/main',
+        environment: 'shop/production',
+        base,
+        head,
+        tree: await clone.git('rev-parse', `${head}^{tree}`),
+        // Only the service knows it.
+        renderedDigest: 'f'.repeat(64),
+        time: new Date().toISOString(),
+      };
+      const text = approvalText(statement);
+      const signature = await signWithSsh(who.keyFile, APPROVAL_NAMESPACE, text);
+      const path = approvalPath(statement, who.email);
+      const files = { [path]: text, [`${path}.sig`]: signature };
+      await (await OwnClone.open(clone.path)).pushFiles('origin', APPROVALS_REF, 'approve', files);
+      await clone.git('fetch', '--quiet', 'origin', `${APPROVALS_REF}:${APPROVALS_REF}`);
+    };
+    await approve(ann);
+    expect(await check()).toMatchObject({ code: 1 });
+    await approve(bo);
+    expect(await check()).toMatchObject({ code: 0, stdout: expect.stringContaining('allowed') as string });
+
+    // Somebody else's push to another branch's folder comes first; the merge of both is what was approved.
+    await clone.checkout('main');
+    await clone.commit({ author: ann, message: 'notes', files: { 'notes.md': 'x\n' } });
+    await clone.merge('work', { author: ann, message: 'merge' });
+    const evil = await clone.commit({ author: ann, message: 'merge', amend: true, files: { 'notes.md': 'by hand\n' } });
+    expect(evil).not.toBe(head);
+    const answer = await pushed('origin', 'main');
+    expect(answer).toMatch(/0 of 1 approvals are there/);
+    await clone.rewind(base);
+    await clone.merge('work', { author: ann, message: 'merge' });
+    expect(await pushed('origin', 'main')).toBe('accepted');
+  }, 240_000);
 
   it('cannot choose its own policy, nor bring one that could not be read (invariant 2)', async () => {
     await commit('relax', {

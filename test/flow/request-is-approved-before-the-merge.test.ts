@@ -1,6 +1,6 @@
 import { createHash, createHmac, randomUUID } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
-import { forgetPeople, type Person } from '../../src/adapters/git/scratch-repository.js';
+import { forgetPeople, person, type Person } from '../../src/adapters/git/scratch-repository.js';
 import { ApprovingOffice, config, PRODUCTION } from '../support/approving.js';
 import { runCli } from '../support/cli.js';
 import { type ForgeServer, startForgeServer } from '../support/forge-server.js';
@@ -32,10 +32,15 @@ const sha256 = (token: string): string => createHash('sha256').update(token).dig
 let postgres: TestPostgres;
 let forge: ForgeServer;
 let office: ApprovingOffice;
+let dana: Person;
 let number = 0;
 
 beforeAll(async () => {
-  [postgres, forge] = await Promise.all([startPostgres(), startForgeServer('github')]);
+  [postgres, forge, dana] = await Promise.all([
+    startPostgres(),
+    startForgeServer('github'),
+    person('Dana', 'dana@example.org'),
+  ]);
   office = await ApprovingOffice.open(await postgres.database(), {
     data: '{}',
     files: {
@@ -43,7 +48,7 @@ beforeAll(async () => {
       'policies/four-eyes.rego': FOUR_EYES,
       '.countersign/identities.yaml': IDENTITIES,
     },
-    settings: `forge: {kind: github, api: "${forge.api}", project: acme/shop, tokenEnv: TOKEN}, webhook: {secretEnv: HOOK}`,
+    settings: `forge: {kind: github, api: "${forge.api}", project: acme/shop, tokenEnv: TOKEN}, webhook: {secretEnv: HOOK}, administrators: [{name: dana@example.org, key: ${dana.publicKey}}]`,
     env: { TOKEN: forge.token, HOOK: SECRET },
     service: `access:
   tokens:
@@ -419,4 +424,80 @@ describe('the mutation approve', () => {
     const merge = await merged(office.ann);
     expect((await office.decided('allow', merge)).approvals).toMatchObject([{ principal: 'bo' }]);
   });
+});
+
+describe('how the forge guards the branch', () => {
+  interface Guard {
+    readonly ref: string;
+    readonly state: string;
+    readonly settings: Readonly<Record<string, unknown>>;
+    readonly entry: { readonly type: string };
+  }
+  const guards = async (): Promise<readonly Guard[]> =>
+    (
+      await office.query<{ repository: { branchProtection: Guard[] } }>(
+        '{ repository(name: "shop") { branchProtection { ref state settings entry { type } } } }',
+      )
+    ).repository.branchProtection;
+
+  it('is shown as it said last, and logged whenever that changed', async () => {
+    expect(await guards()).toMatchObject([{ ref: 'refs/heads/main', state: 'unknown', entry: { type: 'protection' } }]);
+    forge.settings.set('/branches/main', { protected: true });
+    forge.settings.set('/branches/main/protection', { allow_force_pushes: { enabled: false } });
+    await office.stop();
+    await office.start();
+    const now = await eventually('the other state', async () =>
+      (await guards()).find(({ state }) => state === 'protected'),
+    );
+    expect(now.settings).toMatchObject({ protection: { allow_force_pushes: { enabled: false } } });
+    await office.stop();
+    await office.start();
+    await hook();
+    await office.decided('allow', await office.repository.head());
+    expect(await entries('protection')).toHaveLength(2);
+  });
+});
+
+const governance = (outcome: string, head: string) => office.decided(outcome, head, 'governance');
+
+describe('a policy that denies everything, its own correction included', () => {
+  const emergency = 'lift the lock\n\nBreak-Glass: nothing goes through any more\nTicket: INC-9\n';
+
+  it('is replaced by a commit that a configured administrator signed, which is marked and owes a review', async () => {
+    forge.requests = [];
+    const { repository } = office;
+    const locked = await repository.commit({
+      author: office.ann,
+      message: 'lock',
+      files: { 'policies/lock.rego': 'package countersign.lock\n\ndeny contains "nothing changes" if true\n' },
+    });
+    await governance('allow', locked);
+    // Nobody of the repository gets out, whatever they claim.
+    const tries = [
+      { author: dana, message: 'unlock\n\nBreak-Glass: no ticket\n' },
+      { author: dana, sign: office.ann, message: emergency },
+    ];
+    for (const one of tries) {
+      const head = await repository.commit({ ...one, delete: ['policies/lock.rego'] });
+      expect((await governance('deny', head)).violations).toMatchObject([{ message: 'nothing changes' }]);
+      await repository.rewind(locked);
+    }
+    const lifted = await repository.commit({ author: dana, message: emergency, delete: ['policies/lock.rego'] });
+    const denied = await governance('deny', lifted);
+    expect(denied.reviewDuty).toMatchObject({ principal: 'dana@example.org', ticket: 'INC-9', closedAt: null });
+    const [override] = await entries('action');
+    expect(override.predicate).toMatchObject({
+      action: 'override',
+      decision: denied.id,
+      outcome: 'deny',
+      head: lifted,
+    });
+    const { repository: state } = await office.query<{ repository: { governanceCommit: string } }>(
+      '{ repository(name: "shop") { governanceCommit } }',
+    );
+    expect(state.governanceCommit).toBe(lifted);
+    await office.decided('allow', lifted);
+    await office.recorded(() => office.approve(office.bo, denied.change));
+    await eventually('the review', async () => (await governance('deny', lifted)).reviewDuty?.closedAt);
+  }, 240_000);
 });

@@ -274,6 +274,16 @@ export const schemas = {
     firstSeen: time('first_seen'),
     index: named('log_index', maybeIndex),
   }),
+  protection: schema('protection', 'protection', {
+    id: key,
+    repository: text,
+    ref: text,
+    forge: text,
+    state: text,
+    settings: json,
+    time: time('time'),
+    index: named('log_index', maybeIndex),
+  }),
   reviewDuty: schema('reviewDuty', 'review_duty', {
     id: key,
     repository: text,
