@@ -26,7 +26,8 @@ const violations = `CASE WHEN n % 3 = 0 THEN '[{"rule": "images.pinned", "messag
 for (const text of [
   `INSERT INTO log_entry (log_index, leaf_hash, outbox_id, type, leaf)
      SELECT n, sha256(n::text::bytea), n, 'decision', '{}'::bytea ${each}`,
-  `UPDATE log_head SET released = ${ROWS}, size = ${ROWS}`,
+  `UPDATE log_head SET size = ${ROWS}`,
+  `UPDATE log_released SET size = ${ROWS}`,
   `INSERT INTO change SELECT 'change-' || n, 'shop', 'shop/production', 'push', 'refs/heads/main', 'push-' || n, ${hex}, ${hex}, ${hex},
      jsonb_build_array(${hex}), 3, 'digest', 0, '[]', ${at} ${each}`,
   `INSERT INTO commit SELECT 'shop', ${hex}, ${hex}, '[]', ${person}, ${person}, ${message}, ${signature}, '[{"path": "a"}]', ${at} ${each}`,

@@ -6,6 +6,7 @@ import type { DecidedChange, Population, PopulationCommit, PopulationQuery, Popu
 import { suggest } from '../../settings.js';
 import { loadContent, withoutSalt } from './content-store.js';
 import { databaseFault } from './faults.js';
+import { LogReader } from './log-storage.js';
 
 /** Rows that are fetched at a time; with what belongs to each they are what is held in memory. */
 const PAGE = 300;
@@ -102,8 +103,7 @@ class Reading {
 
   /** What the newest released checkpoint covers: nothing later is told. */
   async size(): Promise<number> {
-    const [row] = await this.#query<{ released: string }>('SELECT released FROM log_head');
-    return Number(row.released);
+    return (await new LogReader(this.runner).released()).size;
   }
 
   async count(chosen: unknown[]): Promise<number> {
