@@ -28,6 +28,8 @@ types := {
 	"kubernetes": "version",
 	"labels": "array",
 	"sources": "array",
+	"provenance": "array",
+	"build_sources": "array",
 }
 
 # Those that are there and are not what they should be: [name, type].
@@ -111,3 +113,9 @@ labels := all.labels if is_array(all.labels)
 
 # Where GitOps sources and charts may come from: beginnings of URLs.
 sources := all.sources if is_array(all.sources)
+
+# Registries and paths whose images must have provenance. Undefined: all.
+provenance := all.provenance if is_array(all.provenance)
+
+# What images may be built from: beginnings of the URIs in their provenance.
+build_sources := all.build_sources if is_array(all.build_sources)

@@ -35,6 +35,8 @@ export interface PolicyInput {
   readonly owners?: readonly OwnersAsked[];
   /** Members by group; absent where none are defined. */
   readonly groups?: Groups;
+  /** What was attested of the images that are used, verified; absent where the repository names nobody to believe. */
+  readonly attestations?: readonly InputAttestation[];
   /** The environment's objects at head, where Gatekeeper's templates of the bundle look at others than the one being judged. */
   readonly inventory?: Json;
 }
@@ -120,6 +122,25 @@ export interface InputException {
   readonly ticket?: string;
 }
 
+/** An in-toto statement in a DSSE envelope of the repository, and what was made of it. */
+export interface InputAttestation {
+  readonly path: string;
+  readonly line: number;
+  /** `verified`: a key of `.countersign/attesters.yaml` signed it, and may say so. Only then is any of it more than a claim. */
+  readonly status: 'verified' | 'rejected';
+  /** Why it was rejected. */
+  readonly fault?: 'malformed' | 'forged' | 'unknown-key' | 'wrong-predicate' | 'builder-not-allowed';
+  readonly reason?: string;
+  /** Whose key signed it. */
+  readonly attester?: string;
+  readonly predicateType: string;
+  readonly subjects: readonly { readonly name: string; readonly sha256: string }[];
+  /** Of SLSA provenance v1: `runDetails.builder.id`, `buildDefinition.buildType`, and `resolvedDependencies`. */
+  readonly builder?: string;
+  readonly buildType?: string;
+  readonly sources?: readonly { readonly uri: string; readonly commit?: string }[];
+}
+
 /** What a review knows besides the change itself. */
 export interface Circumstances {
   readonly change: ProposedChange;
@@ -136,6 +157,7 @@ export interface Circumstances {
   readonly exceptions?: readonly InputException[];
   readonly owners?: readonly OwnersAsked[];
   readonly groups?: Groups;
+  readonly attestations?: readonly InputAttestation[] | undefined;
   /** What the bundle needs (`PolicyBundle.inventory`). */
   readonly inventory?: InventoryNeed | undefined;
   /** What the bundle looks at in the live cluster (`PolicyBundle.sync`), of all environments and of nobody's. */
@@ -167,7 +189,11 @@ export function policyInput(circumstances: Circumstances): string {
     approvals: (circumstances.approvals ?? []).map(defined),
     checks: (circumstances.checks ?? []).map(defined),
     exceptions: (circumstances.exceptions ?? []).map(defined),
-    ...defined({ owners: circumstances.owners, groups: circumstances.groups }),
+    ...defined({
+      owners: circumstances.owners,
+      groups: circumstances.groups,
+      attestations: circumstances.attestations,
+    }),
     ...(circumstances.inventory ? { inventory: inventory(circumstances, circumstances.inventory) } : {}),
   };
   return canonicalJson(input as unknown as Json);

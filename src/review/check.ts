@@ -20,6 +20,7 @@ import { checkSignature } from '../source/signers.js';
 import { withFieldLines } from './field-lines.js';
 import { emergencyOf } from './emergency.js';
 import { exceptionsFor } from './exceptions.js';
+import { attestationInput } from './attestation.js';
 import { belongingInput } from './governed-owners.js';
 import { localApprovals } from './local-approvals.js';
 import type { Law } from './law.js';
@@ -98,6 +99,9 @@ async function judge(
   approvals: readonly InputApproval[] = [],
 ): Promise<Checked> {
   const { law, evaluator, redactor, repository, time, push, operation } = parts;
+  const objects = change.rendered.map(({ object }) => object);
+  const { attestations, problem } = await attestationInput(tree, change.head, law.attesters, objects);
+  if (problem) change = { ...change, problems: [...change.problems, problem] };
   const exceptions = exceptionsFor(law.exceptions, change.environment.name, time);
   const input = policyInput({
     change,
@@ -108,6 +112,7 @@ async function judge(
     approvals,
     inventory: law.bundle.inventory,
     ...belongingInput(change, law),
+    attestations,
     ...emergencyOf(change),
     ...(push && { push }),
     ...(operation && { operation }),

@@ -7,6 +7,7 @@ import { readSigners } from '../source/governed-signers.js';
 import type { Repository } from '../source/repository.js';
 import { fingerprint } from '../source/ssh-key.js';
 import { checkSignature } from '../source/signers.js';
+import { readAttesters } from './attesters.js';
 import { type ExceptionStanding, newFaults, readExceptions, standingOf } from './exceptions.js';
 import { readSources, readText, settingsAt } from './governed-files.js';
 import { readBelonging } from './governed-owners.js';
@@ -83,13 +84,15 @@ export class GovernanceReader {
     });
     const signers = await guarded(() => readSigners(repository, commit));
     const belonging = await guarded(() => readBelonging(repository, commit));
+    const attesters = await guarded(async () => ({ read: await readAttesters(repository, commit) }));
     const bundle =
       settings && (await guarded(async () => this.compile(await readSources(repository, commit, settings))));
-    if (!settings || !signers || !belonging || !bundle) return { governance: null, problems };
+    if (!settings || !signers || !belonging || !attesters || !bundle) return { governance: null, problems };
     const { environments } = settings;
     const withheld = nothingWithheld;
     const exceptions = await this.#exceptions(repository, commit, { environments, signers, bundle, withheld });
-    const governance = { commit, settings, environments, signers, belonging, bundle, exceptions, withheld };
+    const rest = { attesters: attesters.read, bundle, exceptions, withheld };
+    const governance = { commit, settings, environments, signers, belonging, ...rest };
     return { governance, problems };
   }
 

@@ -7,6 +7,7 @@ import type { StarterSettings } from '../policy/sources.js';
 import { readSigners } from '../source/governed-signers.js';
 import type { Repository, TreeReader } from '../source/repository.js';
 import type { Signers } from '../source/signers.js';
+import { type Attesters, readAttesters } from './attesters.js';
 import { type ExceptionStanding, readExceptions, standingOf } from './exceptions.js';
 import { type Belonging, readBelonging } from './governed-owners.js';
 import { readSources, readText, settingsAt } from './governed-files.js';
@@ -17,6 +18,8 @@ export interface Law {
   readonly environments: readonly Environment[];
   readonly signers: Signers;
   readonly belonging: Belonging;
+  /** Who is believed about how images were made; null where nobody is named. */
+  readonly attesters: Attesters | null;
   readonly bundle: PolicyBundle;
   /** All that lie there, with what was made of them. */
   readonly exceptions: readonly ExceptionStanding[];
@@ -42,9 +45,10 @@ export async function readLaw(tree: TreeReader, commit: string, options: LawOpti
   const starter = { ...written.policies.starter, ...(options.profile ? { profile: options.profile } : {}) };
   const settings = { ...written, policies: { ...written.policies, starter } };
   const sources = options.policies ? options.policies(starter) : await readSources(tree, commit, settings);
-  const [signers, belonging, bundle] = await Promise.all([
+  const [signers, belonging, attesters, bundle] = await Promise.all([
     readSigners(tree, commit),
     readBelonging(tree, commit),
+    readAttesters(tree, commit),
     options.compile(sources),
   ]);
   const { environments } = settings;
@@ -59,7 +63,7 @@ export async function readLaw(tree: TreeReader, commit: string, options: LawOpti
   };
   const withheld = nothingWithheld;
   const exceptions = files.map((file) => standingOf(file, { ...context, withheld, firstSeen: now, now }));
-  return { settings, environments, signers, belonging, bundle, exceptions, withheld };
+  return { settings, environments, signers, belonging, attesters, bundle, exceptions, withheld };
 }
 
 /**

@@ -29,6 +29,7 @@ import { withFieldLines } from './field-lines.js';
 import type { Governance } from './governance.js';
 import { emergencyOf, reviewDuty } from './emergency.js';
 import { exceptionsFor } from './exceptions.js';
+import { attestationInput } from './attestation.js';
 import { belongingInput } from './governed-owners.js';
 import type { ChangeRecord, DecisionRecord, ObjectChangeRecord, PushRecord, ReviewDutyRecord } from './records.js';
 
@@ -108,7 +109,10 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
     files,
     signature: checkSignature(commit, governance.signers, seen.get(commit.id) ?? started),
   }));
+  const objects = read.rendered.map(({ object }) => object);
+  const { attestations, problem } = await attestationInput(reader, head, governance.attesters, objects);
   const problems = [
+    ...(problem ? [problem] : []),
     ...(rewritten ? [rewrittenHistory(environment, last, head)] : []),
     ...request.problems,
     ...read.problems,
@@ -136,6 +140,7 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
     live: unseen ? undefined : live,
     exceptions: exceptionsFor(governance.exceptions, environment.name, started),
     ...belongingInput(change, governance),
+    attestations,
     ...emergency,
     push: { ref: push.ref, old: push.old, new: push.new ?? head, forced },
   });

@@ -1,3 +1,4 @@
+import { generateKeyPairSync, sign } from 'node:crypto';
 import { mkdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { runCli } from '../support/cli.js';
@@ -58,6 +59,52 @@ beforeEach(async () => {
 });
 
 describe('countersign check', () => {
+  it('when images must have provenance, takes the word of governed keys alone, and says what does not hold', async () => {
+    const [builder, stranger] = [generateKeyPairSync('ed25519'), generateKeyPairSync('ed25519')];
+    const attested = (name: string, digit: string, { privateKey } = builder): string => {
+      const payload = Buffer.from(JSON.stringify({
+        _type: 'https://in-toto.io/Statement/v1',
+        subject: [{ name: `registry.example.org/${name}`, digest: { sha256: digit.repeat(64) } }],
+        predicateType: 'https://slsa.dev/provenance/v1',
+        predicate: { buildDefinition: {}, runDetails: { builder: { id: 'https://ci.example.org/1' } } },
+      })); // prettier-ignore
+      const type = 'application/vnd.in-toto+json';
+      const sig = sign(null, Buffer.concat([Buffer.from(`DSSEv1 ${type.length} ${type} ${payload.length} `), payload]), privateKey); // prettier-ignore
+      return JSON.stringify({ payload: payload.toString('base64'), payloadType: type, signatures: [{ sig: sig.toString('base64') }] }); // prettier-ignore
+    };
+    const key = builder.publicKey
+      .export({ type: 'spki', format: 'pem' })
+      .toString()
+      .trim()
+      .replaceAll('\n', '\n      ');
+    await scratch.checkout('main');
+    const governed = `apiVersion: countersign.dev/v1\nattesters:\n  - name: ci\n    key: |\n      ${key}\n    builders: ["https://ci.example.org/*"]\n`;
+    await commit('believe', { '.countersign/attesters.yaml': governed });
+    const said = async (name: string, files: Record<string, string>): Promise<string[]> => {
+      await scratch.checkout(name, 'main');
+      const images = ['cart', 'shop', 'till', 'pay'].map((one, i) => `{name: ${one}, image: "registry.example.org/${one}@sha256:${String(i).repeat(64)}"}`); // prettier-ignore
+      await commit(name, { [production]: deployment(pinned).replace(/containers:.*/, `containers: [${images.join(', ')}]`), ...files }); // prettier-ignore
+      const { stdout, stderr } = await check('--base', 'main', '--profile', 'strict', '--output', 'json');
+      if (stdout === '') throw new Error(stderr);
+      const found = parse(stdout).environments[0].violations.filter(({ rule }) => rule.startsWith('provenance.'));
+      return found.map((one) => `${one.rule} ${(one as unknown as { message: string }).message}`).toSorted();
+    };
+    const files = {
+      'attestations/a.intoto.jsonl': `${attested('cart', '0')}\n${attested('shop', '1', stranger)}\n`,
+      'attestations/till.json': attested('till', '9'),
+    };
+    const image = (name: string, digit: string) =>
+      `image "registry.example.org/${name}@sha256:${digit.repeat(64)}" of container "${name}"`;
+    expect(await said('attested', files)).toEqual([
+      `provenance.genuine what attests ${image('shop', '1')} does not hold: no key of .countersign/attesters.yaml signed it as it is`,
+      `provenance.required ${image('pay', '3')} has no provenance`,
+      `provenance.required ${image('till', '2')} has no provenance: attestations/till.json is of sha256:999999999999`,
+    ]);
+    // Who may be believed is governed: a change cannot bring its own key.
+    const own = governed.replace(key, stranger.publicKey.export({ type: 'spki', format: 'pem' }).toString().trim().replaceAll('\n', '\n      ')); // prettier-ignore
+    expect(await said('own', { ...files, '.countersign/attesters.yaml': own })).toHaveLength(3);
+  });
+
   it('when a change breaks a rule, denies it with rule, file, line and fix, and exits with 1', async () => {
     await commit('faster cart', { [production]: `# why\n${deployment('nginx:latest')}` });
     const { code, stdout, stderr } = await check('--base', 'main');
