@@ -119,16 +119,17 @@ describe('an attestation', () => {
   });
 });
 
+const pod = (image: string): KubernetesObject => ({ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'a' }, spec: { containers: [{ image }] } }); // prettier-ignore
+const treeOf = (files: Record<string, string>): TreeReader => ({
+  tree: async (_commit, path) =>
+    Object.keys(files)
+      .filter((file) => file.startsWith(`${path}/`))
+      .map((file) => ({ id: file, path: file, type: 'blob', mode: '100644' })),
+  blob: async (id) => Buffer.from(files[id]),
+});
+const line = (sha256: string): string => JSON.stringify(seal(statement({}, sha256), pairs.ed25519.privateKey, null));
+
 describe('the attestations of a repository', () => {
-  const pod = (image: string): KubernetesObject => ({ apiVersion: 'v1', kind: 'Pod', metadata: { name: 'a' }, spec: { containers: [{ image }] } }); // prettier-ignore
-  const treeOf = (files: Record<string, string>): TreeReader => ({
-    tree: async (_commit, path) =>
-      Object.keys(files)
-        .filter((file) => file.startsWith(`${path}/`))
-        .map((file) => ({ id: file, path: file, type: 'blob', mode: '100644' }) as TreeEntry),
-    blob: async (id) => Buffer.from(files[id]),
-  });
-  const line = (sha256: string): string => JSON.stringify(seal(statement({}, sha256), pairs.ed25519.privateKey, null));
   const other = { subject: [{ name: 'registry.example.org/other', digest: { sha256: 'd'.repeat(64) } }] };
 
   it('are those of images that are used, by digest or by name, each with its line', async () => {
@@ -156,6 +157,14 @@ describe('the attestations of a repository', () => {
   });
 });
 
+function faultIn(text: string): unknown {
+  try {
+    return parseAttesters(text);
+  } catch (thrown) {
+    return thrown;
+  }
+}
+
 describe('who is believed', () => {
   const short = generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey.export({ type: 'spki', format: 'pem' }).toString(); // prettier-ignore
   const secret = pairs.stranger.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
@@ -172,10 +181,6 @@ describe('who is believed', () => {
     ['a governed folder', 'folder: .countersign/x\n', /not governed itself/],
   ])('is refused with its place for %s', (_what, more, says) => {
     expect(() => parseAttesters(governed(more))).toThrow(says);
-    try {
-      parseAttesters(governed(more));
-    } catch (thrown) {
-      expect(thrown).toMatchObject({ code: 'config-invalid', place: { file: '.countersign/attesters.yaml', line: expect.any(Number) as number } }); // prettier-ignore
-    }
+    expect(faultIn(governed(more))).toMatchObject({ code: 'config-invalid', place: { file: '.countersign/attesters.yaml' } }); // prettier-ignore
   });
 });

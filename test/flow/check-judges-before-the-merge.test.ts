@@ -58,6 +58,9 @@ beforeEach(async () => {
   await scratch.checkout('feature', 'main');
 });
 
+const imageOf = (name: string, digit: string) =>
+  `image "registry.example.org/${name}@sha256:${digit.repeat(64)}" of container "${name}"`;
+
 describe('countersign check', () => {
   it('when images must have provenance, takes the word of governed keys alone, and says what does not hold', async () => {
     const [builder, stranger] = [generateKeyPairSync('ed25519'), generateKeyPairSync('ed25519')];
@@ -93,12 +96,10 @@ describe('countersign check', () => {
       'attestations/a.intoto.jsonl': `${attested('cart', '0')}\n${attested('shop', '1', stranger)}\n`,
       'attestations/till.json': attested('till', '9'),
     };
-    const image = (name: string, digit: string) =>
-      `image "registry.example.org/${name}@sha256:${digit.repeat(64)}" of container "${name}"`;
     expect(await said('attested', files)).toEqual([
-      `provenance.genuine what attests ${image('shop', '1')} does not hold: no key of .countersign/attesters.yaml signed it as it is`,
-      `provenance.required ${image('pay', '3')} has no provenance`,
-      `provenance.required ${image('till', '2')} has no provenance: attestations/till.json is of sha256:999999999999`,
+      `provenance.genuine what attests ${imageOf('shop', '1')} does not hold: no key of .countersign/attesters.yaml signed it as it is`,
+      `provenance.required ${imageOf('pay', '3')} has no provenance`,
+      `provenance.required ${imageOf('till', '2')} has no provenance: attestations/till.json is of sha256:999999999999`,
     ]);
     // Who may be believed is governed: a change cannot bring its own key.
     const own = governed.replace(key, stranger.publicKey.export({ type: 'spki', format: 'pem' }).toString().trim().replaceAll('\n', '\n      ')); // prettier-ignore
