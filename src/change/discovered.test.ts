@@ -12,6 +12,9 @@ const application = (source: string) =>
 const flux = (spec: string) =>
   `apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: prod, namespace: flux-system}\nspec: {interval: 1m, prune: true, sourceRef: {kind: GitRepository, name: r}, ${spec}}\n`; // prettier-ignore
 
+const gitRepository = (ref: string) =>
+  `apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: r}\nspec: {url: "https://x", ref: {${ref}}}\n`;
+
 const set = (generator: string, path = '{{dir}}') =>
   `apiVersion: argoproj.io/v1alpha1\nkind: ApplicationSet\nmetadata: {name: all}\nspec:\n  generators: [{${generator}}]\n  template: {metadata: {name: "{{name}}"}, spec: {destination: {namespace: "{{name}}"}, source: {repoURL: x, path: "${path}"}}}\n`; // prettier-ignore
 const chart = 'chart: ./charts/shop, sourceRef: {kind: GitRepository, name: r}';
@@ -29,8 +32,7 @@ describe('discover', () => {
   });
 
   it('understands a Kustomization of Flux with the branch of its GitRepository', () => {
-    const repository = 'apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: r}\nspec: {url: "https://x", ref: {branch: live}}\n'; // prettier-ignore
-    expect(found(`${flux('path: ./clusters/prod')}---\n${repository}`).environments).toEqual([
+    expect(found(`${flux('path: ./clusters/prod')}---\n${gitRepository('branch: live')}`).environments).toEqual([
       { name: 'prod', path: 'clusters/prod', ref: 'refs/heads/live' },
     ]);
   });
@@ -76,6 +78,23 @@ describe('discover', () => {
     ['a chart of a Helm repository', application('chart: redis'), 'spec.source: chart'],
     ['a plugin', application('path: apps, plugin: {name: x}'), 'spec.source: plugin'],
     ['a fixed commit', application('path: apps, targetRevision: 0123456789abcdef'), 'is no branch'],
+    ...['"*"', '1.x', 'v1', '">=1.2 <2"', '^1.0', '~1.2', 'v1.2.3-rc.1', '1 || 2', 'refs/tags/v1', 'release-*'].map(
+      (revision): [string, string, string] => [
+        `the revision ${revision}`,
+        application(`path: apps, targetRevision: ${revision}`),
+        'is no branch (commits, tags and ranges of versions are not followed)',
+      ],
+    ),
+    ...['semver: ">=1"', 'tag: v1', 'commit: 0123456789abcdef'].map((ref): [string, string, string] => [
+      `a GitRepository with ${ref}`,
+      `${flux('path: apps')}---\n${gitRepository(ref)}`,
+      `ref of GitRepository "r": ${ref.split(':')[0]} is not understood`,
+    ]),
+    ...['refs/heads/*', 'refs/tags/v1', 'refs/pull/1/head'].map((ref): [string, string, string] => [
+      `a GitRepository with the ref ${ref}`,
+      `${flux('path: apps')}---\n${gitRepository(`name: "${ref}"`)}`,
+      `the revision "${ref}" is no branch`,
+    ]),
     ['a path that is not here', application('path: gone'), 'its path gone is no folder'],
     ['a path outside', application('path: ../x'), 'spec.source.path is no path in this repository'],
     ['substitution', flux('postBuild: {substitute: {a: b}}'), 'spec: postBuild is not understood'],

@@ -151,13 +151,17 @@ function branchOf(entry: ManifestObject, from: JsonObject, objects: readonly Man
   );
   const ref = repository ? member(member(repository.object, 'spec'), 'ref') : {};
   only(entry, ref, `ref of GitRepository ${JSON.stringify(from.name)}`, ['branch', 'name']);
-  return typeof ref.name === 'string' ? ref.name : refOf(entry, ref.branch);
+  if (typeof ref.name === 'string' && /^refs\/heads\/[^*?[]+$/.test(ref.name)) return ref.name;
+  return refOf(entry, ref.name ?? ref.branch);
 }
+
+/** A commit, or a range or number of versions, of which Argo CD takes the newest tag that fits. */
+const NO_BRANCH = /^[0-9a-f]{7,64}$|[~^*<>=?[ ]|\|\||^[vV]?\d+(\.(\d+|[xX]))*(-.*)?$|^refs\/(?!heads\/)/;
 
 function refOf(entry: ManifestObject, revision: Json | undefined): string {
   if (revision === undefined || revision === '' || revision === 'HEAD') return 'refs/heads/main';
-  if (typeof revision !== 'string' || /^[0-9a-f]{7,64}$|[~^*<>= ]|^v?\d+\.\d+/.test(revision)) {
-    throw unsupported(entry, `the revision ${JSON.stringify(revision)} is no branch`);
+  if (typeof revision !== 'string' || NO_BRANCH.test(revision)) {
+    throw unsupported(entry, `the revision ${JSON.stringify(revision)} is no branch (commits, tags and ranges of versions are not followed)`); // prettier-ignore
   }
   return revision.startsWith('refs/') ? revision : `refs/heads/${revision}`;
 }

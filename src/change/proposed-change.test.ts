@@ -34,10 +34,16 @@ let names = 0;
 
 const commit = (files: Record<string, string>, remove: string[] = []) =>
   scratch.commit({ author: ann, sign: false, message: 'change', files, delete: remove });
-const propose = (base: string | null, head: string, of = environment): Promise<ProposedChange> =>
+const propose = (
+  base: string | null,
+  head: string,
+  of = environment,
+  was?: typeof environment,
+): Promise<ProposedChange> =>
   proposeChange(repository, of, base, head, {
     checkSignature: () => ({ kind: 'none', status: 'none' }),
     cache: new ManifestCache(),
+    was,
   });
 const brief = (change: ProposedChange) =>
   change.changes.map((c) => `${c.op} ${describeIdentity(c.identity)} ${c.source.path}:${c.source.line}`);
@@ -74,6 +80,21 @@ describe('proposeChange', () => {
   it('when nothing was approved before, creates everything', async () => {
     const head = await commit({ 'env/a.yaml': configMap('a', '1') });
     expect(brief(await propose(null, head))).toEqual(['create ConfigMap shop/a env/a.yaml:1']);
+  });
+
+  it.each([
+    ['its target moves', { target: 'other' }, ['create ConfigMap shop/a env/a.yaml:1', 'create ConfigMap shop/b env/b.yaml:1']], // prettier-ignore
+    ['its folder moves', { path: 'never-judged' }, ['delete ConfigMap shop/a env/a.yaml:1', 'delete ConfigMap shop/b env/b.yaml:1', 'create ConfigMap shop/x never-judged/x.yaml:1']], // prettier-ignore
+    ['its namespace moves', { namespace: 'blog' }, ['create ConfigMap blog/a env/a.yaml:1', 'create ConfigMap blog/b env/b.yaml:1', 'delete ConfigMap shop/a env/a.yaml:1', 'delete ConfigMap shop/b env/b.yaml:1']], // prettier-ignore
+    ['less of it is ignored', { ignore: [] }, ['create ConfigMap shop/old env/old/o.yaml:1']],
+    ['only its ref and labels differ', { ref: 'refs/heads/live', labels: { tier: 'x' } }, []],
+  ])('when %s at one commit, what comes and goes by that is a change', async (_what, is, changes) => {
+    await commit({ 'env/b.yaml': configMap('b', '1'), 'never-judged/x.yaml': configMap('x', '1') });
+    const head = await commit({ 'env/a.yaml': configMap('a', '1'), 'env/old/o.yaml': configMap('old', '1') });
+    const was = { ...environment, ignore: ['old/**'] };
+    const change = await propose(head, head, { ...was, ...is }, was);
+    expect(brief(change).toSorted()).toEqual(changes.toSorted());
+    expect(change.commits).toEqual([]);
   });
 
   it('when an object moves to another file, does not change it', async () => {

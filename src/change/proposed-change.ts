@@ -57,6 +57,8 @@ export type SignatureChecker = (commit: Commit) => Signature;
 export interface ProposeOptions {
   readonly checkSignature: SignatureChecker;
   readonly cache: ManifestCache;
+  /** How the environment was defined when `base` was approved; the same if not given. */
+  readonly was?: Environment | null | undefined;
   /** More commits than this are not listed, and deny the change: no rule about commits could say that all of them are well. */
   readonly mostCommits?: number;
 }
@@ -74,7 +76,7 @@ export async function proposeChange(
   environment: Environment,
   base: string | null,
   head: string,
-  { checkSignature, cache, mostCommits = MOST_COMMITS }: ProposeOptions,
+  { checkSignature, cache, was, mostCommits = MOST_COMMITS }: ProposeOptions,
 ): Promise<ProposedChange> {
   const commits: ChangedCommit[] = [];
   let cut = false;
@@ -84,7 +86,10 @@ export async function proposeChange(
     commits.push({ commit, files, signature: checkSignature(commit) });
   }
   const at = await render(repository, environment, head, cache);
-  const before = await objectsBefore(repository, environment, base, head, at, cache);
+  const before =
+    was && holdsOthers(was, environment)
+      ? { old: was.target === environment.target ? (await render(repository, was, base, cache)).objects : [], new: at.objects } // prettier-ignore
+      : await objectsBefore(repository, environment, base, head, at, cache);
   const { tree } = await repository.commit(head);
   return {
     environment,
@@ -98,6 +103,18 @@ export async function proposeChange(
     otherDocuments: at.otherDocuments,
     notRendered: at.notRendered,
   };
+}
+
+/**
+ * Whether one commit is other objects, or in another place, under the one definition than under the other. Then what was there before is
+ * what the old one made of it, or nothing in another target: objects that were in the repository all along, and that nobody judged,
+ * come with the new definition as if they were new (invariant 1).
+ */
+function holdsOthers(was: Environment, is: Environment): boolean {
+  // Fields in another order are at worst compared for nothing.
+  const held = ({ path, target, namespace, ignore, helm }: Environment) =>
+    JSON.stringify([path, target, namespace, ignore, helm]);
+  return held(was) !== held(is);
 }
 
 function tooManyCommits(base: string | null, head: string, most: number): CountersignError {

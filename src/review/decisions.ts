@@ -6,7 +6,7 @@ import type { Approvals } from './approvals.js';
 import { whyNotCarried } from './carrying.js';
 import { reviewDue } from './emergency.js';
 import { decisionEntry } from './entries.js';
-import { definition, newEnvironment } from './environment-record.js';
+import { approvedDefinition, definition, newEnvironment } from './environment-record.js';
 import type { ClockedParts, FollowedRepository } from './followed-repository.js';
 import type { Governance } from './governance.js';
 import { Retries } from './pace.js';
@@ -140,6 +140,7 @@ export class Decisions {
 
   async review({ environment, governance, inForce, problems = [], ...proposal }: Proposal): Promise<Reviewed> {
     const { mirror, grants, evaluator, redactor, records, cache, mostCommits, live, now } = this.parts;
+    const known = this.#environments.get(environment.name);
     return review({
       ...proposal,
       repository: { name: this.repository.name, url: this.repository.url },
@@ -165,7 +166,8 @@ export class Decisions {
         const seen = await records.select('commit', ['id', 'firstSeen'], { repository: this.repository.name, id });
         return new Map(seen.map((record) => [record.id, new Date(record.firstSeen)]));
       },
-      approved: this.#environments.get(environment.name)?.approved ?? null,
+      approved: known?.approved ?? null,
+      was: known && approvedDefinition(known, environment),
       cache,
       mostCommits,
       live,

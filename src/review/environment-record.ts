@@ -13,6 +13,12 @@ export function sameDefinition(record: EnvironmentRecord, environment: Environme
   return written === JSON.stringify(sorted(definition(environment)));
 }
 
+/** How an environment was defined when its last approved commit was; records of old releases only keep how it was judged last. */
+export function approvedDefinition(record: EnvironmentRecord, environment: Environment): Environment | null {
+  if (record.approved === null) return null;
+  return record.approvedDefinition ?? { ...environment, ...definition(record) };
+}
+
 /** jsonb keeps no key order. */
 function sorted({ labels, ...rest }: Definition): unknown {
   return [

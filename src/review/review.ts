@@ -43,6 +43,8 @@ export interface ReviewRequest {
   /** Where the change begins; null: from nothing. */
   readonly base: string | null;
   readonly head: string;
+  /** How the environment was defined when `base` was approved. */
+  readonly was?: Environment | null;
   /** The last approved commit, which a push may not throw away; it may be a newer one than `base`. */
   readonly approved?: string | null;
   /** What is wrong with head beyond what reading the environment will find. */
@@ -101,6 +103,7 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
   const read = await proposeChange(reader, environment, base, head, {
     cache: request.cache,
     checkSignature: () => UNCHECKED,
+    was: request.was,
     ...(request.mostCommits === undefined ? {} : { mostCommits: request.mostCommits }),
   });
   const seen = await request.firstSeen(read.commits.map(({ commit }) => commit.id));

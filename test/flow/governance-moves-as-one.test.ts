@@ -107,6 +107,20 @@ describe('when governance moves', () => {
     expect(await judged('prod', gone)).toBeDefined();
   });
 
+  it('to a folder that nobody judged, all that is in it is a change', async () => {
+    const [ann] = await made;
+    const pod = `apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {containers: [{name: c, image: "x:latest", securityContext: {privileged: true}}]}\n`; // prettier-ignore
+    const outside = await repository.commit({ author: ann, message: 'unseen', files: { 'elsewhere/p.yaml': pod } });
+    expect(await judged('prod', outside)).toMatchObject({ outcome: 'allow' });
+    const moved = settings(`${PROD.replace('environments/prod', 'elsewhere')}, ${TEST}`);
+    const head = await repository.commit({ author: ann, message: 'look there', files: { 'countersign.yaml': moved } });
+    expect(await judged('governance', head)).toMatchObject({ outcome: 'allow' });
+    expect(await judged('prod', head)).toMatchObject({ outcome: 'deny' });
+    const back = settings(`${PROD}, ${TEST}`);
+    const restored = await repository.commit({ author: ann, message: 'back', files: { 'countersign.yaml': back } });
+    expect(await judged('prod', restored)).toMatchObject({ outcome: 'allow' });
+  });
+
   it('is allowed and taken up in one step, or not at all: then it is judged anew', async () => {
     const [ann] = await made;
     const before = await governs();
