@@ -31,6 +31,19 @@ export const fileSchema = z.strictObject({
       level: z.enum(logLevels).optional(),
       witnesses: z.string().optional(),
       cosignEvery: milliseconds({ atLeast: 100, atMost: 86_400_000 }).optional(),
+      mirror: z
+        .strictObject({
+          folder: z.string().optional(),
+          bucket: z.string().optional(),
+          prefix: z.string().optional(),
+          region: z.string().optional(),
+          endpoint: z.string().optional(),
+          accessKeyEnv: envName.optional(),
+          secretKeyEnv: envName.optional(),
+          every: milliseconds({ atLeast: 100, atMost: 86_400_000 }).optional(),
+        })
+        .optional(),
+      erasers: z.string().optional(),
     })
     .optional(),
   repositories: z.array(
@@ -41,6 +54,7 @@ export const fileSchema = z.strictObject({
       governance: ref.default('refs/heads/main'),
       trust: z.strictObject({ commit: z.string().optional(), key: z.string().optional() }),
       poll: milliseconds({ atLeast: 100, atMost: 86_400_000 }).optional(),
+      anchor: milliseconds({ atLeast: 1_000, atMost: 7 * 86_400_000 }).optional(),
       credentials: z
         .strictObject({
           username: z.string().optional(),

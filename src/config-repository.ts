@@ -38,6 +38,7 @@ export function resolveRepository(
     refs: [...new Set([written.governance, ...(written.refs ?? [])])],
     governance: written.governance,
     trust: resolveTrust(written.trust, fault),
+    ...(written.anchor === undefined ? {} : { anchorMilliseconds: written.anchor }),
     pollMilliseconds: written.poll ?? (http || isSsh(url) ? REMOTE_POLL : LOCAL_POLL),
     ...(administrators && { administrators }),
     ...(credentials && { credentials }),

@@ -6,6 +6,7 @@ import { MOST_COMMITS } from './change/proposed-change.js';
 import { CountersignError } from './errors.js';
 import { faultsError, faultsOf, readSettings, suggest, type Fault } from './settings.js';
 import { fileSchema, IN_CLUSTER, logLevels, type Written } from './config-file.js';
+import { resolveErasers, resolveMirror } from './config-log.js';
 import { resolveRepository, type FaultAt } from './config-repository.js';
 import type { Credentials, SshFiles } from './source/repository.js';
 
@@ -24,6 +25,10 @@ export interface Config {
     readonly origin: string | undefined;
     /** Who else signs checkpoints: a C2SP tlog-policy with their addresses. */
     readonly witnesses?: WitnessConfig;
+    /** Where tiles and contents are copied to. */
+    readonly mirror?: MirrorConfig;
+    /** Absolute path of an allowed_signers file: two people it names, together, may have a person's data erased. */
+    readonly erasers?: string;
   };
   readonly logLevel: (typeof logLevels)[number];
   readonly repositories: readonly RepositoryConfig[];
@@ -73,6 +78,20 @@ export interface WitnessConfig {
   readonly everyMilliseconds: number;
 }
 
+export interface MirrorConfig {
+  /** Absolute path, or the place in an S3-compatible store. */
+  readonly to:
+    | { readonly folder: string }
+    | {
+        readonly bucket: string;
+        readonly prefix: string;
+        readonly region?: string;
+        readonly endpoint?: string;
+        readonly credentials?: { readonly accessKeyId: string; readonly secretAccessKey: string };
+      };
+  readonly everyMilliseconds: number;
+}
+
 export interface RepositoryConfig {
   readonly name: string;
   /** `file://`, `https://` (`http://` on loopback), or an absolute path. */
@@ -84,6 +103,8 @@ export interface RepositoryConfig {
   readonly trust: TrustStart;
   /** Milliseconds between two looks at it. */
   readonly pollMilliseconds: number;
+  /** How often the log's checkpoint is pushed to refs/countersign/checkpoints of it, in milliseconds; never without it. */
+  readonly anchorMilliseconds?: number;
   /** Read from the environment or a file; never written anywhere. */
   readonly credentials?: Credentials;
   /** Absolute paths; for `ssh://` only. */
@@ -172,6 +193,7 @@ export function withoutSecrets(config: Config): Record<string, unknown> {
     ...config,
     // Who may do what belongs in the log; a digest of a token does not.
     tokens: config.tokens.map(({ sha256: _sha256, ...rest }) => rest),
+    log: withoutMirrorKey(config.log),
     database: config.database === 'embedded' ? 'embedded' : withoutPassword(config.database),
     repositories: config.repositories.map(({ credentials, webhook, forge, ...rest }) => ({
       ...rest,
@@ -180,6 +202,12 @@ export function withoutSecrets(config: Config): Record<string, unknown> {
       ...(forge && { forge: { kind: forge.kind, api: forge.api, project: forge.project } }),
     })),
   };
+}
+
+function withoutMirrorKey(log: Config['log']): Config['log'] {
+  if (!log.mirror || 'folder' in log.mirror.to) return log;
+  const { credentials: _, ...to } = log.mirror.to;
+  return { ...log, mirror: { ...log.mirror, to } };
 }
 
 async function readText(file: string): Promise<string> {
@@ -247,7 +275,12 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
     data: resolve(data),
     listen,
     database,
-    log: { origin, ...readWitnesses(written.log, base, (m) => fault(['log', 'witnesses'], m)) },
+    log: {
+      origin,
+      ...readWitnesses(written.log, base, (m) => fault(['log', 'witnesses'], m)),
+      ...resolveMirror(written.log?.mirror, base, env, (field, m) => fault(['log', 'mirror', ...field], m)),
+      ...resolveErasers(written.log?.erasers, base, (m) => fault(['log', 'erasers'], m)),
+    },
     logLevel: level,
     repositories: written.repositories.map((r, i) =>
       resolveRepository(r, base, env, (p, m) => fault(['repositories', i, ...p], m)),

@@ -56,6 +56,7 @@ export class Mirroring {
 
   /** Throws `log-behind` if the place holds more of this log, or other entries, than the log itself. */
   async round(): Promise<Mirrored> {
+    await this.check();
     const note = await this.log.checkpoint();
     const now = openCheckpoint(note, this.key);
     const before = await this.#held(now);
@@ -71,9 +72,19 @@ export class Mirroring {
     return { from, size: now.size };
   }
 
+  /** That the log still holds what the place shows. Throws `log-behind`. */
+  async check(): Promise<void> {
+    const bytes = await this.files.read(evidenceFiles.checkpoint, evidenceLimits.note);
+    // Read after the place: the log can only have grown since that was copied.
+    if (bytes) await this.#require(bytes, openCheckpoint(await this.log.checkpoint(), this.key));
+  }
+
   async #held(now: SignedCheckpoint): Promise<SignedCheckpoint | undefined> {
     const bytes = await this.files.read(evidenceFiles.checkpoint, evidenceLimits.note);
-    if (!bytes) return undefined;
+    return bytes && this.#require(bytes, now);
+  }
+
+  async #require(bytes: Uint8Array, now: SignedCheckpoint): Promise<SignedCheckpoint> {
     let held: SignedCheckpoint;
     try {
       held = openCheckpoint(fromUtf8(bytes) ?? '', this.key);

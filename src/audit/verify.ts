@@ -52,6 +52,8 @@ export interface VerifyOptions {
   readonly evaluator?: Evaluator;
   /** A checkpoint that the auditor kept from earlier. */
   readonly earlier?: string;
+  /** Checkpoints that others kept, and where: `commit 1f3c… of shop`. */
+  readonly anchors?: readonly { readonly where: string; readonly note: string }[];
   readonly progress?: (entries: number, of: number) => void;
 }
 
@@ -84,7 +86,8 @@ class Verifier {
   readonly #checked = new TextSet();
   readonly #missing = new Map<string, number>();
   readonly #replay: Replay | undefined;
-  #earlierRoot: Hash | undefined;
+  /** Roots at the sizes that somebody kept a checkpoint of. */
+  readonly #roots = new Map<number, Hash | undefined>();
   #before: string | undefined;
 
   constructor(
@@ -98,8 +101,10 @@ class Verifier {
     this.#checkNames();
     const checkpoint = await this.#openCheckpoint();
     const earlier = this.#openEarlier(checkpoint);
-    await this.#readEntries(checkpoint, earlier?.size);
+    const anchors = this.#openAnchors(checkpoint);
+    await this.#readEntries(checkpoint);
     this.#checkEarlier(checkpoint, earlier);
+    this.#checkAnchors(anchors);
     const manifest = await this.#checkManifest(checkpoint);
     this.#checkContents(manifest);
     this.#checkRuns();
@@ -132,11 +137,51 @@ class Verifier {
         `the log once had ${number.format(earlier.size)} entries, this evidence has ${number.format(checkpoint.size)}`,
       );
     }
+    this.#roots.set(earlier.size, undefined);
     return earlier;
   }
 
+  /** Those that this log signed; what others put there proves nothing, and is told. */
+  #openAnchors(checkpoint: SignedCheckpoint): readonly (SignedCheckpoint & { readonly where: string })[] {
+    const { anchors = [], trust } = this.options;
+    const opened: (SignedCheckpoint & { readonly where: string })[] = [];
+    for (const { where, note } of anchors) {
+      try {
+        opened.push({ ...openCheckpoint(note, trust.log), where });
+      } catch (error) {
+        if (!(error instanceof CountersignError)) throw error;
+        this.onItsWord.push(`the checkpoint anchored in ${where} is not signed by this log, so that it proves nothing`);
+      }
+    }
+    const longer = opened.find(({ size }) => size > checkpoint.size);
+    if (longer) {
+      throw new CountersignError(
+        'bundle-invalid',
+        `the log had ${number.format(longer.size)} entries by the checkpoint anchored in ${longer.where}, this evidence has ${number.format(checkpoint.size)}: it was rolled back, or exported before that`,
+        { remedy: 'Ask for evidence up to that checkpoint' },
+      );
+    }
+    for (const { size } of opened) this.#roots.set(size, undefined);
+    return opened;
+  }
+
+  #checkAnchors(anchors: readonly (SignedCheckpoint & { readonly where: string })[]): void {
+    for (const { size, root, where } of anchors) {
+      if (equalBytes(this.#roots.get(size) ?? new Uint8Array(), root)) continue;
+      throw invalid(
+        `the log was forked: its first ${number.format(size)} entries are not those of the checkpoint anchored in ${where}`,
+      );
+    }
+    const largest = Math.max(0, ...anchors.map(({ size }) => size));
+    if (anchors.length === 0) return;
+    this.proven.push({
+      claim: `consistent with ${count(anchors.length, 'checkpoint')} anchored in Git`,
+      detail: `the newest of ${count(largest, 'entry').replace('entrys', 'entries')}`,
+    });
+  }
+
   /** Every leaf, from bytes to root; what entries claim of each other is checked on the way. */
-  async #readEntries(checkpoint: SignedCheckpoint, earlierSize: number | undefined): Promise<void> {
+  async #readEntries(checkpoint: SignedCheckpoint): Promise<void> {
     const frontier = new Frontier();
     const hashes = new HashTiles(this.evidence, checkpoint.size);
     for (const tile of tilesOf(checkpoint.size)) {
@@ -145,7 +190,7 @@ class Verifier {
       if (!this.evidence.names.has(name)) throw invalid(`entries ${tile.index * tileWidth} … are missing`, name);
       const leaves = decodeEntries(await this.evidence.read(name, evidenceLimits.entries), tile.width);
       for (const leaf of leaves) {
-        if (frontier.size === earlierSize) this.#earlierRoot = frontier.root();
+        this.#keepRoot(frontier);
         const index = frontier.size;
         const hash = leafHash(leaf);
         await hashes.check(index, hash, frontier);
@@ -153,7 +198,7 @@ class Verifier {
       }
       this.options.progress?.(frontier.size, checkpoint.size);
     }
-    if (frontier.size === earlierSize) this.#earlierRoot = frontier.root();
+    this.#keepRoot(frontier);
     if (!equalBytes(frontier.root(), checkpoint.root)) {
       throw invalid(
         `the ${number.format(frontier.size)} entries give the root ${toBase64(frontier.root())}, signed is ${toBase64(checkpoint.root)}: an entry was changed, dropped or moved`,
@@ -172,6 +217,10 @@ class Verifier {
       claim: 'every entry signed by a key that the log names',
       detail: count(this.#keys.size, 'key'),
     });
+  }
+
+  #keepRoot(frontier: Frontier): void {
+    if (this.#roots.has(frontier.size)) this.#roots.set(frontier.size, frontier.root());
   }
 
   #sayWhoWitnessed({ cosignedAt }: SignedCheckpoint): void {
@@ -243,8 +292,7 @@ class Verifier {
 
   #checkEarlier(checkpoint: SignedCheckpoint, earlier: SignedCheckpoint | undefined): void {
     if (!earlier) return;
-    const root = earlier.size === 0 ? earlier.root : this.#earlierRoot;
-    if (!root || !equalBytes(root, earlier.root)) {
+    if (!equalBytes(this.#roots.get(earlier.size) ?? new Uint8Array(), earlier.root)) {
       throw invalid(
         `the log was forked: its first ${number.format(earlier.size)} entries are not those of the checkpoint you gave`,
       );

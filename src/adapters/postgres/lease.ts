@@ -3,7 +3,7 @@ import { sha256, toHex, utf8 } from '../../audit/crypto.js';
 import type { Queryable } from './log-storage.js';
 
 // Advisory locks are numbered; these two say "countersign" and "log" to nobody but us, in our own database.
-const lockSpace = 0x43_53_49_47;
+export const lockSpace = 0x43_53_49_47;
 const lockLog = 1;
 export const stagedChannel = 'countersign_staged';
 

@@ -1,0 +1,74 @@
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { Config, MirrorConfig } from './config.js';
+import type { Written } from './config-file.js';
+
+// What `log` of service.yaml says of copies and of erasure.
+
+/** Milliseconds. */
+const MIRROR_EVERY = 10_000;
+
+type Fault = (field: readonly string[], message: string) => void;
+type Environment = Readonly<Record<string, string | undefined>>;
+
+export function resolveMirror(
+  written: NonNullable<Written['log']>['mirror'],
+  base: string,
+  env: Environment,
+  fault: Fault,
+): { readonly mirror?: MirrorConfig } {
+  if (written === undefined) return {};
+  const { folder, bucket, prefix = '', region, endpoint, accessKeyEnv, secretKeyEnv, every = MIRROR_EVERY } = written;
+  if ((folder === undefined) === (bucket === undefined)) {
+    fault([], 'it must name either a folder or a bucket');
+    return {};
+  }
+  if (folder !== undefined) {
+    const foreign = Object.entries({ prefix: written.prefix, region, endpoint, accessKeyEnv, secretKeyEnv });
+    for (const [field, value] of foreign) if (value !== undefined) fault([field], 'it is for a bucket');
+    return { mirror: { to: { folder: resolve(base, folder) }, everyMilliseconds: every } };
+  }
+  if (endpoint !== undefined && !/^https?:$/.test(URL.parse(endpoint)?.protocol ?? '')) {
+    fault(['endpoint'], 'it must be like https://s3.example.org');
+  }
+  const credentials = keysIn(accessKeyEnv, secretKeyEnv, env, fault);
+  const to = {
+    bucket: bucket!,
+    prefix: prefix.replace(/^\/+|\/+$/g, ''),
+    ...(region === undefined ? {} : { region }),
+    ...(endpoint === undefined ? {} : { endpoint }),
+    ...(credentials ? { credentials } : {}),
+  };
+  return { mirror: { to, everyMilliseconds: every } };
+}
+
+/** Undefined: as the AWS SDK finds them. */
+function keysIn(
+  access: string | undefined,
+  secret: string | undefined,
+  env: Environment,
+  fault: Fault,
+): { readonly accessKeyId: string; readonly secretAccessKey: string } | undefined {
+  if (access === undefined && secret === undefined) return undefined;
+  if (access === undefined || secret === undefined) {
+    fault([], 'accessKeyEnv and secretKeyEnv belong together');
+    return undefined;
+  }
+  for (const [field, name] of [
+    ['accessKeyEnv', access],
+    ['secretKeyEnv', secret],
+  ] as const)
+    if (!env[name]) fault([field], `the environment variable ${name} is not set`);
+  return { accessKeyId: env[access] ?? '', secretAccessKey: env[secret] ?? '' };
+}
+
+export function resolveErasers(
+  written: string | undefined,
+  base: string,
+  fault: (message: string) => void,
+): Pick<Config['log'], 'erasers'> {
+  if (written === undefined) return {};
+  const erasers = resolve(base, written);
+  if (!existsSync(erasers)) fault(`there is no file ${erasers}`);
+  return { erasers };
+}
