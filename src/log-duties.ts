@@ -44,7 +44,11 @@ export async function openLogDuties(
   if (config.log.mirror) {
     const { to, everyMilliseconds } = config.log.mirror;
     const mirroring = new Mirroring(log, await openMirrorFiles(to), key);
-    const loop = new Repeating(() => onlyOne(dataSource, 'mirror', () => mirroring.round()), everyMilliseconds, onFault);
+    const loop = new Repeating(
+      () => onlyOne(dataSource, 'mirror', () => mirroring.round()),
+      everyMilliseconds,
+      onFault,
+    );
     duties.push({ loop, check: () => mirroring.check() });
   }
   for (const { name, url, refs, credentials, ssh, anchorMilliseconds } of config.repositories) {
@@ -52,7 +56,11 @@ export async function openLogDuties(
     const path = join(config.data, 'mirrors', `${name}.git`);
     const place = new CheckpointsRef(path, { url, refs, credentials, ssh }, keys.origin);
     const anchoring = new Anchoring(log, place, key);
-    const loop = new Repeating(() => onlyOne(dataSource, 'anchor', () => anchoring.round()), anchorMilliseconds, onFault);
+    const loop = new Repeating(
+      () => onlyOne(dataSource, 'anchor', () => anchoring.round()),
+      anchorMilliseconds,
+      onFault,
+    );
     duties.push({ loop, check: () => anchoring.check() });
   }
   for (const { check } of duties) await requireNotBehind(check);

@@ -19,6 +19,7 @@ import { HttpWitness } from './adapters/witness/client.js';
 import { Cosigning } from './audit/cosigning.js';
 import { CosigningLoop } from './audit/cosigning-loop.js';
 import type { KeyRing } from './audit/keys.js';
+import type { MirroredLog } from './audit/mirroring.js';
 import { parseVkey } from './audit/note.js';
 import { parseTrust } from './audit/policy-file.js';
 import type { Grant } from './change/grant.js';
@@ -27,6 +28,7 @@ import { Redactor } from './cluster/secret.js';
 import { type Config, type WitnessConfig, withoutSecrets } from './config.js';
 import { CountersignError, toCountersignError } from './errors.js';
 import type { JsonObject } from './cluster/object.js';
+import { type LogDuties, openLogDuties, requireWitnessesNotAhead } from './log-duties.js';
 import { Deployments } from './reconcile/deployments.js';
 import type { Cluster } from './reconcile/cluster.js';
 import type { ReportsState } from './report/cluster-reports.js';
@@ -107,10 +109,24 @@ export async function startService(config: Config, commentary: Commentary): Prom
     const records = new PostgresRecords(dataSource);
     const cosigned = new PostgresCosigned(dataSource);
     if (config.log.witnesses) {
-      const witnessing = openWitnessing(config.log.witnesses, keys, ledger, cosigned, commentary);
+      const witnessing = await openWitnessing(config.log.witnesses, keys, ledger, cosigned, commentary);
       witnessing.start();
       opened.push(() => witnessing.stop());
     }
+    const checkpoint = async (): Promise<string> =>
+      (config.log.witnesses && (await cosigned.newest())) ?? (await ledger.checkpoint());
+    const { readTile } = ledger;
+    const copied: MirroredLog = {
+      readTile,
+      checkpoint,
+      newest: () => ledger.checkpoint(),
+      storedDigests: (digests) => ledger.storedDigests(digests),
+      storedContent: (digest) => ledger.storedContent(digest),
+    };
+    const logDuties = await openLogDuties(config, keys, dataSource, copied, (fault) =>
+      commentary[fault.code === 'log-behind' ? 'error' : 'warn']({ trouble: describeTrouble(fault) }, fault.message),
+    );
+    opened.push(() => logDuties.stop());
 
     // 2. What a process that died left open.
     await repairIndexes(ledger, records);
@@ -260,9 +276,8 @@ export async function startService(config: Config, commentary: Commentary): Prom
     opened.push(() => log.close());
     const approving = { log, approvals: new LoginApprovals(approvingRepositories(followers, requests), records) };
     commentary.info({ version, data: config.data }, 'following');
-    const ready = () => readiness(dataSource, records, deployments);
-    const checkpoint = async (): Promise<string> =>
-      (config.log.witnesses && (await cosigned.newest())) ?? (await ledger.checkpoint());
+    logDuties.start(); // the mirrors are there by now, which anchors are written through
+    const ready = () => readiness(dataSource, records, deployments, logDuties);
     const impact = (repository: string, commit: string, since: string): Promise<ImpactReport> =>
       impacts.ask(repository, commit, since);
     const explain = (decision: DecisionRecord, trace: boolean): Promise<readonly Explanation[]> =>
@@ -306,13 +321,13 @@ function approvingRepositories(
   );
 }
 
-function openWitnessing(
+async function openWitnessing(
   config: WitnessConfig,
   keys: KeyRing,
   ledger: PostgresLedger,
   cosigned: PostgresCosigned,
   commentary: Commentary,
-): CosigningLoop {
+): Promise<CosigningLoop> {
   const trust = parseTrust(config.policy, config.file, parseVkey(keys.log.vkey));
   const witnesses = [...trust.addresses].map(([key, address]) => new HttpWitness(key, address));
   if (witnesses.length === 0) {
@@ -322,6 +337,7 @@ function openWitnessing(
     });
   }
   const cosigning = new Cosigning(ledger, trust, witnesses, cosigned);
+  await requireWitnessesNotAhead(cosigning);
   return new CosigningLoop(cosigning, ledger, config.everyMilliseconds, (fault) =>
     commentary.warn({ trouble: describeTrouble(fault) }, fault.message),
   );
@@ -331,13 +347,19 @@ async function readiness(
   dataSource: DataSource,
   records: Records,
   deployments: Deployments,
+  logDuties: LogDuties,
 ): Promise<{ ok: boolean; reasons: string[] }> {
   try {
     await dataSource.query('SELECT 1');
   } catch (thrown) {
     return { ok: false, reasons: [`database: ${toCountersignError(thrown).message}`] };
   }
+  const faults = logDuties.faults();
+  // Others hold more of this log than its own database: nothing that it says now may be relied on.
+  const behind = faults.find(({ code }) => code === 'log-behind');
+  if (behind) return { ok: false, reasons: [`log: ${behind.sentence}`] };
   const reasons = [
+    ...faults.map(({ message }) => `log: ${message}`),
     ...(await records.find('repository')).flatMap(({ name, trouble }) =>
       trouble ? [about(`repository ${name}`, trouble)] : [],
     ),

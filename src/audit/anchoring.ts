@@ -16,7 +16,7 @@ export interface AnchorPlace {
 /** Leaves the log's checkpoint where every clone of the repository gets it: whoever fetches becomes a witness. */
 export class Anchoring {
   constructor(
-    private readonly log: Pick<MirroredLog, 'checkpoint' | 'readTile'>,
+    private readonly log: Pick<MirroredLog, 'newest' | 'checkpoint' | 'readTile'>,
     private readonly place: AnchorPlace,
     private readonly key: NoteVerifier,
   ) {}
@@ -24,7 +24,6 @@ export class Anchoring {
   /** Resolves to the size that is anchored. Throws `log-behind` if what was anchored before is not in the log. */
   async round(): Promise<number> {
     const held = await this.check();
-    // Read after the place: what it holds then can only be older.
     const note = await this.log.checkpoint();
     const now = openCheckpoint(note, this.key);
     if (held && held.size >= now.size) return held.size;
@@ -38,7 +37,7 @@ export class Anchoring {
     if (last === undefined) return undefined;
     const held = this.#open(last);
     // Read after the place was asked: the log can only have grown since that was anchored.
-    const now = openCheckpoint(await this.log.checkpoint(), this.key);
+    const now = openCheckpoint(await this.log.newest(), this.key);
     await requireHeld(held, now, this.log.readTile, `the checkpoint anchored in ${this.place.where}`);
     return held;
   }

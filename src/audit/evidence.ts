@@ -69,8 +69,8 @@ export function belongs(name: string, kind: Evidence['kind']): boolean {
   if (name === evidenceFiles.checkpoint) return true;
   const tile = parseTilePath(name);
   if (tile) return kind === 'tiles' || tile.level === 'entries';
-  if (kind === 'tiles') return false;
-  return name === evidenceFiles.readme || name === evidenceFiles.manifest || /^content\/[0-9a-f]{64}$/.test(name);
+  if (/^content\/[0-9a-f]{64}$/.test(name)) return true; // a mirror holds them, static tiles do not
+  return kind === 'bundle' && (name === evidenceFiles.readme || name === evidenceFiles.manifest);
 }
 
 export function invalid(message: string, file?: string): CountersignError {

@@ -3,11 +3,11 @@ import { concatBytes, equalBytes } from './crypto.js';
 import type { Evidence } from './evidence.js';
 import { invalid } from './evidence.js';
 import type { Frontier } from './merkle.js';
-import { tilePath, tilesOf, tileWidth, widthAt } from './tiles.js';
+import { parseTilePath, tilePath, tilesOf, tileWidth, widthAt } from './tiles.js';
 
 /** The stored hashes of a folder of tiles, compared with those of the entries. */
 export class HashTiles {
-  readonly expected: ReadonlySet<string>;
+  readonly #expected: ReadonlySet<string>;
   readonly #rows = new Map<number, Hash[]>();
 
   constructor(
@@ -15,7 +15,14 @@ export class HashTiles {
     private readonly size: number,
   ) {
     const tiles = [...tilesOf(size)].filter((tile) => evidence.kind === 'tiles' || tile.level === 'entries');
-    this.expected = new Set(tiles.map(tilePath));
+    this.#expected = new Set(tiles.map(tilePath));
+  }
+
+  /** A mirror also keeps narrower tiles of trees that it has shown, for those who are still reading one. */
+  belongs(name: string): boolean {
+    if (this.#expected.has(name)) return true;
+    const tile = this.evidence.kind === 'tiles' ? parseTilePath(name) : undefined;
+    return tile !== undefined && tile.width < widthAt(this.size, tile.level, tile.index);
   }
 
   /** The next leaf; `frontier` grows by it. Throws `bundle-invalid` for the first tile that is another. */

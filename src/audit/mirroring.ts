@@ -24,7 +24,9 @@ export interface WritableLogFiles extends LogFiles {
 
 /** What is copied. */
 export interface MirroredLog {
-  /** The newest note that strangers may be shown. */
+  /** The newest note. */
+  newest(): Promise<string>;
+  /** The newest that strangers may be shown. */
   checkpoint(): Promise<string>;
   readonly readTile: TileReader;
   storedDigests(digests: readonly string[]): Promise<ReadonlySet<string>>;
@@ -56,11 +58,10 @@ export class Mirroring {
 
   /** Throws `log-behind` if the place holds more of this log, or other entries, than the log itself. */
   async round(): Promise<Mirrored> {
-    await this.check();
+    const before = await this.check();
     const note = await this.log.checkpoint();
     const now = openCheckpoint(note, this.key);
-    const before = await this.#held(now);
-    if (before !== undefined && before.note === note) return { from: now.size, size: now.size };
+    if (before && (before.note === note || before.size > now.size)) return { from: before.size, size: before.size };
     const from = before?.size ?? 0;
     await this.#copyEntries(from, now.size);
     await this.#copyHashes(from, now.size);
@@ -73,18 +74,9 @@ export class Mirroring {
   }
 
   /** That the log still holds what the place shows. Throws `log-behind`. */
-  async check(): Promise<void> {
+  async check(): Promise<SignedCheckpoint | undefined> {
     const bytes = await this.files.read(evidenceFiles.checkpoint, evidenceLimits.note);
-    // Read after the place: the log can only have grown since that was copied.
-    if (bytes) await this.#require(bytes, openCheckpoint(await this.log.checkpoint(), this.key));
-  }
-
-  async #held(now: SignedCheckpoint): Promise<SignedCheckpoint | undefined> {
-    const bytes = await this.files.read(evidenceFiles.checkpoint, evidenceLimits.note);
-    return bytes && this.#require(bytes, now);
-  }
-
-  async #require(bytes: Uint8Array, now: SignedCheckpoint): Promise<SignedCheckpoint> {
+    if (!bytes) return undefined;
     let held: SignedCheckpoint;
     try {
       held = openCheckpoint(fromUtf8(bytes) ?? '', this.key);
@@ -94,7 +86,13 @@ export class Mirroring {
         cause,
       });
     }
-    await requireHeld(held, now, this.log.readTile, `the copy in ${this.files.where}`);
+    // Read after the place: the log can only have grown since that was copied.
+    await requireHeld(
+      held,
+      openCheckpoint(await this.log.newest(), this.key),
+      this.log.readTile,
+      `the copy in ${this.files.where}`,
+    );
     return held;
   }
 

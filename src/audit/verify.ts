@@ -6,6 +6,7 @@ import { equalBytes, fromBase64, fromUtf8, toBase64, toHex, utf8 } from './crypt
 import type { EnvelopeKey } from './dsse.js';
 import { envelopeKey, signedByAny } from './dsse.js';
 import type { LoggedEntry } from './entry.js';
+import { erasedBy } from './erasure.js';
 import type { Evidence, Manifest } from './evidence.js';
 import {
   belongs,
@@ -85,6 +86,9 @@ class Verifier {
   readonly #precedence = new Precedence();
   readonly #checked = new TextSet();
   readonly #missing = new Map<string, number>();
+  /** What erasures say that they took away, and how many there were. */
+  readonly #erased = new TextSet();
+  #erasures = 0;
   readonly #replay: Replay | undefined;
   /** Roots at the sizes that somebody kept a checkpoint of. */
   readonly #roots = new Map<number, Hash | undefined>();
@@ -204,7 +208,7 @@ class Verifier {
         `the ${number.format(frontier.size)} entries give the root ${toBase64(frontier.root())}, signed is ${toBase64(checkpoint.root)}: an entry was changed, dropped or moved`,
       );
     }
-    const surplus = [...this.evidence.names].find((name) => name.startsWith('tile/') && !hashes.expected.has(name));
+    const surplus = [...this.evidence.names].find((name) => name.startsWith('tile/') && !hashes.belongs(name));
     if (surplus !== undefined) throw invalid('it holds a tile that is not of this tree', surplus);
     const range = checkpoint.size === 0 ? 'no entries yet,' : `entries 0 … ${number.format(checkpoint.size - 1)}`;
     const signers = checkpoint.signedBy.map((key) => key.name).join(', ');
@@ -247,6 +251,7 @@ class Verifier {
     }
     for (const { sha256 } of contentsOf(entry.predicate).values()) await this.#checkContent(sha256, index);
     if (entry.type === 'genesis') this.#readGenesis(entry);
+    if (entry.type === 'erasure') await this.#readErasure(entry);
     this.#precedence.read(entry);
     if (entry.type === 'decision') await this.#replay?.add(entry);
   }
@@ -270,10 +275,19 @@ class Verifier {
     this.#before = `what came before this log: it follows the log ${String(origin)} of ${number.format(size)} entries, of which ${number.format(size - held)} were lost`;
   }
 
+  async #readErasure({ predicate }: LoggedEntry): Promise<void> {
+    const list = contentsOf(predicate).get('erased');
+    const bytes = list && (await this.#content(list));
+    if (!bytes) return;
+    this.#erasures += 1;
+    for (const digest of erasedBy(bytes)) this.#erased.add(digest);
+  }
+
   async #checkContent(digest: string, index: number): Promise<void> {
-    if (this.evidence.kind === 'tiles' || this.#checked.has(digest) || this.#missing.has(digest)) return;
+    if (this.#checked.has(digest) || this.#missing.has(digest)) return;
     const name = contentName(digest);
     if (!this.evidence.names.has(name)) {
+      if (this.evidence.kind === 'tiles') return; // a mirror lacks what was erased, static tiles lack all
       // Its own characters only: a slice would keep the whole entry in memory.
       this.#missing.set(fromUtf8(utf8(digest))!, index);
       return;
@@ -316,7 +330,14 @@ class Verifier {
   }
 
   #checkContents(manifest: Manifest | undefined): void {
-    if (!manifest) return;
+    if (!manifest) {
+      if (this.#checked.size > 0)
+        this.proven.push({
+          claim: `${count(this.#checked.size, 'content')}, as their entries name them`,
+          detail: 'what else they name is not here',
+        });
+      return;
+    }
     const withheld = new Set(manifest.withheld);
     for (const [digest, index] of this.#missing) {
       if (!withheld.has(digest)) throw invalid(`a content that entry ${index} names is missing`, contentName(digest));
@@ -325,11 +346,18 @@ class Verifier {
     const surplus = contents.find((name) => !this.#checked.has(name.slice('content/'.length)));
     if (surplus !== undefined) throw invalid('it holds a content that no entry names', surplus);
     if (this.#checked.size + withheld.size === 0) return;
+    const erased = manifest.withheld.filter((digest) => this.#erased.has(digest)).length;
+    const kept = withheld.size - erased;
+    const gone = [
+      ...(erased > 0 ? [`${number.format(erased)} erased, as ${count(this.#erasures, 'erasure')} in the log ${this.#erasures === 1 ? 'says' : 'say'}`] : []), // prettier-ignore
+      ...(kept > 0 ? [`${number.format(kept)} withheld`] : []),
+    ];
     this.proven.push({
       claim: `${count(this.#checked.size, 'content')}, as their entries name them`,
-      detail:
-        withheld.size === 0 ? 'none missing' : `${number.format(withheld.size)} withheld or erased, their digests stay`,
+      detail: gone.length === 0 ? 'none missing' : `${gone.join(', ')}; their digests stay`,
     });
+    if (kept > 0)
+      this.onItsWord.push(`${count(kept, 'content')} that the service withheld, and no erasure in the log took away`);
   }
 
   #checkRuns(): void {
@@ -369,7 +397,7 @@ class Verifier {
       );
     }
     if (this.#before !== undefined) this.onItsWord.push(this.#before);
-    if (this.evidence.kind === 'tiles')
+    if (this.evidence.kind === 'tiles' && this.#checked.size === 0)
       this.onItsWord.push('tiles hold no contents: what the digests in the entries stand for');
     if (checkpoint.signedBy.length < 2) {
       this.onItsWord.push(

@@ -10,6 +10,9 @@ interface Options {
   readonly trust: string;
   readonly checkpoint?: string;
   readonly population?: string;
+  readonly since?: string;
+  readonly repository?: readonly string[];
+  readonly anchors?: string;
   readonly replay: boolean;
   readonly output: 'text' | 'json';
 }
@@ -25,9 +28,19 @@ export function register(program: Command): void {
       '--population <file>',
       'a listing of countersign report: it must be complete, and its rows those of the log',
     )
+    .option('--since <file>', 'a checkpoint kept from earlier: the log must have grown from it')
+    .option('--checkpoint <file>', 'the same')
+    .option(
+      '--repository <clone...>',
+      'clones of governed repositories, whose refs/countersign/checkpoints were fetched',
+    )
+    .option('--anchors <ref>', 'where the checkpoints are in those clones, if not there')
     .option('--no-replay', 'do not judge the decisions again')
     .addOption(new Option('--output <format>', 'how to print it').choices(['text', 'json']).default('text'))
-    .addHelpText('after', '\nExit code: 0 valid, 1 invalid, 2 could not tell.')
+    .addHelpText(
+      'after',
+      '\nExit code: 0 valid, 1 invalid, 2 could not tell. See docs/log.md for what each line means.',
+    )
     .action(verify);
 }
 
@@ -35,7 +48,9 @@ async function verify(path: string, options: Options): Promise<void> {
   const { parseTrust } = await import('../audit/policy-file.js');
   const { verifyEvidence } = await import('../audit/verify.js');
   const trust = parseTrust(await readText(options.trust), options.trust);
-  const earlier = options.checkpoint === undefined ? undefined : await readText(options.checkpoint);
+  const since = options.since ?? options.checkpoint;
+  const earlier = since === undefined ? undefined : await readText(since);
+  const anchors = await readAnchored(options, trust.log.name);
   const started = performance.now();
   const progress = follow('entries');
   const evaluator = options.replay ? await openEvaluator() : undefined;
@@ -47,6 +62,7 @@ async function verify(path: string, options: Options): Promise<void> {
         trust,
         ...(evaluator ? { evaluator } : {}),
         ...(earlier === undefined ? {} : { earlier }),
+        ...(anchors === undefined ? {} : { anchors }),
         progress: progress.at,
       });
       if (options.population !== undefined)
@@ -84,6 +100,30 @@ async function withPopulation(evidence: Evidence, verified: Verification, file: 
     if (!(error instanceof CountersignError) || error.code !== 'bundle-invalid') throw error;
     return { ...verified, fault: error };
   }
+}
+
+async function readAnchored(
+  { repository, anchors: ref }: Options,
+  origin: string,
+): Promise<{ where: string; note: string }[] | undefined> {
+  if (repository === undefined) {
+    if (ref === undefined) return undefined;
+    throw new CountersignError('usage', '--anchors says where in a clone', {
+      remedy: 'Name the clone with --repository',
+    });
+  }
+  const { readAnchors, CHECKPOINTS_REF } = await import('../adapters/git/checkpoints-ref.js');
+  const found: { where: string; note: string }[] = [];
+  for (const clone of repository) {
+    const anchors = await readAnchors(clone, origin, ref);
+    if (anchors.length === 0) {
+      throw new CountersignError('usage', `${clone} holds no checkpoint of ${origin} on ${ref ?? CHECKPOINTS_REF}`, {
+        remedy: 'Fetch that ref again, or leave this clone out',
+      });
+    }
+    found.push(...anchors.map(({ commit, note }) => ({ where: `${clone}, commit ${commit.slice(0, 12)}`, note })));
+  }
+  return found;
 }
 
 async function printJson({ fault, ...verification }: Verification, seconds: number): Promise<void> {

@@ -1,9 +1,12 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
+import { CHECKPOINTS_REF } from '../../src/adapters/git/checkpoints-ref.js';
+import { readKeys } from '../../src/adapters/keys/file.js';
+import { signCheckpoint } from '../../src/audit/checkpoint.js';
 import { runCli } from '../support/cli.js';
 import { createRepository, person, temporaryFolder } from '../support/git-fixture.js';
 
@@ -51,11 +54,11 @@ async function serve(data: string, config: string, env: Record<string, string> =
   return { child, url, exit, stdout: () => stdout, stderr: () => stderr };
 }
 
-async function configuration(name: string, lines = ''): Promise<string> {
+async function configuration(name: string, lines = '', more = ''): Promise<string> {
   const file = folder.path(name);
   await writeFile(
     file,
-    `listen: 127.0.0.1:0\nrepositories:\n  - {name: shop, url: shop.git-work, trust: {commit: ${genesis}}}\n${lines}`,
+    `listen: 127.0.0.1:0\nrepositories:\n  - {name: shop, url: shop.git-work, trust: {commit: ${genesis}}${more}}\n${lines}`,
   );
   return file;
 }
@@ -103,7 +106,9 @@ describe('countersign serve', () => {
   it('starts, tells others where it is, keeps secrets to itself, refuses a second one, and stops cleanly', async () => {
     const data = folder.path('data');
     const remote = `  - {name: far, url: "https://127.0.0.1:1/far.git", trust: {commit: ${genesis}}, credentials: {passwordEnv: BOT}}\n`;
-    const config = await configuration('service.yaml', remote);
+    const copy = folder.path('copy');
+    const copied = `log: {origin: log.example.org/served, mirror: {folder: ${copy}, every: 200ms}}\n`;
+    const config = await configuration('service.yaml', remote + copied, ', anchor: 1s');
     const service = await serve(data, config, { BOT: SECRET });
     try {
       expect(JSON.parse(await readFile(folder.path('data', 'service.json'), 'utf8'))).toEqual({
@@ -128,6 +133,18 @@ describe('countersign serve', () => {
         });
         expect(JSON.stringify(answer)).toContain('repository far: ');
       });
+
+      // Others hold the log: a copy, and whoever fetches the repository.
+      await expectSoon(async () => {
+        expect(existsSync(folder.path('copy', 'checkpoint'))).toBe(true);
+        const anchored = execFileSync('git', ['-C', folder.path('shop.git-work'), 'for-each-ref', CHECKPOINTS_REF]);
+        expect(anchored.toString()).toContain(CHECKPOINTS_REF);
+      });
+      const checked = await runCli(['fsck', '--data', data, '--from', copy, '--output', 'json']);
+      const [local, served] = (JSON.parse(checked.stdout) as { files: { where: string; size: number }[] }).files;
+      expect(JSON.parse(checked.stdout)).toMatchObject({ sound: true, findings: [] });
+      expect([local.where, served.where]).toEqual([copy, `${service.url}/log`]);
+      expect(served.size).toBeGreaterThanOrEqual(2);
 
       const second = await runCli(['serve', '--config', config, '--data', data], { env: { BOT: SECRET } });
       expect(second.code).toBe(2);
@@ -164,6 +181,16 @@ describe('countersign serve', () => {
     again.child.kill('SIGINT');
     again.child.kill('SIGTERM');
     expect([0, 130, 143]).toContain(await again.exit);
+
+    // Signed by this log's key, and longer than its database: an older one was restored.
+    const { log: key, origin } = await readKeys(data);
+    await writeFile(
+      join(copy, 'checkpoint'),
+      await signCheckpoint({ origin, size: 5_000, root: Buffer.alloc(32) }, key),
+    );
+    const refused = await runCli(['serve', '--config', config, '--data', data], { env: { BOT: SECRET } });
+    expect(refused.code).toBe(2);
+    expect(refused.stderr).toMatch(/the copy in \S+ has 5000 entries of this log.*countersign log recover/);
   }, 120_000);
 });
 

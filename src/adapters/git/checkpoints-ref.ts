@@ -39,10 +39,17 @@ export class CheckpointsRef implements AnchorPlace {
     for (let attempt = 1; ; attempt += 1) {
       const tip = await this.#tip();
       const commit = await this.#commit(tip, note, size);
-      const { code, stderr } = await this.#run(['push', '--quiet', this.#remote.address, `${commit}:${CHECKPOINTS_REF}`]);
+      const { code, stderr } = await this.#run([
+        'push',
+        '--quiet',
+        this.#remote.address,
+        `${commit}:${CHECKPOINTS_REF}`,
+      ]);
       if (code === 0) return;
-      if (attempt < attempts && /non-fast-forward|fetch first|stale info|cannot lock|already exists/i.test(stderr)) continue;
-      const why = stderr.split('\n').find((line) => /^(?:fatal|error|remote:|!| !)/.test(line)) ?? stderr.split('\n')[0];
+      if (attempt < attempts && /non-fast-forward|fetch first|stale info|cannot lock|already exists/i.test(stderr))
+        continue;
+      const why =
+        stderr.split('\n').find((line) => /^(?:fatal|error|remote:|!| !)/.test(line)) ?? stderr.split('\n')[0];
       throw new CountersignError('git-failed', `the checkpoint could not be anchored in ${this.where}: ${why.trim()}`, {
         remedy: `Let the service push ${CHECKPOINTS_REF} there, and nothing else; or leave out "anchor"`,
         retry: true,
@@ -73,7 +80,8 @@ export class CheckpointsRef implements AnchorPlace {
 
   async #git(args: readonly string[], input?: string): Promise<string> {
     const { code, stdout, stderr } = await this.#run(args, input);
-    if (code !== 0) throw new CountersignError('git-failed', `git ${args[0]} in ${this.path}: ${stderr.split('\n')[0]}`);
+    if (code !== 0)
+      throw new CountersignError('git-failed', `git ${args[0]} in ${this.path}: ${stderr.split('\n')[0]}`);
     return stdout.toString().trim();
   }
 
@@ -110,12 +118,17 @@ export async function readAnchors(clone: string, origin: string, ref = CHECKPOIN
   if ((await gitVersion()) === undefined) {
     throw new CountersignError('git-failed', 'git is not installed', { remedy: 'Install git 2.39 or newer' });
   }
-  const git = (args: readonly string[], input = ''): ReturnType<typeof runGit> => runGit(['-C', clone, ...args], { input, limit });
+  const git = (args: readonly string[], input = ''): ReturnType<typeof runGit> =>
+    runGit(['-C', clone, ...args], { input, limit });
   const listed = await git(['rev-list', '--first-parent', '--end-of-options', ref, '--']);
   if (listed.code !== 0) {
-    throw new CountersignError('repository-missing', `there is no ${ref} in ${clone}: ${listed.stderr.split('\n')[0]}`, {
-      remedy: `Fetch it: git -C ${clone} fetch origin +${CHECKPOINTS_REF}:${CHECKPOINTS_REF}`,
-    });
+    throw new CountersignError(
+      'repository-missing',
+      `there is no ${ref} in ${clone}: ${listed.stderr.split('\n')[0]}`,
+      {
+        remedy: `Fetch it: git -C ${clone} fetch origin +${CHECKPOINTS_REF}:${CHECKPOINTS_REF}`,
+      },
+    );
   }
   const commits = listed.stdout.toString().split('\n').filter(Boolean);
   const path = fileOf(origin);
@@ -137,6 +150,8 @@ export async function readAnchors(clone: string, origin: string, ref = CHECKPOIN
 }
 
 async function readFileAt(path: string, commit: string, origin: string): Promise<string | undefined> {
-  const { code, stdout } = await runGit(['--git-dir', path, 'cat-file', 'blob', `${commit}:${fileOf(origin)}`], { limit: 1_000_000 });
+  const { code, stdout } = await runGit(['--git-dir', path, 'cat-file', 'blob', `${commit}:${fileOf(origin)}`], {
+    limit: 1_000_000,
+  });
   return code === 0 ? stdout.toString('utf8') : undefined;
 }

@@ -29,9 +29,10 @@ export function folderFiles(root: string): WritableLogFiles {
     },
     async write(name, bytes) {
       const path = join(root, name);
-      // Beside its place and renamed: a reader sees it whole or not at all.
-      const staging = `${path}.${randomBytes(4).toString('hex')}.new`;
+      // Beside the folder and renamed into it: a reader sees it whole or not at all, and no leftovers of a process that was killed.
+      const staging = join(`${root}.new`, randomBytes(8).toString('hex'));
       try {
+        await mkdir(dirname(staging), { recursive: true });
         await mkdir(dirname(path), { recursive: true });
         const file = await open(staging, 'wx', 0o644);
         try {
