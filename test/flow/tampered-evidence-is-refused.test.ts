@@ -168,7 +168,7 @@ describe('untouched evidence', () => {
     await exportBundle(log.ledger, log.keys, path, nothing);
     const { fault, proven } = await verify(path);
     expect(fault).toBeUndefined();
-    expect(JSON.stringify(proven)).toContain('1 withheld or erased');
+    expect(JSON.stringify(proven)).toContain('1 withheld; their digests stay');
     await log.dataSource.query('INSERT INTO content SELECT * FROM kept ON CONFLICT DO NOTHING');
   });
 });

@@ -1,10 +1,6 @@
 #!/usr/bin/env bash
-<<<<<<< HEAD
-# build-cached.sh rego OUT | renderer OUT | inputs OUT | control-plane | native-opa | conftest
+# build-cached.sh rego OUT | renderer OUT | inputs OUT | control-plane | native-opa | conftest | s3-server
 # With --where in place of OUT it tells the folder that it is in.
-=======
-# build-cached.sh rego OUT | renderer OUT | inputs OUT | control-plane | native-opa OUT | s3-server OUT
->>>>>>> b9fd630 (Copy the log to a folder or an S3-compatible store, anchor its checkpoints in governed repositories, and refuse a log that others know more of)
 # Builds one of our Go programs once per content of its sources and keeps the result in the cache folder.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -40,11 +36,8 @@ if [ ! -x "$dir/$file" ]; then
     renderer) echo "building the renderer of Kustomize and Helm (2 minutes the first time)" >&2 ;;
     inputs) echo "building the parsers of Conftest's input formats (2 minutes the first time)" >&2 ;;
     native-opa) echo "building native OPA to measure against (a minute the first time)" >&2 ;;
-<<<<<<< HEAD
     conftest) echo "building Conftest to compare with (2 minutes the first time)" >&2 ;;
-=======
     s3-server) echo "building an S3-compatible server for tests (20 seconds the first time)" >&2 ;;
->>>>>>> b9fd630 (Copy the log to a folder or an S3-compatible store, anchor its checkpoints in governed repositories, and refuse a log that others know more of)
     control-plane) echo "building etcd, kube-apiserver and kube-controller-manager (10 to 20 minutes the first time)" >&2 ;;
     esac
     started=$SECONDS
@@ -59,11 +52,8 @@ if [ ! -x "$dir/$file" ]; then
     native-opa)
       (cd "$module" && CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o "$staging/$file" "$OLDPWD/$source/main.go")
       ;;
-<<<<<<< HEAD
     conftest) GOBIN=$staging CGO_ENABLED=0 go install -trimpath -ldflags="-s -w" "github.com/open-policy-agent/conftest@$key" ;;
-=======
     s3-server) (cd "$source" && CGO_ENABLED=0 go build -trimpath -ldflags="-s -w" -o "$staging/$file" .) ;;
->>>>>>> b9fd630 (Copy the log to a folder or an S3-compatible store, anchor its checkpoints in governed repositories, and refuse a log that others know more of)
     control-plane)
       v=k8s.io/component-base/version
       (cd "$source" && CGO_ENABLED=0 go build -trimpath -o "$staging/$file" \
