@@ -191,7 +191,7 @@ describe('countersign serve', () => {
     const refused = await runCli(['serve', '--config', config, '--data', data], { env: { BOT: SECRET } });
     expect(refused.code).toBe(2);
     expect(refused.stderr).toMatch(/the copy in \S+ has 5000 entries of this log.*countersign log recover/);
-  }, 120_000);
+  }, 300_000);
 });
 
 async function ask(url: string, query: string): Promise<unknown> {
