@@ -23,7 +23,6 @@ export function register(program: Command): void {
     .description('check exported evidence: no database, no network')
     .argument('<path>', 'an evidence bundle (.zip), or a folder of tiles')
     .requiredOption('--trust <file>', "the log's vkey, or a C2SP tlog-policy with witnesses and a quorum")
-    .option('--checkpoint <file>', 'a checkpoint kept from earlier: the log must have grown from it')
     .option(
       '--population <file>',
       'a listing of countersign report: it must be complete, and its rows those of the log',
