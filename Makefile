@@ -36,7 +36,7 @@ $(REGO): node_modules/.installed $(wildcard src/adapters/opa/compiler/*) $(REACT
 	@mkdir -p $(@D) && test/support/build-cached.sh rego $@
 
 # Kustomize and Helm, the same way.
-$(RENDERER): node_modules/.installed $(shell find src/adapters/render/renderer -type f)
+$(RENDERER): node_modules/.installed $(shell find src/adapters/render/renderer -type f) $(REACTOR)
 	@mkdir -p $(@D) && test/support/build-cached.sh renderer $@
 
 # Conftest's own parsers of input formats, the same way.

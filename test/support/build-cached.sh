@@ -8,7 +8,7 @@ cache=${COUNTERSIGN_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/countersign}
 case "$1" in
 rego) source=src/adapters/opa/compiler shared=src/adapters/wasi/reactor file=rego.wasm ;;
 inputs) source=src/adapters/inputs/parsers shared=src/adapters/wasi/reactor file=inputs.wasm ;;
-renderer) source=src/adapters/render/renderer file=renderer.wasm ;;
+renderer) source=src/adapters/render/renderer shared=src/adapters/wasi/reactor file=renderer.wasm ;;
 control-plane) source=test/control-plane file=control-plane ;;
 s3-server) source=test/support/s3-server file=s3-server ;;
 # In the compiler's module, for the same OPA; what else is in that does not matter.

@@ -1,5 +1,4 @@
-import { builtFile as fileBeside, capMemory, readBuilt } from '../wasi/reactor.js';
-import { wasi } from '../wasi/wasi.js';
+import { builtFile as fileBeside, capMemory, Reactor, readBuilt } from '../wasi/reactor.js';
 
 /** See src/adapters/wasi/reactor.ts. */
 export const builtFile = (name: string): URL => fileBeside(name, import.meta.url);
@@ -10,14 +9,6 @@ const read = (name: string): Uint8Array<ArrayBuffer> =>
 /** Versions of Kustomize and Helm and the content of our own sources. Throws `internal` if it was never built. */
 export function programVersion(): string {
   return Buffer.from(read('renderer.version')).toString().trim();
-}
-
-interface Exports {
-  readonly memory: WebAssembly.Memory;
-  readonly _initialize: () => void;
-  readonly renderer_alloc: (length: number) => number;
-  readonly renderer_call: () => number;
-  readonly renderer_out: () => number;
 }
 
 const modules = new Map<number, Promise<WebAssembly.Module>>();
@@ -42,24 +33,15 @@ const ENVIRONMENT = { GOGC: 'off', GOMEMLIMIT: '192MiB' };
 
 /** One running instance of the Go program in src/adapters/render/renderer. Not for use after it threw: Go's runtime is then gone. */
 export class RenderProgram {
-  private readonly guest: Exports;
+  private readonly reactor: Reactor;
 
   constructor(module: WebAssembly.Module) {
     // Its clock stands still: what is rendered must not depend on when.
-    const { imports, bind } = wasi({ name: 'renderer', now: () => 0n, environment: ENVIRONMENT });
-    const instance = new WebAssembly.Instance(module, { wasi_snapshot_preview1: imports });
-    this.guest = instance.exports as unknown as Exports;
-    bind(this.guest.memory);
-    this.guest._initialize();
+    this.reactor = new Reactor(module, { name: 'renderer', now: () => 0n, environment: ENVIRONMENT });
   }
 
   /** Text of the answer to the text of a request, both JSON. */
   call(request: string): string {
-    const bytes = Buffer.from(request);
-    const at = this.guest.renderer_alloc(bytes.length) >>> 0;
-    new Uint8Array(this.guest.memory.buffer).set(bytes, at);
-    const length = this.guest.renderer_call();
-    const out = this.guest.renderer_out() >>> 0;
-    return Buffer.from(this.guest.memory.buffer, out, length).toString();
+    return Buffer.from(this.reactor.call(Buffer.from(request)).buffer).toString();
   }
 }

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { CountersignError } from '../../errors.js';
 import { wasi, type WasiOptions } from './wasi.js';
@@ -12,11 +12,23 @@ export function builtFile(name: string, beside: string): URL {
   return beside.endsWith('.ts') ? new URL(here.href.replace('/src/adapters/', '/dist/adapters/')) : here;
 }
 
+/** Bytes that are free before those of a built file, where `capMemory` needs them: a program of 40 MB is better not copied. */
+const HEADROOM = 64;
+
 /** Throws `internal` if it was never built. `what` is the program in words. */
 export function readBuilt(name: string, beside: string, what: string): Uint8Array<ArrayBuffer> {
   const file = builtFile(name, beside);
   try {
-    return new Uint8Array(readFileSync(file));
+    const descriptor = openSync(file, 'r');
+    try {
+      const { size } = fstatSync(descriptor);
+      const bytes = new Uint8Array(HEADROOM + size);
+      let at = HEADROOM;
+      for (let read; at < bytes.length && (read = readSync(descriptor, bytes, at, bytes.length - at, null)) > 0;) at += read; // prettier-ignore
+      return bytes.subarray(HEADROOM, at);
+    } finally {
+      closeSync(descriptor);
+    }
   } catch (cause) {
     throw new CountersignError('internal', `${what} was not built`, {
       place: { file: fileURLToPath(file) },
@@ -72,7 +84,7 @@ export class Reactor<Own = unknown> {
 
 /**
  * Go's linker leaves the memory without a maximum. This writes one into the memory section (WebAssembly core specification,
- * section 5.5.8), so that a hostile policy ends in an error and not in swapping.
+ * section 5.5.8), so that a hostile policy ends in an error and not in swapping. The bytes given are gone after it.
  */
 export function capMemory(wasm: Uint8Array<ArrayBuffer>, maxPages: number): Uint8Array<ArrayBuffer> {
   let at = 8;
@@ -88,10 +100,18 @@ export function capMemory(wasm: Uint8Array<ArrayBuffer>, maxPages: number): Uint
     if (count !== 1 || wasm[flagsAt] !== 0) return wasm; // capped already
     const section = [1, 1, ...varint(initial), ...varint(Math.max(initial, maxPages))];
     const head = Uint8Array.from([5, ...varint(section.length), ...section]);
-    const capped = new Uint8Array(at + head.length + (wasm.length - body - size));
-    capped.set(wasm.subarray(0, at));
+    const growth = at + head.length - (body + size);
+    if (growth < 0 || growth > wasm.byteOffset) {
+      const capped = new Uint8Array(wasm.length + growth);
+      capped.set(wasm.subarray(0, at));
+      capped.set(head, at);
+      capped.set(wasm.subarray(body + size), at + head.length);
+      return capped;
+    }
+    // What stands before it, which is little, moves to the front.
+    const capped = new Uint8Array(wasm.buffer, wasm.byteOffset - growth, wasm.length + growth);
+    capped.copyWithin(0, growth, growth + at);
     capped.set(head, at);
-    capped.set(wasm.subarray(body + size), at + head.length);
     return capped;
   }
   return wasm;

@@ -1,6 +1,7 @@
 import type { RegoCompiler } from '../../adapters/opa/compiler.js';
 import { ConftestEvaluation, type ConftestBundle } from '../../adapters/opa/conftest-evaluation.js';
 import { checkWithThreads } from '../../adapters/opa/conftest-pool.js';
+import { withoutOptimising } from '../../adapters/opa/tiers.js';
 import type { InputParsers } from '../../adapters/inputs/program.js';
 import { InputReader } from '../../adapters/inputs/read.js';
 import { conftestExitCode, totalsOf, type ConftestCheck } from '../../policy/conftest.js';
@@ -48,12 +49,14 @@ export async function runConftest(
   { compiler, parsers }: ConftestParts,
 ): Promise<ConftestRun> {
   const files = inputFiles(paths, options.ignore);
-  const compiled = await compiler.compileConftest(policyFiles(options.policy), {
-    namespaces: options.namespace,
-    all: options.allNamespaces ?? false,
-    strict: options.strict ?? false,
-    v0: options.regoVersion === 'v0',
-  });
+  const compiled = await withoutOptimising(() =>
+    compiler.compileConftest(policyFiles(options.policy), {
+      namespaces: options.namespace,
+      all: options.allNamespaces ?? false,
+      strict: options.strict ?? false,
+      v0: options.regoVersion === 'v0',
+    }),
+  );
   const bundle: ConftestBundle = {
     module: await WebAssembly.compile(compiled.wasm as Uint8Array<ArrayBuffer>),
     data: JSON.stringify(dataDocument(options.data)),

@@ -11,6 +11,7 @@ require (
 )
 
 require (
+	countersign.dev/reactor v0.0.0
 	dario.cat/mergo v1.0.1 // indirect
 	github.com/BurntSushi/toml v1.5.0 // indirect
 	github.com/Masterminds/goutils v1.1.1 // indirect
@@ -69,3 +70,5 @@ replace (
 	k8s.io/apiextensions-apiserver => ./stubs/apiextensions-apiserver
 	k8s.io/client-go => ./stubs/client-go
 )
+
+replace countersign.dev/reactor => ../../wasi/reactor

@@ -7,40 +7,13 @@ package main
 import (
 	"io"
 	"log"
-	"runtime"
-	"unsafe"
+
+	"countersign.dev/reactor"
 )
 
-// One request at a time: the host holds the only thread.
-var in, out []byte
-
-//go:wasmexport renderer_alloc
-func alloc(n int32) unsafe.Pointer {
-	in = make([]byte, n)
-	if n == 0 {
-		return nil
-	}
-	return unsafe.Pointer(&in[0])
+func init() {
+	log.SetOutput(io.Discard) // warnings of the libraries: nobody reads them
+	reactor.Serve(Handle)
 }
-
-// call answers the request in the allocated bytes and returns the answer's length.
-//
-//go:wasmexport renderer_call
-func call() int32 {
-	out = Handle(in)
-	in = nil
-	return int32(len(out))
-}
-
-//go:wasmexport renderer_out
-func outPointer() unsafe.Pointer { return unsafe.Pointer(&out[0]) }
-
-//go:wasmexport renderer_collect
-func collect() {
-	in, out = nil, nil
-	runtime.GC()
-}
-
-func init() { log.SetOutput(io.Discard) } // warnings of the libraries: nobody reads them
 
 func main() {}
