@@ -93,7 +93,7 @@ describe('proposeChange', () => {
     const head = await commit({ 'env/a.yaml': configMap('a', '1'), 'env/old/o.yaml': configMap('old', '1') });
     const was = { ...environment, ignore: ['old/**'] };
     const change = await propose(head, head, { ...was, ...is }, was);
-    expect(brief(change).toSorted()).toEqual(changes.toSorted());
+    expect(new Set(brief(change))).toEqual(new Set(changes));
     expect(change.commits).toEqual([]);
   });
 

@@ -111,10 +111,12 @@ export async function proposeChange(
  * come with the new definition as if they were new (invariant 1).
  */
 function holdsOthers(was: Environment, is: Environment): boolean {
-  // Fields in another order are at worst compared for nothing.
-  const held = ({ path, target, namespace, ignore, helm }: Environment) =>
-    JSON.stringify([path, target, namespace, ignore, helm]);
-  return held(was) !== held(is);
+  return heldBy(was) !== heldBy(is);
+}
+
+/** Fields in another order are at worst compared for nothing. */
+function heldBy({ path, target, namespace, ignore, helm }: Environment): string {
+  return JSON.stringify([path, target, namespace, ignore, helm]);
 }
 
 function tooManyCommits(base: string | null, head: string, most: number): CountersignError {

@@ -32,7 +32,7 @@ const tree = (entries: readonly (readonly [string, string])[]): Buffer =>
   Buffer.concat(entries.flatMap(([mode, name]) => [Buffer.from(`${mode} ${name}\0`), Buffer.alloc(20, name)]));
 
 /** What each parser is made for, and what has to hold of all that it does not refuse. */
-const PARSERS: Readonly<Record<string, { samples: readonly (string | Buffer)[]; read: (bytes: Buffer) => void }>> = {
+const PARSERS: Readonly<Record<string, { samples: readonly (string | Uint8Array)[]; read: (bytes: Buffer) => void }>> = {
   'commit objects': {
     samples: [
       `tree ${id('2')}\nparent ${id('3')}\n${people}\ngpgsig ${signature}\n\nsubject\n\nbody\n\nTicket: OPS-1\nReviewed-by: Bo\n`,
@@ -154,6 +154,15 @@ const PARSERS: Readonly<Record<string, { samples: readonly (string | Buffer)[]; 
 /** Of whole files: their faults name the file that they are in. */
 const FILES = new Set(['allowed_signers', 'the identity map', 'groups', 'owners', 'countersign.yaml']);
 
+function refusal(read: () => void): unknown {
+  try {
+    read();
+    return undefined;
+  } catch (thrown) {
+    return thrown;
+  }
+}
+
 describe('whatever is pushed or sent, a parser takes it or says what is wrong', () => {
   it.each(Object.entries(PARSERS))('%s', (name, { samples, read }) => {
     const next = randomNumbers(SEED);
@@ -162,16 +171,10 @@ describe('whatever is pushed or sent, a parser takes it or says what is wrong', 
     for (let i = 0; i < CASES; i++) {
       const bytes = mutated(good, next);
       const start = performance.now();
-      try {
-        read(bytes);
-      } catch (thrown) {
-        if (!(thrown instanceof CountersignError) || thrown.code === 'internal') {
-          throw new Error(`seed ${SEED}, case ${i}: ${JSON.stringify(bytes.toString('latin1').slice(0, 600))}`, { cause: thrown }); // prettier-ignore
-        }
-        refused++;
-        expect(thrown.message).not.toBe('');
-        if (FILES.has(name)) expect(thrown.place?.file).toBeTruthy();
-      }
+      const fault = refusal(() => read(bytes));
+      const told = fault === undefined || (fault instanceof CountersignError && fault.code !== 'internal' && fault.message !== '' && (!FILES.has(name) || fault.place !== undefined)); // prettier-ignore
+      if (!told) throw new Error(`seed ${SEED}, case ${i}: ${JSON.stringify(bytes.toString('latin1').slice(0, 600))}`, { cause: fault }); // prettier-ignore
+      if (fault) refused++;
       expect(performance.now() - start).toBeLessThan(PATIENCE);
     }
     expect(refused).toBeLessThan(CASES);
