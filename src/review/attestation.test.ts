@@ -1,6 +1,6 @@
 import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import type { KubernetesObject } from '../cluster/object.js';
-import type { TreeEntry, TreeReader } from '../source/repository.js';
+import type { TreeReader } from '../source/repository.js';
 import { attestationInput, attestationsFor, readAttestation } from './attestation.js';
 import { parseAttesters, PROVENANCE } from './attesters.js';
 

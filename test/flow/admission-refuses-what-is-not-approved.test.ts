@@ -2,8 +2,9 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Agent, request } from 'undici';
 import { startControlPlane, type ControlPlane } from '../../src/adapters/kubernetes/control-plane.js';
-import { type AdmissionServer, startAdmission } from '../../src/api/admission.js';
+import { type AdmissionOptions, type AdmissionServer, startAdmission } from '../../src/api/admission.js';
 import { webhookConfiguration } from '../../src/api/admission-manifest.js';
 import { identityKey } from '../../src/cluster/object.js';
 import { policySources } from '../../src/policy/sources.js';
@@ -15,6 +16,8 @@ import { DecisionLog, environmentNamed } from '../support/approvals.js';
 const NS = 'admitted';
 const settingsPath = `/api/v1/namespaces/${NS}/configmaps/settings`;
 const cartPath = `/apis/apps/v1/namespaces/${NS}/deployments/cart`;
+/** By TLS: when the client notices depends on who writes first. */
+const REFUSED = /certificate required|unknown ca|bad certificate|handshake|other side closed|ECONNRESET|EPIPE|socket/i;
 const webhooks = '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations';
 
 const crd = (group: string, version: string, kind: string): object => ({
@@ -57,33 +60,14 @@ describe('a write past Git, on a real API server that asks first', () => {
 
   beforeAll(async () => {
     const [certificate, key] = [join(folder, 'tls.crt'), join(folder, 'tls.key')];
-    const request = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', '/CN=admission', '-addext', 'subjectAltName=IP:127.0.0.1']; // prettier-ignore
-    execFileSync('openssl', [...request, '-keyout', key, '-out', certificate], { stdio: 'ignore' });
+    const openssl = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', '/CN=admission', '-addext', 'subjectAltName=IP:127.0.0.1']; // prettier-ignore
+    execFileSync('openssl', [...openssl, '-keyout', key, '-out', certificate], { stdio: 'ignore' });
     plane = await startControlPlane();
     [dana, admin] = [new Person(plane, 'dana'), new Person(plane, 'admin')];
     world = await World.open(plane, NS);
     world.reconciler.approve(await approve('a', 2));
     await world.reconciler.settled();
-    server = await startAdmission({
-      listen: { host: '127.0.0.1', port: 0 },
-      certificate: readFileSync(certificate, 'utf8'),
-      key: readFileSync(key, 'utf8'),
-      settings: { identity: ['countersign'], namespace: 'countersign', controllers: ['system:*'], bypass: ['admin'] },
-      view: (target) =>
-        target === 'prod'
-          ? {
-              complete: async () => complete,
-              approvedState: (identity) => world.reconciler.approvedState(identityKey(identity)),
-              scaled: ({ name, kind }) =>
-                world.reconciler.governs((one) => one.name === name && `${one.kind.toLowerCase()}s` === kind),
-            }
-          : undefined,
-      recordBypass: async (_target, write, reason) => {
-        if (!recordable) throw new Error('the log is away');
-        bypassed.push({ request: write, reason });
-      },
-      onFault: () => undefined,
-    });
+    server = await startAdmission(options());
     await configure('Fail');
   }, 120_000);
 
@@ -96,10 +80,31 @@ describe('a write past Git, on a real API server that asks first', () => {
     rmSync(folder, { recursive: true });
   });
 
-  async function configure(onFailure: 'Fail' | 'Ignore'): Promise<void> {
+  const options = (): AdmissionOptions => ({
+    listen: { host: '127.0.0.1', port: 0 },
+    certificate: readFileSync(join(folder, 'tls.crt'), 'utf8'),
+    key: readFileSync(join(folder, 'tls.key'), 'utf8'),
+    settings: { identity: ['countersign'], namespace: 'countersign', controllers: ['system:*'], bypass: ['admin'] },
+    view: (target) =>
+      target === 'prod'
+        ? {
+            complete: async () => complete,
+            approvedState: (identity) => world.reconciler.approvedState(identityKey(identity)),
+            scaled: ({ name, kind }) =>
+              world.reconciler.governs((one) => one.name === name && `${one.kind.toLowerCase()}s` === kind),
+          }
+        : undefined,
+    recordBypass: async (_target, write, reason) => {
+      if (!recordable) throw new Error('the log is away');
+      bypassed.push({ request: write, reason });
+    },
+    onFault: () => undefined,
+  });
+
+  async function configure(onFailure: 'Fail' | 'Ignore', port = server.port): Promise<void> {
     const configuration = webhookConfiguration({
       target: 'prod',
-      address: { url: `https://127.0.0.1:${server.port}` },
+      address: { url: `https://127.0.0.1:${port}` },
       authority: readFileSync(join(folder, 'tls.crt'), 'utf8'),
       namespace: 'countersign',
       onFailure,
@@ -163,6 +168,39 @@ describe('a write past Git, on a real API server that asks first', () => {
     await configure('Ignore');
     await until('writes pass', async () => dana.edit(settingsPath, { data: { a: '4' } }).then(() => true, () => false)); // prettier-ignore
     complete = true;
+  });
+
+  it('is asked about by nobody but those whom the authority names, where one is', async () => {
+    const authority = readFileSync(join(folder, 'tls.crt'), 'utf8');
+    const key = readFileSync(join(folder, 'tls.key'), 'utf8');
+    const guarded = await startAdmission({ ...options(), clientAuthority: authority });
+    const ask = async (certificate: object): Promise<number> => {
+      const dispatcher = new Agent({ connect: { ca: authority, ...certificate }, allowH2: false });
+      try {
+        const body = JSON.stringify({ apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview' });
+        const url = `https://127.0.0.1:${guarded.port}/admission/prod`;
+        return (await request(url, { method: 'POST', body, dispatcher })).statusCode;
+      } finally {
+        await dispatcher.close();
+      }
+    };
+    try {
+      expect(await ask({ cert: authority, key })).toBe(400); // answered, if only to say that this is no question
+      await expect(ask({})).rejects.toThrow(REFUSED);
+      const stranger = join(folder, 'stranger');
+      execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', '/CN=admission', '-keyout', `${stranger}.key`, '-out', `${stranger}.crt`], { stdio: 'ignore' }); // prettier-ignore
+      const theirs = { cert: readFileSync(`${stranger}.crt`), key: readFileSync(`${stranger}.key`) };
+      await expect(ask(theirs)).rejects.toThrow(REFUSED);
+      // An API server that shows no certificate gets no answer: it does as it was told for that case.
+      await configure('Fail', guarded.port);
+      await until('it is refused', async () =>
+        dana.edit(settingsPath, { metadata: { annotations: { a: '1' } } }).then(() => false, (error: Error) => /failed calling webhook/.test(error.message))); // prettier-ignore
+      await configure('Ignore', guarded.port);
+      await until('it passes', async () => dana.edit(settingsPath, { metadata: { annotations: { a: '1' } } }).then(() => true, () => false)); // prettier-ignore
+    } finally {
+      await configure('Ignore');
+      await guarded.close();
+    }
   });
 
   it('is judged before that by rules which a cluster has, once they are imported', async () => {

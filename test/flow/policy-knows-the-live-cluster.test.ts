@@ -1,10 +1,14 @@
 import { readFileSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { load } from 'js-yaml';
 import { allowedSigners } from '../../src/adapters/git/scratch-repository.js';
 import { signWithSsh } from '../../src/adapters/keys/ssh-keygen.js';
 import type { JsonObject } from '../../src/cluster/object.js';
 import { EXCEPTION_NAMESPACE, exceptionText } from '../../src/policy/exception.js';
 import type { LiveObject } from '../../src/reconcile/cluster.js';
+import type { LiveImpact } from '../../src/review/impact-live.js';
+import { runCli } from '../support/cli.js';
 import { Person } from '../support/cluster.js';
 import { oneWorld } from '../support/one-world.js';
 import { configMap, eventually, PRODUCTION, settings } from '../support/world.js';
@@ -161,6 +165,23 @@ describe('policy and the live cluster', () => {
     expect(said(cluster)).toContain(`values.small pass ${world.namespace}`);
     const { targets } = await world.query<{ targets: object[] }>('{ targets { name reports { api count lookedAt trouble { message } } } }'); // prettier-ignore
     expect(targets).toMatchObject([{ name: 'prod', reports: { api: 'openreports.io/v1alpha1', count: 2, trouble: null } }]); // prettier-ignore
+  });
+
+  it('is held against another policy before that is switched on', async () => {
+    const { world } = here;
+    const folder = join(world.root, 'stricter');
+    await mkdir(folder);
+    await writeFile(join(folder, 'values.rego'), values(2));
+    const args = ['policy', 'impact', '--policies', folder, '--since', '2026-01-01', '--data', world.data, '--database', world.databaseUrl]; // prettier-ignore
+    const { code, stdout, stderr } = await runCli([...args, '--again', '--output', 'json']);
+    expect([code, stderr]).toEqual([0, '']);
+    const lines = stdout.trim().split('\n').map((line) => JSON.parse(line) as { repository?: string; live: LiveImpact }); // prettier-ignore
+    const { live } = lines.find(({ repository }) => repository === 'shop')!;
+    expect(live).toMatchObject({ environments: 1, objects: 4, newly: 2, byRule: { 'values.small': 2 }, byEnvironment: { [`shop ${PRODUCTION}`]: 2 } }); // prettier-ignore
+    expect(live.examples.map(({ rule, message, object, source }) => [rule, message, object.name, source.path]).toSorted(([, a], [, b]) => (a < b ? -1 : 1))).toEqual([
+      ['values.small', '3 is too much', 'odd', 'environments/production/odd.yaml'],
+      ['values.small', '4 is too much', 'even', 'environments/production/even.yaml'],
+    ]); // prettier-ignore
   });
 
   it('is told anew when policy changes, with what is excepted as skipped', async () => {
