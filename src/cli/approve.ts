@@ -8,6 +8,7 @@ interface Options {
   readonly repository: string;
   readonly remote?: string;
   readonly key?: string;
+  readonly openpgp?: string | true;
   readonly tokenFile?: string;
   readonly comment?: string;
   readonly review?: boolean;
@@ -25,6 +26,7 @@ export function register(program: Command): void {
     .option('--repository <folder>', 'your clone of the governed repository', '.')
     .option('--remote <name>', 'where to push; by default origin')
     .option('--key <file>', 'your SSH key; by default user.signingKey of git, then ~/.ssh/id_ed25519')
+    .option('--openpgp [key]', 'sign with gpg instead, with that key or your default one')
     .option('--token-file <file>', 'approve by login, with the token in that file, rather than under a key')
     .option('--comment <text>', 'a remark that goes into the log with it')
     .option('--request <number>', 'an open pull or merge request', requestNumber)
@@ -46,10 +48,9 @@ function requestNumber(text: string): number {
 }
 
 async function approve(name: string | undefined, options: Options): Promise<void> {
-  const [{ waiting, withinClone }, { OwnClone }, { signWithSsh }, approval, { describe }] = await Promise.all([
+  const [{ waiting, withinClone }, { OwnClone }, approval, { describe }] = await Promise.all([
     import('./approve/waiting.js'),
     import('../adapters/git/approvals-ref.js'),
-    import('../adapters/keys/ssh-keygen.js'),
     import('../review/approval.js'),
     import('./approve/describe.js'),
   ]);
@@ -71,9 +72,10 @@ async function approve(name: string | undefined, options: Options): Promise<void
     time: new Date().toISOString(),
     ...(options.comment ? { comment: options.comment } : {}),
   });
-  const key = options.key ?? (await keyOf(clone));
-  const signature = await signWithSsh(key, approval.APPROVAL_NAMESPACE, text);
-  const { fingerprint } = (await import('../source/sshsig.js')).parseSshSignature(Buffer.from(signature)).key;
+  const { signature, fingerprint } =
+    options.openpgp === undefined
+      ? await sshSigned(text, options.key ?? (await keyOf(clone)))
+      : await openPgpSigned(text, options.openpgp === true ? '' : options.openpgp);
   const path = approval.approvalPath(bytes, fingerprint);
   const remote = options.remote ?? (await clone.remote());
   const message = `approve ${environment} ${head.slice(0, 12)}`;
@@ -85,6 +87,32 @@ async function approve(name: string | undefined, options: Options): Promise<void
   if (options.output === 'json') return print(jsonLine({ ...bytes, id, key: fingerprint, commit, path }));
   await print(`approved  ${environment} ${head.slice(0, 12)} with ${fingerprint}, pushed to ${approval.APPROVALS_REF}`);
   await print(`see what became of it  ${options.url}/graphql  { approvals { nodes { principal status reason } } }`);
+}
+
+interface SignedText {
+  readonly signature: string;
+  /** Whose file it is under the approvals ref. */
+  readonly fingerprint: string;
+}
+
+async function sshSigned(text: string, key: string): Promise<SignedText> {
+  const [{ signWithSsh }, { parseSshSignature }, { APPROVAL_NAMESPACE }] = await Promise.all([
+    import('../adapters/keys/ssh-keygen.js'),
+    import('../source/sshsig.js'),
+    import('../review/approval.js'),
+  ]);
+  const signature = await signWithSsh(key, APPROVAL_NAMESPACE, text);
+  return { signature, fingerprint: parseSshSignature(Buffer.from(signature)).key.fingerprint };
+}
+
+/** What an OpenPGP signature says of its key is a claim that is checked where it counts; here it only needs a name of its own. */
+async function openPgpSigned(text: string, key: string): Promise<SignedText> {
+  const [{ signWithGpg }, { createHash }] = await Promise.all([
+    import('../adapters/keys/gpg.js'),
+    import('node:crypto'),
+  ]);
+  const signature = await signWithGpg(key, text);
+  return { signature, fingerprint: `openpgp-${createHash('sha256').update(signature).digest('hex').slice(0, 32)}` };
 }
 
 const APPROVE = `mutation ($input: ApproveInput!) { approve(input: $input) { id status reason principal } }`;
