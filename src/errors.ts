@@ -72,6 +72,7 @@ export type ErrorCode =
   | 'hook-failed'
   | 'object-claimed'
   | 'prune-guarded'
+  | 'suspended'
   | 'not-approved'
   | 'run-superseded'
   | 'internal';

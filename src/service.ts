@@ -246,6 +246,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
             tellReports(repository.name, environment);
           },
           removed: (_, environment) => deployments.removed(repository.name, environment),
+          governed: (_, environments) => deployments.governed(repository.name, environments),
           unserved: (_, environment, trouble) => deployments.unserved(repository.name, environment.name, trouble),
           fault: (trouble) => commentary.warn({ repository: repository.name, trouble }, trouble.message),
           adviceApproved: () => requests.get(repository.name)?.nudge(),

@@ -17,6 +17,16 @@ export interface Environment {
   readonly helm?: HelmSettings;
   /** How it is kept; what it does not say is as usual. */
   readonly reconcile?: ReconcileSettings;
+  /** The commit that it is held at, whatever its ref points to. */
+  readonly pin?: Pin;
+}
+
+/** A decision of people about which commit an environment holds: it is governed, judged and logged like any other change. */
+export interface Pin {
+  /** Full id of a commit of the environment's ref. */
+  readonly commit: string;
+  readonly reason: string;
+  readonly ticket?: string;
 }
 
 export interface HelmSettings {

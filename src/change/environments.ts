@@ -88,6 +88,13 @@ const environmentSchema = z.strictObject({
     })
     .optional(),
   reconcile: reconcileSchema.optional(),
+  pin: z
+    .strictObject({
+      commit: text.regex(/^([0-9a-f]{40}|[0-9a-f]{64})$/, { error: 'it must be a full commit id' }),
+      reason: text.min(1, { error: 'it must say why' }).max(500),
+      ticket: text.min(1).max(100).optional(),
+    })
+    .optional(),
 });
 
 const json: z.ZodType<JsonObject> = z.record(text, z.json());

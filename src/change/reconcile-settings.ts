@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { parseJqPath } from '../cluster/jq-path.js';
 import { toCountersignError } from '../errors.js';
 import { milliseconds } from '../units.js';
+import { parseSchedule } from './schedule.js';
 
 /** How an environment is kept, as its governed countersign.yaml says. Durations in milliseconds. */
 export interface ReconcileSettings {
@@ -20,6 +21,29 @@ export interface ReconcileSettings {
     /** Return to the last healthy approved commit where a rollout fails. */
     readonly rollBack?: boolean;
   };
+  /** Nothing is written while it stands; drift is recorded. */
+  readonly suspend?: Said;
+  /** When changes go live; what was live is kept at any time. */
+  readonly windows?: readonly SyncWindow[];
+  /** Windows do not count until then. */
+  readonly override?: Said & { readonly until: string };
+}
+
+export interface Said {
+  readonly reason: string;
+  /** RFC 3339; without it, until it is taken out. */
+  readonly until?: string;
+}
+
+/** As Argo CD's sync windows: inside a `deny` nothing goes live; where there are any `allow`, only inside one. */
+export interface SyncWindow {
+  readonly kind: 'allow' | 'deny';
+  /** Five fields of cron: when it begins. */
+  readonly schedule: string;
+  readonly duration: number;
+  /** IANA name; default UTC. */
+  readonly timeZone?: string;
+  readonly reason?: string;
 }
 
 export type DriftMode = 'correct' | 'report' | 'off';
@@ -76,6 +100,18 @@ function jqPath(ctx: z.core.ParsePayload<string>): void {
   }
 }
 
+function cron(ctx: z.core.ParsePayload<{ schedule: string; timeZone?: string | undefined }>): void {
+  try {
+    parseSchedule(ctx.value.schedule, ctx.value.timeZone);
+  } catch (thrown) {
+    const message = thrown instanceof Error ? thrown.message : String(thrown);
+    ctx.issues.push({ code: 'custom', input: ctx.value, path: ['schedule'], message });
+  }
+}
+
+const instant = z.iso.datetime({ offset: true, error: 'it must be a time such as 2026-11-21T18:00:00Z' });
+const reason = z.string().min(1, { error: 'it must say why' }).max(500);
+
 const share = z
   .union([z.number(), z.string()])
   .transform((value) =>
@@ -108,4 +144,19 @@ export const reconcileSchema = z.strictObject({
       rollBack: z.boolean().optional(),
     })
     .optional(),
+  suspend: z.strictObject({ reason, until: instant.optional() }).optional(),
+  windows: z
+    .array(
+      z
+        .strictObject({
+          kind: z.enum(['allow', 'deny']),
+          schedule: text,
+          duration: milliseconds({ atLeast: 60_000, atMost: 31 * 86_400_000 }),
+          timeZone: text.optional(),
+          reason: text.optional(),
+        })
+        .check(cron),
+    )
+    .optional(),
+  override: z.strictObject({ reason, until: instant }).optional(),
 });

@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { Ledger } from '../audit/ledger.js';
 import type { Trust } from '../audit/policy-file.js';
+import type { Environment } from '../change/environment.js';
 import type { Grant } from '../change/grant.js';
+import type { ReconcileSettings } from '../change/reconcile-settings.js';
 import { identityKey, type ManifestObject } from '../cluster/object.js';
 import { objectDigest } from '../cluster/rendered.js';
 import type { Redactor } from '../cluster/secret.js';
@@ -52,6 +54,7 @@ interface Deployment {
 export class Deployments {
   readonly #informers = new Map<string, Informers>();
   readonly #deployments = new Map<string, Deployment>();
+  readonly #settings = new Map<string, ReconcileSettings | undefined>();
 
   constructor(private readonly parts: DeploymentsParts) {
     for (const [target, cluster] of parts.clusters) this.#informers.set(target, new Informers(cluster));
@@ -71,6 +74,14 @@ export class Deployments {
       deployment.reconciler = null;
       await this.#show(deployment, 'removed', null);
     });
+  }
+
+  /** How environments are kept from now on, whatever is approved under it. */
+  governed(repository: string, environments: readonly Environment[]): void {
+    for (const { name, reconcile } of environments) {
+      this.#settings.set(`${repository}\0${name}`, reconcile);
+      this.#deployments.get(`${repository}\0${name}`)?.reconciler?.configure(reconcile);
+    }
   }
 
   /** Defined, but there is nothing that could be applied. */
@@ -213,6 +224,8 @@ export class Deployments {
         onState: (state) => this.#then(deployment, () => this.#learn(deployment, state)),
       },
     );
+    const key = `${repository}\0${environment.name}`;
+    deployment.reconciler.configure(this.#settings.has(key) ? this.#settings.get(key) : environment.reconcile);
     deployment.reconciler.approve(approved);
   }
 
@@ -267,7 +280,9 @@ export class Deployments {
 
   async #learn(deployment: Deployment, state: ReconcilerState): Promise<void> {
     const { repository, environment, reconciler } = deployment;
-    for (const { entry, health } of reconciler?.objects() ?? []) {
+    const news = reconciler?.takeNews() ?? new Set<string>();
+    for (const { entry, health } of news.size > 0 ? (reconciler?.objects() ?? []) : []) {
+      if (!news.has(identityKey(entry.identity))) continue;
       const { group, kind, namespace, name } = entry.identity;
       const where = { repository, environment, group, kind, namespace, name };
       await this.parts.records.update('liveObject', where, { health: health.status, healthReason: health.reason });

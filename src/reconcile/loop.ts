@@ -1,4 +1,5 @@
 import { isGranted, outsideGrants, type Grant } from '../change/grant.js';
+import type { ReconcileSettings } from '../change/reconcile-settings.js';
 import { canonicalJson } from '../cluster/canonical.js';
 import { healthOf, type Health } from '../cluster/health.js';
 import { describeIdentity, identityKey, type ObjectIdentity } from '../cluster/object.js';
@@ -20,6 +21,7 @@ import { StateKeeper, type ReconcilerState, type ReconcilerStatus } from './reco
 import { driftSign, reconcile, type ToldFailure } from './run.js';
 import type { Drift, RunLog } from './run-log.js';
 import type { RunResult } from './run-state.js';
+import { closedWindow, suspension, type Held } from './windows.js';
 
 export interface ReconcilerParts {
   /** Of the target, shared by all its environments. */
@@ -68,6 +70,11 @@ export class EnvironmentReconciler {
   #told: ToldFailure | null = null;
   readonly #states: StateKeeper;
   readonly #view: TargetView;
+  /** As governance has it now, whatever is approved under it. */
+  #settings: ReconcileSettings | undefined;
+  #suspended = false;
+  /** When what holds it may have ended. */
+  #heldUntil = Infinity;
   readonly #backoff = new Backoff();
   readonly #damper = new Damper();
   #recordEnd: RunResult['recordEnd'] = null;
@@ -108,6 +115,11 @@ export class EnvironmentReconciler {
         const live = this.#view.get(entry.identity) ?? null;
         return { entry, live, health: healthOf(live) };
       });
+  }
+
+  /** Keys of objects whose health is another than when this was last asked. */
+  takeNews(): ReadonlySet<string> {
+    return this.#states.takeNews();
   }
 
   /** What an object is approved to be, as soon as it is approved; undefined for what is not governed here. */
@@ -153,6 +165,12 @@ export class EnvironmentReconciler {
     this.#approved = change;
     this.#told = null;
     this.#backoff.reset();
+    this.#request();
+  }
+
+  /** Whether, and when, it may write: this counts at once, before anything is decided under it. */
+  configure(settings: ReconcileSettings | undefined): void {
+    this.#settings = settings;
     this.#request();
   }
 
@@ -220,6 +238,7 @@ export class EnvironmentReconciler {
     for (;;) {
       // After a failure its retry takes up what is left; else what waits to be corrected is due by itself.
       const due = Math.min(
+        this.#heldUntil,
         this.#backoff.retryAt(),
         this.#backoff.isFailing() ? Infinity : this.#damper.dueAt(this.#dirty),
       );
@@ -240,18 +259,23 @@ export class EnvironmentReconciler {
 
   /** Everything one pass does, in order. */
   async #pass(): Promise<void> {
-    const approved = this.#approved;
-    if (approved === null) return;
+    const newest = this.#approved;
+    if (newest === null) return;
 
     // 1. A run whose end could not be recorded is closed before another begins.
     await this.#recordEnd?.();
     this.#recordEnd = null;
 
-    // 2. Outside its grants nothing is written, and nothing looked at; nor under another policy than it was judged by.
+    // 2. People may hold it. What is live is kept meanwhile, but for when it is suspended.
+    const held = this.#holding(newest);
+    const approved = held && this.#applied ? this.#applied : newest;
+    if (held && !this.#suspended && !this.#applied) return this.#hold(held);
+
+    // 3. Outside its grants nothing is written, and nothing looked at; nor under another policy than it was judged by.
     this.#checkGrants(approved);
     if (this.#applied !== approved) await this.parts.stillApproved?.(approved);
 
-    // 3. What should be, what is there.
+    // 4. What should be, what is there.
     const { parts } = this;
     const epoch = parts.epoch();
     const whole = this.#applied !== approved;
@@ -267,7 +291,7 @@ export class EnvironmentReconciler {
 
     if (!whole) this.#forgetGone(keys, desired, live);
 
-    // 4. What others changed since our last run.
+    // 5. What others changed since our last run.
     const { environment } = approved;
     const { cluster } = parts.informers;
     const findings = await findDrift({
@@ -286,9 +310,9 @@ export class EnvironmentReconciler {
       driftOf(finding, approved, cluster.name, parts.redactor, this.#now()),
     );
 
-    // 5. One run puts all of it right; with nothing to do, nothing is written or recorded.
+    // 6. One run puts all of it right; with nothing to do, nothing is written or recorded.
     const mayWrite = (): void => {
-      if (this.#approved === approved && parts.epoch() === epoch && !this.#stopped) return;
+      if (this.#approved === newest && parts.epoch() === epoch && !this.#stopped) return;
       throw new CountersignError('run-superseded', `the run of decision ${approved.decision} is superseded`, {
         retry: true,
       });
@@ -304,12 +328,12 @@ export class EnvironmentReconciler {
         mayPrune: (identity) => isGranted(this.repository, parts.grants, identity),
         leave: (identity) => this.#isLeft(identityKey(identity), identity),
         told: this.#told,
-        ...(whole ? {} : { only: new Set(correct.map(({ key }) => key)) }),
+        ...(whole && !this.#suspended ? {} : { only: new Set(correct.map(({ key }) => key)) }),
       },
       { cluster, log: parts.log, redactor: parts.redactor, mayWrite, now: () => this.#now() },
     );
 
-    // 6. What is so now.
+    // 7. What is so now.
     this.#learn(result, drifts);
     if (result.outcome !== 'succeeded') {
       throw result.trouble ?? new CountersignError('internal', 'a run failed without saying why', { retry: true });
@@ -319,6 +343,7 @@ export class EnvironmentReconciler {
     // What Git changed as well was written over.
     for (const key of result.answers.keys()) this.#reported.delete(key);
     this.#foundAtStart = new Set([...this.#foundAtStart].filter((key) => !result.answers.has(key)));
+    if (held) return this.#hold(held);
     if (whole) {
       this.#applied = approved;
       this.#dirty = new Set([...this.#dirty].filter((key) => !keys.has(key) || this.#isForeign(key)));
@@ -365,6 +390,25 @@ export class EnvironmentReconciler {
     return due;
   }
 
+  /** Why nothing new may be written now, or nothing at all. */
+  #holding(newest: ApprovedChange): Held | null {
+    const now = this.#now().getTime();
+    const suspended = suspension(this.#settings, now);
+    // What was only recorded meanwhile is put right from here on.
+    if (this.#suspended && !suspended) for (const key of this.#reported.keys()) this.#dirty.add(key);
+    this.#suspended = suspended !== null;
+    const held = suspended ?? (this.#applied === newest ? null : closedWindow(this.#settings, now));
+    this.#heldUntil = held?.until ?? Infinity;
+    return held;
+  }
+
+  #hold({ reason }: Held): void {
+    const trouble = new CountersignError('suspended', `nothing is changed in ${this.environment}: ${reason}`, {
+      remedy: 'Lift it in countersign.yaml: countersign resume',
+    });
+    this.#states.change({ status: 'suspended', trouble });
+  }
+
   /** What was to be deleted, and is, now that its finalizers are through. */
   #forgetGone(keys: ReadonlySet<string>, desired: Desired, live: ReadonlyMap<string, LiveObject | null>): void {
     const gone = [...keys].filter((key) => !desired.has(key) && (live.get(key) ?? null) === null);
@@ -394,7 +438,11 @@ export class EnvironmentReconciler {
 
   #isLeft(key: string, identity: ObjectIdentity): boolean {
     const { environment } = this.#approved ?? {};
-    return this.#foundAtStart.has(key) || (environment !== undefined && driftMode(identity, environment) !== 'correct');
+    return (
+      this.#suspended ||
+      this.#foundAtStart.has(key) ||
+      (environment !== undefined && driftMode(identity, environment) !== 'correct')
+    );
   }
 
   /** Drift that stays and was not told yet. What is not found any more is forgotten. */

@@ -2,7 +2,7 @@ import { healthOf, worst, type Health } from '../cluster/health.js';
 import type { CountersignError } from '../errors.js';
 import type { LiveObject } from './cluster.js';
 
-export type ReconcilerStatus = 'new' | 'synced' | 'progressing' | 'degraded' | 'failed' | 'refused';
+export type ReconcilerStatus = 'new' | 'synced' | 'progressing' | 'degraded' | 'failed' | 'refused' | 'suspended';
 
 export interface ReconcilerState {
   readonly status: ReconcilerStatus;

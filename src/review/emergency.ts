@@ -27,11 +27,11 @@ export function emergencyOf({ head, commits }: ProposedChange): Emergency {
 }
 
 export function reviewDuty(
-  emergency: Emergency,
+  emergency: { readonly operation: string; readonly reason?: string; readonly ticket?: string },
   { head, commits }: ProposedChange,
   openedAt: Date,
 ): Omit<ReviewDutyRecord, 'id' | 'change' | 'repository' | 'environment' | 'head'> | null {
-  if (emergency.operation !== 'break_glass') return null;
+  if (emergency.operation !== 'break_glass' || emergency.reason === undefined) return null;
   return {
     principal: commits.find(({ commit }) => commit.id === head)?.signature.principal ?? null,
     reason: emergency.reason,

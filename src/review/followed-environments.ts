@@ -1,7 +1,7 @@
 import { GOVERNANCE, type Environment } from '../change/environment.js';
 import { render } from '../change/render.js';
 import type { ManifestObject } from '../cluster/object.js';
-import { CountersignError } from '../errors.js';
+import { CountersignError, toCountersignError } from '../errors.js';
 import { changeBase } from './base.js';
 import type { Decisions, Proposal } from './decisions.js';
 import { sameDefinition } from './environment-record.js';
@@ -9,7 +9,7 @@ import type { ClockedParts } from './followed-repository.js';
 import type { Governance } from './governance.js';
 import type { Pushes } from './pushes.js';
 import type { RecordedExceptions } from './recorded-exceptions.js';
-import type { DecisionRecord } from './records.js';
+import type { DecisionRecord, Trouble } from './records.js';
 
 interface Known {
   readonly pushes: Pushes;
@@ -36,12 +36,14 @@ export class FollowedEnvironments {
     this.known.decisions.outdate(governance.environments);
     this.#unserved.clear();
     this.#tellRemoved(governance);
+    this.parts.events.governed?.(this.repository, governance.environments);
   }
 
   /** Says again what was approved before this process started. */
   async resume(governance: Governance): Promise<void> {
     // The process that took it up may have died before anybody heard of it.
     this.#tellRemoved(governance);
+    this.parts.events.governed?.(this.repository, governance.environments);
     for (const environment of governance.environments) await this.#resume(environment);
   }
 
@@ -70,7 +72,21 @@ export class FollowedEnvironments {
     const { records, redactor, now } = this.parts;
     const tip = pushes.tip(environment.ref);
     const before = decisions.environments.get(environment.name);
-    if (!tip) return this.#tellUnserved(environment);
+    if (!tip) {
+      return this.#tellUnserved(environment, environment.ref, {
+        code: 'revision-unknown',
+        message: `${environment.ref} is not among the refs followed in ${this.repository}`,
+        remedy: 'Push it, or add it under refs: in the configuration',
+      });
+    }
+    const head = environment.pin?.commit ?? tip.commit;
+    if (!(await this.#isOn(head, tip.commit))) {
+      return this.#tellUnserved(environment, head, {
+        code: 'environment-invalid',
+        message: `${environment.name} is pinned to ${head.slice(0, 12)}, which is no commit of ${environment.ref}`,
+        remedy: 'Pin it to a commit of that ref, or take the pin out',
+      });
+    }
     this.#unserved.delete(environment.name);
     const last = before?.headDecision ? (await records.find('decision', { id: before.headDecision }))[0] : undefined;
     const outdated = decisions.isOutdated(environment.name);
@@ -80,31 +96,36 @@ export class FollowedEnvironments {
       !decisions.isApprovedAnew(environment.name) &&
       !outdated &&
       before !== undefined &&
-      before.head === tip.commit &&
+      before.head === head &&
       last?.bundleDigest === governance.bundle.digest &&
       sameDefinition(before, environment);
-    if (judged && !decisions.isToRetry(environment.name, tip.commit)) return;
-    const proposal = { environment, governance, inForce: true, head: tip.commit };
+    if (judged && !decisions.isToRetry(environment.name, head)) return;
+    const proposal = { environment, governance, inForce: true, head };
     if (lapse) {
       // What is live is judged again as the change that needed the exception, whatever waits on top of it.
-      const { base, head } = lapse;
-      await this.#judge({ ...proposal, push: await pushes.find(lapse.push), base, head });
-      if (head === tip.commit) return;
+      await this.#judge({ ...proposal, push: await pushes.find(lapse.push), base: lapse.base, head: lapse.head });
+      if (lapse.head === head) return;
     }
     const push = await pushes.find(tip.push);
-    const base = await changeBase(before, tip.commit, governance, { records, redactor, now: now() });
+    const base = await changeBase(before, head, governance, { records, redactor, now: now() });
     await this.#judge({ ...proposal, push, base }, judged);
   }
 
-  #tellUnserved(environment: Environment): void {
-    if (this.#unserved.get(environment.name) === environment.ref) return;
-    this.#unserved.set(environment.name, environment.ref);
-    this.parts.events.unserved(this.repository, environment, {
-      code: 'revision-unknown',
-      message: `${environment.ref} is not among the refs followed in ${this.repository}`,
-      place: { file: 'countersign.yaml' },
-      remedy: 'Push it, or add it under refs: in the configuration',
-    });
+  async #isOn(commit: string, tip: string): Promise<boolean> {
+    if (commit === tip) return true;
+    try {
+      return await this.parts.mirror.repository.isAncestor(commit, tip);
+    } catch (thrown) {
+      if (['revision-unknown', 'object-missing'].includes(toCountersignError(thrown).code)) return false;
+      throw thrown;
+    }
+  }
+
+  /** Once for each thing that is missing. */
+  #tellUnserved(environment: Environment, what: string, trouble: Trouble): void {
+    if (this.#unserved.get(environment.name) === what) return;
+    this.#unserved.set(environment.name, what);
+    this.parts.events.unserved(this.repository, environment, { place: { file: 'countersign.yaml' }, ...trouble });
   }
 
   async #judge(proposal: Proposal, again = false): Promise<void> {

@@ -43,6 +43,8 @@ export interface FollowerEvents {
   decided(decision: DecisionRecord): void;
   /** Removed from the governed configuration: its objects are left alone. */
   removed(repository: string, environment: string): void;
+  /** What governs now defines these; how they are kept counts at once. */
+  governed?(repository: string, environments: readonly Environment[]): void;
   /** Defined, but there is nothing to judge. */
   unserved(repository: string, environment: Environment, trouble: Trouble): void;
   fault(trouble: Trouble, repository: string): void;

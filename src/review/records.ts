@@ -81,6 +81,8 @@ export type EnvironmentStatus =
   | 'failed'
   /** Outside its grants, or its definition can't be served. */
   | 'refused'
+  /** Nothing is written: it is suspended, or a change waits for a window. */
+  | 'suspended'
   /** Removed from the governed configuration; its objects were left alone. */
   | 'removed';
 
@@ -116,7 +118,7 @@ export interface ChangeRecord {
   readonly id: string;
   readonly repository: string;
   readonly environment: string;
-  readonly operation: 'push' | 'break_glass';
+  readonly operation: 'push' | 'break_glass' | 'rollback' | 'roll_forward';
   readonly ref: string;
   readonly push: string;
   readonly base: string | null;

@@ -27,7 +27,8 @@ import type { Counting } from './approvals.js';
 import type { DecisionFacts } from './entries.js';
 import { withFieldLines } from './field-lines.js';
 import type { Governance } from './governance.js';
-import { emergencyOf, reviewDuty } from './emergency.js';
+import { reviewDuty } from './emergency.js';
+import { operationOf } from './operation.js';
 import { exceptionsFor } from './exceptions.js';
 import { attestationInput } from './attestation.js';
 import { belongingInput } from './governed-owners.js';
@@ -99,7 +100,10 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
   const { repository, reader, environment, governance, push, base, head, redactor } = request;
   const started = request.now();
   const last = request.approved ?? base;
-  const rewritten = last !== null && !(await reader.isAncestor(last, head));
+  // Going back to an earlier commit of the same line is no rewriting where governance itself says so.
+  const isBack =
+    environment.pin?.commit === head && last !== null && last !== head && (await reader.isAncestor(head, last));
+  const rewritten = last !== null && !isBack && !(await reader.isAncestor(last, head));
   const read = await proposeChange(reader, environment, base, head, {
     cache: request.cache,
     checkSignature: () => UNCHECKED,
@@ -129,7 +133,7 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
   const { counted: approvals, uncounted } =
     (await request.approvals?.({ ...approved, base, head, tree, renderedDigest: digest }, commits)) ?? NOBODY;
   const counted = approvals.map(({ id }) => id);
-  const emergency = emergencyOf(change);
+  const emergency = operationOf(change, last, isBack);
   const { operation } = emergency;
   const live = await liveOf(request);
   const unseen = live instanceof CountersignError;

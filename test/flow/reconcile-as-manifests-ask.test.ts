@@ -400,6 +400,31 @@ describe('manifests say how they are reconciled', () => {
     );
   });
 
+  it('writes nothing while it is suspended, and nothing new outside of its windows, but keeps what is live', async () => {
+    const { world, ns, apply } = await open();
+    const objects = (value: string) => [configMap(ns, 'one', { a: value })];
+    const value = async () => ((await dana.must(`${maps(ns)}/one`)) as unknown as { data: { a: string } }).data.a;
+    const first = await apply('a', objects('1'));
+    world.reconciler.configure({ suspend: { reason: 'INC-7' } });
+    await apply('b', objects('2'));
+    expect(world.reconciler.state).toMatchObject({ status: 'suspended', applied: first.decision });
+    expect(world.reconciler.state.trouble!.sentence).toMatch(/it is suspended: INC-7.*countersign resume/);
+    await dana.edit(`${maps(ns)}/one`, { data: { a: 'by hand' } });
+    await until('it is recorded', () => world.log.drifts.length === 1 && world.log.runs.at(-1)?.end !== null);
+    await world.reconciler.settled();
+    expect(await value()).toBe('by hand');
+
+    // Every minute of every day is denied.
+    const windows = [{ kind: 'deny', schedule: '* * * * *', duration: 120_000, reason: 'freeze' }] as const;
+    world.reconciler.configure({ windows });
+    await until('what was live is put back', async () => (await value()) === '1');
+    await until('it waits', () => world.reconciler.state.status === 'suspended');
+    expect(world.reconciler.state.trouble!.sentence).toContain('"* * * * *" UTC (freeze) denies changes until');
+    world.reconciler.configure({ windows, override: { reason: 'INC-8', until: '2999-01-01T00:00:00Z' } });
+    await until('the change goes live', async () => (await value()) === '2');
+    await until('all is well', () => world.reconciler.state.trouble === null);
+  });
+
   it('leaves fields that are to be ignored to whoever has them, in drift and in deploying', async () => {
     const { world, ns, apply } = await open({
       ignoreDifferences: [
