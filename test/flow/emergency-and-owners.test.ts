@@ -181,6 +181,56 @@ describe('an emergency change', () => {
     const unknown = await runCli([...again, join(office.root, 'no.csv'), '--environment', 'shop/prodution']);
     expect(unknown).toMatchObject({ code: 2, stderr: expect.stringContaining('did you mean "shop/production"') as string }); // prettier-ignore
   });
+
+  it('is rolled back by one command that policy sees, stays there while its branch moves on, and rolls forward again', async () => {
+    const hold = async (command: string, ...args: string[]) => {
+      const config = {
+        'user.name': 'Ann',
+        'user.email': office.ann.email,
+        'gpg.format': 'ssh',
+        'user.signingKey': office.ann.keyFile,
+        'commit.gpgSign': 'true',
+      };
+      const env = Object.fromEntries(
+        Object.entries(config).flatMap(([key, value], i) => [
+          [`GIT_CONFIG_KEY_${i}`, key],
+          [`GIT_CONFIG_VALUE_${i}`, value],
+        ]),
+      );
+      const ran = await runCli(
+        [command, PRODUCTION, '--repository', office.repository.path, '--output', 'json', ...args],
+        { env: { ...env, GIT_CONFIG_COUNT: String(Object.keys(config).length) } },
+      );
+      expect(ran).toMatchObject({ code: 0, stderr: '' });
+      return JSON.parse(ran.stdout) as { commit: string };
+    };
+    const allowed = async (head: string, environment?: string) => {
+      const decision = await office.decided('pending', head, environment);
+      await office.approve(office.bo, decision.change);
+      return office.decided('allow', head, environment);
+    };
+    const good = await office.change(7);
+    await allowed(good);
+    const bad = await office.change(8);
+    await allowed(bad);
+    const back = await hold('rollback', '--reason', 'carts are lost', '--ticket', 'INC-9', '--url', office.url);
+    await allowed(back.commit, 'governance');
+    const rolled = await eventually('the rollback to be judged', async () =>
+      (await office.decisions(PRODUCTION, good)).find(({ change }) => change.operation === 'rollback'),
+    );
+    expect(rolled).toMatchObject({ change: { base: bad } });
+    if (rolled.outcome === 'pending') await office.approve(office.bo, rolled.change);
+    await eventually('the rollback to be allowed', async () =>
+      (await office.decisions(PRODUCTION, good)).find(
+        ({ change, outcome }) => change.operation === 'rollback' && outcome === 'allow',
+      ),
+    );
+    const later = await office.change(9);
+    const on = await hold('roll-forward', '--reason', 'mended');
+    await allowed(on.commit, 'governance');
+    expect(await office.decisions(PRODUCTION, later)).toEqual([]);
+    expect((await allowed(on.commit)).change.base).toBe(good);
+  }, 60_000);
 });
 
 describe('an owners file', () => {

@@ -52,6 +52,46 @@ export class OwnClone {
     return listed.split('\n').filter(Boolean);
   }
 
+  /** The root of the work tree. */
+  async top(): Promise<string> {
+    return this.#git(['rev-parse', '--show-toplevel']);
+  }
+
+  /** The full id of a commit; null when there is no such revision here. */
+  async resolve(revision: string): Promise<string | null> {
+    const { code, stdout } = await this.#run(['rev-parse', '--verify', '--quiet', `${revision}^{commit}`]);
+    return code === 0 ? stdout.trim() : null;
+  }
+
+  /** The branch that is checked out. Throws `usage` where none is. */
+  async branch(): Promise<string> {
+    const { code, stdout } = await this.#run(['symbolic-ref', '--quiet', '--short', 'HEAD']);
+    if (code === 0) return stdout.trim();
+    throw new CountersignError('usage', `${this.path} has no branch checked out`, {
+      remedy: 'git switch BRANCH first',
+    });
+  }
+
+  /** Throws `usage` when a file has changes that are not committed: they would go along unseen. */
+  async mustBeClean(file: string): Promise<void> {
+    const changed = await this.#git(['status', '--porcelain', '--', `:(top)${file}`]);
+    if (changed === '') return;
+    throw new CountersignError('usage', `${file} has changes that are not committed`, {
+      remedy: `Commit them, or git checkout ${file}`,
+    });
+  }
+
+  /** Commits that one file as it is in the work tree, under the person's own name and signature; whatever else is staged stays so. */
+  async commitFile(file: string, message: string): Promise<string> {
+    await this.#git(['commit', '--quiet', '--file=-', '--', `:(top)${file}`], {}, message);
+    return this.#git(['rev-parse', 'HEAD']);
+  }
+
+  /** Throws `git-failed` with git's own words. */
+  async pushHead(remote: string, branch: string): Promise<void> {
+    await this.#git(['push', '--quiet', remote, `HEAD:refs/heads/${branch}`]);
+  }
+
   async config(name: string): Promise<string | null> {
     const { code, stdout } = await this.#run(['config', '--get', '--type=path', name]);
     return code === 0 ? stdout.trim() : null;
