@@ -22,7 +22,7 @@ export function editSettings(text: string, environment: Environment, hold: Hold)
   if (!isSeq(list)) throw unchanged('there are no environments');
   let entry = list.items.find((item): item is YAMLMap => isMap(item) && item.get('name') === environment.name);
   if (!entry) {
-    entry = document.createNode(ownEntry(environment)) as YAMLMap;
+    entry = document.createNode(ownEntry(environment));
     list.items.push(entry);
   }
   if (hold.do === 'pin') entry.set('pin', document.createNode(hold.pin));
