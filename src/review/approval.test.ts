@@ -100,7 +100,7 @@ describe('an account or a login', () => {
   ])('is somebody’s only as the identity map says: %j', (account, whose) => {
     const { person: found, reason } = checkAccount(account, signers);
     expect(found).toBe(whose);
-    expect(reason).toEqual(whose === undefined ? expect.stringContaining('to nobody') : null);
+    expect(reason?.includes('to nobody')).toBe(whose === undefined ? true : undefined);
   });
 
   it('is nobody’s where there is no identity map', () => {
@@ -128,6 +128,9 @@ describe('nobody’s own work', () => {
   });
 });
 
+const config = (value: number) =>
+  `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata:\n  a: "1"\n  b: "1"\n  c: "1"\n  d: "${value}"\n`;
+
 describe('an approval is carried over a merge', () => {
   const environment: Environment = {
     name: 'shop/production',
@@ -140,8 +143,6 @@ describe('an approval is carried over a merge', () => {
   };
   const redactor = new Redactor(Buffer.alloc(32, 7), 'test');
   const cache = new ManifestCache();
-  const config = (value: number) =>
-    `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata:\n  a: "1"\n  b: "1"\n  c: "1"\n  d: "${value}"\n`;
   let repository: Repository;
 
   const bytesAt = async (base: string, head: string, of = environment): Promise<ApprovedBytes> => {
