@@ -43,7 +43,6 @@ export const fileSchema = z.strictObject({
           every: milliseconds({ atLeast: 100, atMost: 86_400_000 }).optional(),
         })
         .optional(),
-      erasers: z.string().optional(),
     })
     .optional(),
   repositories: z.array(

@@ -1,9 +1,8 @@
-import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { Config, MirrorConfig } from './config.js';
+import type { MirrorConfig } from './config.js';
 import type { Written } from './config-file.js';
 
-// What `log` of service.yaml says of copies and of erasure.
+// What `log` of service.yaml says of copies.
 
 /** Milliseconds. */
 const MIRROR_EVERY = 10_000;
@@ -60,15 +59,4 @@ function keysIn(
   ] as const)
     if (!env[name]) fault([field], `the environment variable ${name} is not set`);
   return { accessKeyId: env[access] ?? '', secretAccessKey: env[secret] ?? '' };
-}
-
-export function resolveErasers(
-  written: string | undefined,
-  base: string,
-  fault: (message: string) => void,
-): Pick<Config['log'], 'erasers'> {
-  if (written === undefined) return {};
-  const erasers = resolve(base, written);
-  if (!existsSync(erasers)) fault(`there is no file ${erasers}`);
-  return { erasers };
 }

@@ -6,7 +6,7 @@ import { MOST_COMMITS } from './change/proposed-change.js';
 import { CountersignError } from './errors.js';
 import { faultsError, faultsOf, readSettings, suggest, type Fault } from './settings.js';
 import { fileSchema, IN_CLUSTER, logLevels, type Written } from './config-file.js';
-import { resolveErasers, resolveMirror } from './config-log.js';
+import { resolveMirror } from './config-log.js';
 import { resolveRepository, type FaultAt } from './config-repository.js';
 import type { Credentials, SshFiles } from './source/repository.js';
 
@@ -27,8 +27,6 @@ export interface Config {
     readonly witnesses?: WitnessConfig;
     /** Where tiles and contents are copied to. */
     readonly mirror?: MirrorConfig;
-    /** Absolute path of an allowed_signers file: two people it names, together, may have a person's data erased. */
-    readonly erasers?: string;
   };
   readonly logLevel: (typeof logLevels)[number];
   readonly repositories: readonly RepositoryConfig[];
@@ -279,7 +277,6 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
       origin,
       ...readWitnesses(written.log, base, (m) => fault(['log', 'witnesses'], m)),
       ...resolveMirror(written.log?.mirror, base, env, (field, m) => fault(['log', 'mirror', ...field], m)),
-      ...resolveErasers(written.log?.erasers, base, (m) => fault(['log', 'erasers'], m)),
     },
     logLevel: level,
     repositories: written.repositories.map((r, i) =>

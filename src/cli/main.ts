@@ -29,7 +29,6 @@ const COMMANDS: Readonly<Record<string, string>> = {
   replay: 'judge past decisions again, and tell which differ',
   fsck: 'derive every tile and index from the entries again, and compare',
   log: 'bring back a log that lost entries, or open one that follows it',
-  erase: 'take the data of a person out of what the log keeps',
   gc: 'remove contents that no entry names',
   witness: 'sign that logs only grow, for others to rely on',
   policy: 'list, test and explain rules',

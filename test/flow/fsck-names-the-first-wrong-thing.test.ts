@@ -5,6 +5,8 @@ import { exportTiles } from '../../src/adapters/evidence/export.js';
 import { openLogFiles } from '../../src/adapters/log-files/open.js';
 import type { Repair } from '../../src/adapters/postgres/fsck.js';
 import { checkDatabase, repairDatabase } from '../../src/adapters/postgres/fsck.js';
+import { collectGarbage } from '../../src/adapters/postgres/garbage.js';
+import { openLedger } from '../../src/adapters/postgres/ledger.js';
 import { CheckpointFile } from '../../src/adapters/postgres/seen-checkpoint.js';
 import { openCheckpoint } from '../../src/audit/checkpoint.js';
 import { checkFiles, Findings } from '../../src/audit/fsck.js';
@@ -167,4 +169,27 @@ it.each([
   const checkpoint = await checkpointOf(files, parseVkey(log.keys.log.vkey));
   await checkFiles(files, checkpoint, findings, { contents: true, progress: () => {} });
   expect(findings.all[0].place).toMatch(place);
+});
+
+it('contents that nothing names go, and no other, also when named meanwhile', async () => {
+  const orphan = `INSERT INTO content SELECT sha256('o'), 'identity', 1, 'o'`;
+  await query(orphan);
+  const base = ['gc', '--data', log.data, '--database', log.url, '--output', 'json'];
+  const dry = await runCli([...base, '--dry-run']);
+  expect(JSON.parse(dry.stdout)).toEqual({ entries: size, contents: 1, bytes: 1, dryRun: true });
+  // An entry that names it is committed while names are collected: it must stay.
+  const named = { mediaType: 'text/plain', bytes: Buffer.from('o'), salted: false };
+  const ledger = await openLedger({ dataSource: log.dataSource, keys: log.keys, dataDir: log.data });
+  let appended: Promise<unknown> | undefined;
+  const progress = (): void => void (appended ??= ledger.append({ ...pushDraft(7), contents: { named } }));
+  const kept = await collectGarbage(log.dataSource, { dryRun: false, progress });
+  await appended;
+  await ledger.close();
+  // Whichever came first: the entry found it stored and it stayed, or it went and the entry stored it again.
+  expect([0, 1]).toContain(kept.contents);
+  expect(await query(`SELECT count(*)::integer AS n FROM content WHERE digest = sha256('o')`)).toEqual([{ n: 1 }]);
+  expect((await check()).findings.count).toBe(0);
+  await query(`INSERT INTO content SELECT sha256('p'), 'identity', 1, 'p'`);
+  expect(JSON.parse((await runCli(base)).stdout)).toMatchObject({ contents: 1 });
+  expect(await query('SELECT count(*)::integer AS n FROM content')).toEqual([{ n: 2 }]);
 });
