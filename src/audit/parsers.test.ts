@@ -41,6 +41,11 @@ const key = ed25519Signer(sha256(utf8('fuzz')));
 const log = noteSigner('log.example.org/fuzz', key);
 const tree = { origin: 'log.example.org/fuzz', size: 77, root: sha256(utf8('root')) };
 
+const text =
+  (parse: (value: string) => unknown) =>
+  (bytes: Buffer): unknown =>
+    parse(bytes.toString());
+
 async function seeds(): Promise<readonly [string, Buffer, (bytes: Buffer) => unknown][]> {
   const note = await signCheckpoint(tree, log);
   const predicate = { id: 'x', n: 1 };
@@ -49,7 +54,6 @@ async function seeds(): Promise<readonly [string, Buffer, (bytes: Buffer) => unk
   const leaf = Buffer.from(sealed.leaf);
   const policy = `log ${log.vkey}\n# comment\nquorum none\n`;
   const proof = [sha256(utf8('a')), sha256(utf8('b'))];
-  const text = (parse: (value: string) => unknown) => (bytes: Buffer) => parse(bytes.toString());
   return [
     ['note', Buffer.from(note), text(parseNote)],
     ['checkpoint', Buffer.from(note.slice(0, note.indexOf('\n\n') + 1)), text(parseCheckpoint)],
@@ -92,20 +96,13 @@ it.each(parsers.map((name, i) => [name, i] as const))(
   },
 );
 
-it('a checkpoint with any one byte changed is refused, or says the same', async () => {
+it('a checkpoint with any one byte changed is refused', async () => {
   const note = Buffer.from(await signCheckpoint(tree, log));
   const verifier = parseVkey(log.vkey);
   for (let at = 0; at < note.length; at += 1) {
     const changed = Buffer.from(note);
     changed[at] ^= 1 << (at % 8);
-    let opened: unknown = 'refused';
-    try {
-      const { size, root } = openCheckpoint(changed.toString(), verifier);
-      opened = { size, root };
-    } catch (error) {
-      expect(error).toBeInstanceOf(CountersignError);
-    }
-    expect(opened).toBe('refused');
+    expect(() => openCheckpoint(changed.toString(), verifier)).toThrow(CountersignError);
   }
 });
 
