@@ -38,23 +38,28 @@ export async function importPolicies({ kubeconfig, context, to, force = false, o
     await print(output === 'json' ? jsonLine({ file }) : printable(file));
   }
   const count = (folder: string) => found.filter((one) => one.folder === folder).length;
-  const summary = { templates: count('templates'), constraints: count('constraints'), expansions: count('expansions') };
+  const summary = {
+    templates: count('templates'),
+    constraints: count('constraints'),
+    expansions: count('expansions'),
+    syncs: count('sync'),
+  };
   await print(
     output === 'json'
       ? jsonLine(summary)
-      : `${summary.templates} templates, ${summary.constraints} constraints, ${summary.expansions} expansion templates; countersign policy check ${to} says whether they work here`,
+      : `${summary.templates} templates, ${summary.constraints} constraints, ${summary.expansions} expansion templates, ${summary.syncs} that say what is synced; countersign policy check ${to} says whether they work here`,
   );
 }
 
 interface Found {
-  readonly folder: 'templates' | 'constraints' | 'expansions';
+  readonly folder: 'templates' | 'constraints' | 'expansions' | 'sync';
   readonly object: KubernetesObject;
 }
 
 /** A name of the cluster's becomes one of ours: it must be no path, whatever the server says. */
 function fileName({ folder, object }: Found): string {
   const { kind, metadata } = object;
-  const name = folder === 'constraints' ? `${kind.toLowerCase()}-${metadata.name}` : metadata.name;
+  const name = folder === 'constraints' || folder === 'sync' ? `${kind.toLowerCase()}-${metadata.name}` : metadata.name;
   if (/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(name) && !name.includes('..')) return `${name}.yaml`;
   throw new CountersignError('object-invalid', `the cluster has a ${kind} with a name that Kubernetes does not allow`);
 }
@@ -75,7 +80,13 @@ async function gatekeeperObjects(cluster: Cluster): Promise<Found[]> {
     found.push(...(constraints ?? []).map((object) => ({ folder: 'constraints' as const, object })));
   }
   const expansions = await listed(cluster, 'expansion.gatekeeper.sh', ['v1beta1', 'v1alpha1'], 'ExpansionTemplate');
-  return [...found, ...(expansions ?? []).map((object) => ({ folder: 'expansions' as const, object }))];
+  const configs = await listed(cluster, 'config.gatekeeper.sh', ['v1alpha1'], 'Config');
+  const syncSets = await listed(cluster, 'syncset.gatekeeper.sh', ['v1alpha1'], 'SyncSet');
+  found.push(...(expansions ?? []).map((object) => ({ folder: 'expansions' as const, object })));
+  return [
+    ...found,
+    ...[...(configs ?? []), ...(syncSets ?? [])].map((object) => ({ folder: 'sync' as const, object })),
+  ];
 }
 
 /** In the first version that is served; undefined if none is. */

@@ -207,6 +207,7 @@ describe('a write past Git, on a real API server that asks first', () => {
     const crds = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
     await admin.create(crds, crd('templates.gatekeeper.sh', 'v1', 'ConstraintTemplate'));
     await admin.create(crds, crd('constraints.gatekeeper.sh', 'v1beta1', 'NeedsOwner'));
+    await admin.create(crds, crd('syncset.gatekeeper.sh', 'v1alpha1', 'SyncSet'));
     const rego =
       'package needsowner\n\nviolation[{"msg": "nobody owns it"}] {\n  not input.review.object.metadata.labels.owner\n}\n';
     const template = {
@@ -224,11 +225,13 @@ describe('a write past Git, on a real API server that asks first', () => {
       metadata: { name: 'all' },
       spec: {},
     };
+    const syncSet = { apiVersion: 'syncset.gatekeeper.sh/v1alpha1', kind: 'SyncSet', metadata: { name: 'all' }, spec: { gvks: [{ group: '', version: 'v1', kind: 'Pod' }] } }; // prettier-ignore
     // Served a moment after it was defined.
     await until('both are there', async () => {
       try {
         await admin.apply('/apis/templates.gatekeeper.sh/v1/constrainttemplates/needsowner', template, 'kubectl');
         await admin.apply('/apis/constraints.gatekeeper.sh/v1beta1/needsowners/all', constraint, 'kubectl');
+        await admin.apply('/apis/syncset.gatekeeper.sh/v1alpha1/syncsets/all', syncSet, 'kubectl');
         return (await admin.get('/apis/constraints.gatekeeper.sh/v1beta1/needsowners/all')) !== null;
       } catch {
         return false;
@@ -239,7 +242,13 @@ describe('a write past Git, on a real API server that asks first', () => {
     const { code, stdout, stderr } = await runCli(args);
     expect(stderr).toBe('');
     expect(code).toBe(0);
-    expect(JSON.parse(stdout.trim().split('\n').at(-1)!)).toEqual({ templates: 1, constraints: 1, expansions: 0 });
+    expect(JSON.parse(stdout.trim().split('\n').at(-1)!)).toEqual({
+      templates: 1,
+      constraints: 1,
+      expansions: 0,
+      syncs: 1,
+    });
+    expect(readFileSync(join(to, 'sync/syncset-all.yaml'), 'utf8')).toContain('kind: Pod');
     expect(readFileSync(join(to, 'templates/needsowner.yaml'), 'utf8')).not.toMatch(/managedFields|uid|status/);
     const bundle = policySources(
       new Map(
