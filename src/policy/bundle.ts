@@ -62,6 +62,12 @@ export interface StarterChoice {
   readonly profile: StarterProfile;
   /** Ids of rules that do not run in spite of the profile. */
   readonly off: readonly string[];
+  /** What the organisation wants to run whatever is chosen; `mayTurnOff` are ids of which `off` counts all the same, or `*`. */
+  readonly floor?: {
+    readonly profile: StarterProfile;
+    readonly off: readonly string[];
+    readonly mayTurnOff: readonly string[];
+  };
 }
 
 export type StarterProfile = 'baseline' | 'strict' | 'off';

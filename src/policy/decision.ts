@@ -21,6 +21,8 @@ export interface Rule {
   readonly place: Place;
   /** True for rules that ship with Countersign. */
   readonly starter: boolean;
+  /** True for the organisation's own rules and for starter rules that it wants everywhere. */
+  readonly organisation?: boolean;
 }
 
 /** One result of one rule. `deny` ones deny, `warn` ones only tell, `require` ones name approvals still needed. */

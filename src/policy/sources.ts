@@ -2,15 +2,27 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { load } from 'js-yaml';
 import { parseStrictJson } from '../cluster/canonical.js';
 import { isJsonObject, type Json, type JsonObject } from '../cluster/object.js';
-import { CountersignError } from '../errors.js';
-import { STARTER_PREFIX, type PolicySources, type StarterChoice, type StarterProfile } from './bundle.js';
+import { CountersignError, type Place } from '../errors.js';
+import { readSettings } from '../settings.js';
+import { STARTER_PREFIX, type PolicySources, type StarterProfile } from './bundle.js';
 import { readGatekeeper } from './gatekeeper/gatekeeper.js';
+import {
+  flooredChoice,
+  flooredSettings,
+  higher,
+  ORGANISATION_PREFIX,
+  type OrganisationPolicy,
+  refuseReserved,
+  reservedData,
+} from './organisation.js';
 
 export interface StarterSettings {
   readonly profile?: StarterProfile;
   readonly off?: readonly string[];
   /** What the starter rules are told, as `data.countersign.settings`. */
   readonly data?: JsonObject;
+  /** What lies above it. */
+  readonly organisation?: OrganisationPolicy | undefined;
 }
 
 /**
@@ -25,35 +37,65 @@ export function policySources(
   starter: StarterSettings = {},
   root = '',
 ): PolicySources {
-  const profile = starter.profile ?? 'baseline';
-  const rego = new Map<string, string>();
-  const data: Record<string, Json> = {};
-  for (const [path, text] of [...files].toSorted(([a], [b]) => (a < b ? -1 : 1))) {
-    if (path.startsWith(STARTER_PREFIX)) {
-      throw new CountersignError('rego-invalid', `paths that begin with ${STARTER_PREFIX} are reserved`, {
-        place: { file: path },
-      });
-    }
-    if (path.endsWith('.rego')) rego.set(path, text);
-    else if (/(^|\/)data\.(ya?ml|json)$/.test(path))
-      merge(data, nested(foldersOf(path, root), readData(path, text)), path);
+  const { organisation } = starter;
+  for (const path of files.keys()) {
+    const prefix = [STARTER_PREFIX, ORGANISATION_PREFIX].find((reserved) => path.startsWith(reserved));
+    if (prefix === undefined) continue;
+    throw new CountersignError('rego-invalid', `paths that begin with ${prefix} are reserved`, {
+      place: { file: path },
+    });
   }
-  if (starter.data) merge(data, { countersign: { settings: starter.data } }, 'countersign.yaml');
+  const choice = flooredChoice({ profile: starter.profile ?? 'baseline', off: starter.off ?? [] }, organisation);
+  const all = new Map([...(organisation?.files ?? []), ...files]);
+  const rego = new Map([...all].filter(([path]) => path.endsWith('.rego')));
+  const profile = choice.floor ? higher(choice.profile, choice.floor.profile) : choice.profile;
   const ours = startersFor(profile, [...rego.values()]);
   for (const [path, text] of ours) rego.set(path, text);
-  const choice: StarterChoice = { profile, off: starter.off ?? [] };
-  const gatekeeper = readGatekeeper(files);
+
+  const data: Record<string, Json> = {};
+  if (organisation)
+    for (const one of dataFiles(organisation.files, organisation.root)) merge(data, one.value, one.path);
+  const reserved = organisation ? reservedData(organisation, data, ours.values()) : [];
+  for (const { path, text, folders, value } of dataFiles(files, root)) {
+    refuseReserved(value, reserved, (names) => placeIn(text, path, names.slice(folders.length)));
+    merge(data, value, path);
+  }
+  const settings = flooredSettings(starter.data ?? {}, organisation);
+  if (starter.data || organisation) merge(data, { countersign: { settings } }, 'countersign.yaml');
+
+  const gatekeeper = readGatekeeper(all);
   if (gatekeeper?.inventory && Object.hasOwn(data, 'inventory')) {
     throw new CountersignError(
       'rego-invalid',
       'data.inventory is what Gatekeeper’s templates read, and a data file gives it',
       {
-        place: { file: [...files.keys()].find((path) => /(^|\/)data\.(ya?ml|json)$/.test(path)) ?? root },
+        place: { file: [...all.keys()].find(isData) ?? root },
         remedy: 'Give the data another name',
       },
     );
   }
   return { files: rego, data, starter: choice, ...(gatekeeper ? { gatekeeper } : {}) };
+}
+
+const isData = (path: string): boolean => /(^|\/)data\.(ya?ml|json)$/.test(path);
+
+/** Each data file, in the order of their paths, placed under the folders it lies in. */
+function dataFiles(files: ReadonlyMap<string, string>, root: string) {
+  return [...files]
+    .filter(([path]) => isData(path))
+    .toSorted(([a], [b]) => (a < b ? -1 : 1))
+    .map(([path, text]) => {
+      const folders = foldersOf(path, root);
+      return { path, text, folders, value: nested(folders, readData(path, text)) };
+    });
+}
+
+function placeIn(text: string, file: string, path: readonly string[]): Place {
+  try {
+    return readSettings(text, file).place(path);
+  } catch {
+    return { file }; // with aliases, which data may have and settings may not
+  }
 }
 
 let starters: ReadonlyMap<string, string> | undefined;

@@ -3,7 +3,7 @@ import { Worker } from 'node:worker_threads';
 import { digestOf } from '../../cluster/canonical.js';
 import type { Json } from '../../cluster/object.js';
 import { CountersignError, type Place } from '../../errors.js';
-import { STARTER_PREFIX, type BundleOutputs, type BundleSources, type Compiler, type PolicyBundle, type PolicySources } from '../../policy/bundle.js'; // prettier-ignore
+import { STARTER_PREFIX, type BundleOutputs, type BundleSources, type Compiler, type PolicyBundle, type PolicySources, type StarterChoice } from '../../policy/bundle.js'; // prettier-ignore
 import type { ConftestNamespace } from '../../policy/conftest.js';
 import type { Rule } from '../../policy/decision.js';
 import type { ExplainedView, Explainer, View } from '../../policy/explain.js';
@@ -127,22 +127,22 @@ export class RegoCompiler implements Compiler, Explainer {
 
   async compile(sources: PolicySources): Promise<PolicyBundle> {
     const files = Object.fromEntries(sources.files);
-    const starter = {
-      prefix: STARTER_PREFIX,
-      profile: sources.starter?.profile ?? 'off',
-      off: sources.starter?.off ?? [],
-    };
-    const { gatekeeper } = sources;
+    const { starter = NO_STARTERS, gatekeeper } = sources;
     const theirs = gatekeeper && { templates: gatekeeper.templates, glue: gatekeeper.glue };
     const key = digestOf({
       compiler: this.version,
       files,
-      starter: { ...starter, off: starter.off.toSorted() },
+      starter: { ...starter, off: starter.off.toSorted() } as unknown as Json,
       ...(gatekeeper ? { gatekeeper: gatekeeper as unknown as Json } : {}),
     });
     let compiled = await this.cache?.read(key);
     if (!compiled) {
-      const { json, wasm } = await this.request({ op: 'compile', files, starter, gatekeeper: theirs });
+      const { json, wasm } = await this.request({
+        op: 'compile',
+        files,
+        starter: prefixed(starter),
+        gatekeeper: theirs,
+      });
       const wasmDigest = createHash('sha256').update(wasm).digest('hex');
       compiled = {
         wasm,
@@ -156,7 +156,7 @@ export class RegoCompiler implements Compiler, Explainer {
     return {
       digest,
       data: sources.data,
-      sources: { files, starter: { profile: starter.profile, off: starter.off } },
+      sources: { files, starter },
       ...compiled,
       ...(gatekeeper?.inventory ? { inventory: gatekeeper.inventory } : {}),
       ...(gatekeeper?.sync ? { sync: gatekeeper.sync } : {}),
@@ -201,14 +201,10 @@ export class RegoCompiler implements Compiler, Explainer {
 
   /** Every fault there is, or the rules that would run. */
   async check(sources: PolicySources): Promise<readonly Rule[]> {
-    const starter = {
-      prefix: STARTER_PREFIX,
-      profile: sources.starter?.profile ?? 'off',
-      off: sources.starter?.off ?? [],
-    };
-    const { gatekeeper } = sources;
+    const { starter = NO_STARTERS, gatekeeper } = sources;
     const theirs = gatekeeper && { templates: gatekeeper.templates, glue: gatekeeper.glue };
-    const request = { op: 'check', files: Object.fromEntries(sources.files), starter, gatekeeper: theirs };
+    const files = Object.fromEntries(sources.files);
+    const request = { op: 'check', files, starter: prefixed(starter), gatekeeper: theirs };
     return [...((await this.request(request)).json.rules?.map(toRule) ?? []), ...(gatekeeper?.rules ?? [])];
   }
 
@@ -265,7 +261,7 @@ export class RegoCompiler implements Compiler, Explainer {
     const request = {
       op: 'explain',
       files,
-      starter: { prefix: STARTER_PREFIX, ...starter },
+      starter: prefixed(starter),
       data,
       views,
       trace,
@@ -379,6 +375,10 @@ async function processorTime(worker: Worker): Promise<number> {
     return 0; // it has ended, which is heard of elsewhere
   }
 }
+
+const NO_STARTERS: StarterChoice = { profile: 'off', off: [] };
+
+const prefixed = (starter: StarterChoice): object => ({ prefix: STARTER_PREFIX, ...starter });
 
 function toFinding({ code, message, remedy = '', file = '', row, col }: Fault): Finding {
   return { code, message, remedy, place: { file, line: row, column: col } };

@@ -1,9 +1,11 @@
 import type { Json, JsonObject, KubernetesObject } from '../../cluster/object.js';
+import type { Place } from '../../errors.js';
 import type { RuleSet } from '../bundle.js';
 import type { Rule } from '../decision.js';
 import { type Constraint, ENFORCEMENT_POINTS, readConstraint, SchemaBreach, SUITE_POINTS } from './constraint.js';
 import { type Fault, fault, faultsError, Faulty, type PolicyDocument, readDocuments } from './document.js';
 import { type Expansion, expansionOrder, readExpansion } from './expansion.js';
+import { ORGANISATION_PREFIX } from '../organisation.js';
 import { glueOf, needsNamespaces } from './glue.js';
 import type { Match } from './match.js';
 import { readSync, type SyncSettings } from './sync.js';
@@ -209,8 +211,12 @@ function constraintRule(constraint: Constraint, templates: readonly Template[]):
     severity,
     controls,
     place,
-    starter: false,
+    ...layerOf(place),
   };
+}
+
+function layerOf({ file }: Place): Pick<Rule, 'starter' | 'organisation'> {
+  return { starter: false, ...(file.startsWith(ORGANISATION_PREFIX) ? { organisation: true } : {}) };
 }
 
 function expansionRule({ name, place, action }: Expansion): Rule {
@@ -223,7 +229,7 @@ function expansionRule({ name, place, action }: Expansion): Rule {
     severity: 'medium',
     controls: [],
     place,
-    starter: false,
+    ...layerOf(place),
   };
 }
 

@@ -30,6 +30,10 @@ const aggregate = "countersign__run"
 
 // check is OPA's compiler in strict mode, then our own conventions.
 func (q *Request) check(modules map[string]*ast.Module) (*ast.Compiler, []Rule, error) {
+	// First: OPA would tell of some of these, too, and not whose fault it is.
+	if faults := q.overlaps(modules); len(faults) > 0 {
+		return nil, nil, faults
+	}
 	c := ast.NewCompiler().SetErrorLimit(0).WithCapabilities(q.capabilities()).WithStrict(!q.V0).
 		WithEnablePrintStatements(true).WithUseTypeCheckAnnotations(true).WithDefaultRegoVersion(q.version())
 	if c.Compile(modules); c.Failed() {

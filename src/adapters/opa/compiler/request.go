@@ -40,6 +40,7 @@ type Starter struct {
 	Prefix  string   `json:"prefix"`
 	Profile string   `json:"profile"`
 	Off     []string `json:"off"`
+	Floor   *Floor   `json:"floor"`
 }
 
 // Fault is one thing that is wrong with the sources.

@@ -23,6 +23,8 @@ type Rule struct {
 	File        string   `json:"file"`
 	Row         int      `json:"row"`
 	Starter     bool     `json:"starter"`
+	// The organisation's own, or one of ours that it wants everywhere.
+	Organisation bool `json:"organisation,omitempty"`
 
 	clause  *ast.Rule
 	profile string
@@ -57,9 +59,14 @@ func (q *Request) rules(modules map[string]*ast.Module) ([]Rule, Faults) {
 	if len(errs) > 0 {
 		return nil, faultsOf(errs)
 	}
-	for _, file := range sortedKeys(modules) {
+	for _, file := range q.layered(modules) {
 		m := modules[file]
 		native := isNative(m.Package.Path)
+		if strings.HasPrefix(packageName(m.Package.Path), reserved) {
+			l := m.Package.Location
+			faults = append(faults, Fault{Code: "reserved_name", File: l.File, Row: l.Row, Col: l.Col,
+				Message: "packages that begin with " + reserved + " are reserved", Remedy: "Rename the package"})
+		}
 		for _, clause := range m.Rules {
 			name := clause.Head.Ref()[0].Value.String()
 			name = strings.Trim(name, `"`)
@@ -94,6 +101,7 @@ func (q *Request) rules(modules map[string]*ast.Module) ([]Rule, Faults) {
 			} else if !ok {
 				named[r.Id] = r
 			}
+			r.Organisation = q.layer(file) == 1 || r.Starter && q.Starter.Floor.wants(r)
 			if !r.Starter || q.Starter.runs(r) {
 				found = append(found, r)
 			}
@@ -173,8 +181,13 @@ func (r *Rule) set(key string, value any, native bool) string {
 	return ""
 }
 
-// runs says whether a starter rule is on: off by id or profile; `strict` holds all that `baseline` does.
+// runs says whether a starter rule is on, by the repository's choice or the organisation's.
 func (s Starter) runs(r Rule) bool {
+	return s.chooses(r) || s.Floor.wants(r) && !(slices.Contains(s.Off, r.Id) && s.Floor.letsOff(r))
+}
+
+// chooses: off by id or profile; `strict` holds all that `baseline` does.
+func (s Starter) chooses(r Rule) bool {
 	if slices.Contains(s.Off, r.Id) {
 		return false
 	}
