@@ -154,6 +154,105 @@ describe('what must not be written is not written', () => {
     expect(writes() - start).toBe(0);
   });
 
+  it.each<[string, (ns: string) => Promise<object>, RegExp]>([
+    [
+      'a namespace that is being deleted',
+      async (ns) => {
+        await dana.delete(`/api/v1/namespaces/${ns}`);
+        return configMap(ns, 'late', {});
+      },
+      /ConfigMap .*late \(403\).*because it is being terminated.*is being deleted: it is applied when that is made again/,
+    ],
+    [
+      'a quota that is used up',
+      async (ns) => {
+        const path = `/api/v1/namespaces/${ns}/resourcequotas`;
+        const hard = { 'count/configmaps': '1' };
+        await dana.create(path, { apiVersion: 'v1', kind: 'ResourceQuota', metadata: { name: 'few' }, spec: { hard } });
+        await dana.edit(`${path}/few/status`, { status: { hard, used: hard } });
+        return configMap(ns, 'one-more', {});
+      },
+      /\(403\).*exceeded quota: few.*Raise the ResourceQuota/,
+    ],
+    [
+      'a rule of the cluster',
+      async (ns) => {
+        const api = '/apis/admissionregistration.k8s.io/v1';
+        await dana.create(`${api}/validatingwebhookconfigurations`, {
+          apiVersion: 'admissionregistration.k8s.io/v1',
+          kind: 'ValidatingWebhookConfiguration',
+          metadata: { name: `away-${ns}` },
+          webhooks: [
+            {
+              name: 'away.example.org',
+              admissionReviewVersions: ['v1'],
+              sideEffects: 'None',
+              clientConfig: { url: 'https://127.0.0.1:1/' },
+              namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': ns } },
+              rules: [{ apiGroups: [''], apiVersions: ['v1'], operations: ['*'], resources: ['configmaps'] }],
+            },
+          ],
+        });
+        // A new configuration counts a moment after it was made.
+        await until('it counts', () =>
+          dana
+            .create(`/api/v1/namespaces/${ns}/configmaps?dryRun=All&x=`, configMap(ns, 'probe', {}))
+            .then(() => false)
+            .catch(() => true),
+        );
+        return configMap(ns, 'judged', {});
+      },
+      /failed calling webhook "away\.example\.org"/,
+    ],
+    [
+      'an object of 1.5 MB',
+      (ns) => Promise.resolve(configMap(ns, 'large', { text: 'x'.repeat(1_500_000) })),
+      /ConfigMap .*large \(422\).*Too long/,
+    ],
+    [
+      'a name that is too long',
+      (ns) => Promise.resolve(configMap(ns, 'n'.repeat(300), {})),
+      /\(422\).*must be no more than 253/,
+    ],
+  ])('says what is wrong with %s, in its status and its log, and writes nothing', async (_, prepare, message) => {
+    const { world, ns } = await open();
+    world.reconciler.approve(await approve(ns, 'a', [namespace(ns)]));
+    await world.reconciler.settled();
+    const object = await prepare(ns);
+    const start = writes();
+    world.reconciler.approve(await approve(ns, 'b', [namespace(ns), object]));
+    await until('it says so', () => message.test(world.reconciler.state.trouble?.sentence ?? ''));
+    expect(world.reconciler.state.status).toBe('failed');
+    expect(writes() - start).toBe(0);
+    await until('it is recorded', () => message.test(world.log.runs.at(-1)?.end?.trouble?.sentence ?? ''));
+  });
+
+  it('goes on where it was when its credentials, which expired in the middle of a run, are renewed', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'countersign-token-'));
+    const token = join(folder, 'token');
+    const config = JSON.parse(await readFile(plane.kubeconfig('countersign'), 'utf8')) as {
+      users: { user: { token?: string; tokenFile?: string } }[];
+    };
+    const good = config.users[0].user.token!;
+    config.users[0].user = { tokenFile: token };
+    await writeFile(token, good);
+    await writeFile(join(folder, 'config'), JSON.stringify(config));
+    const { world, ns } = await open({ kubeconfig: join(folder, 'config') });
+    world.log.beforeStart = async () => {
+      await writeFile(token, 'expired');
+      world.log.beforeStart = () => {};
+    };
+    const change = await approve(ns, 'a', [namespace(ns), configMap(ns, 'settings', { a: '1' })]);
+    world.reconciler.approve(change);
+    await until('it says so', () => /\(401\)/.test(world.reconciler.state.trouble?.message ?? ''));
+    expect(world.reconciler.state.trouble!.remedy).toContain('Renew the credentials');
+    expect(world.log.runs[0].end).toMatchObject({ outcome: 'failed', trouble: { code: 'cluster-refused' } });
+    await writeFile(token, good);
+    await until('it is applied', () => world.reconciler.state.applied === change.decision);
+    expect(await dana.get(pathOf(ns, 'settings'))).not.toBeNull();
+    await rm(folder, { recursive: true });
+  });
+
   it('says what right its user lacks, and goes on once it has it', async () => {
     const { world, ns } = await open({ user: 'weak' });
     world.reconciler.approve(await approve(ns, 'a', [namespace(ns)]));

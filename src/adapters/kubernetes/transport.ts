@@ -179,12 +179,30 @@ export class ApiTransport {
         },
       );
     }
-    const remedy =
-      status === 401 || status === 403
-        ? "Give the kubeconfig's user the right to do this"
-        : 'Correct the manifest, or what it needs in the cluster';
-    return new CountersignError('cluster-refused', `${about} (${status}): ${said}`, { remedy });
+    const { remedy, passes } = adviceOn(status, text);
+    return new CountersignError('cluster-refused', `${about} (${status}): ${said}`, { remedy, retry: passes });
   }
+}
+
+/** What to do about a refusal, and whether it may end by itself. */
+function adviceOn(status: number, text: string): { readonly remedy: string; readonly passes: boolean } {
+  if (status === 401) {
+    return { remedy: 'Renew the credentials of its kubeconfig: they are unknown, or have expired', passes: true };
+  }
+  if (/"NamespaceTerminating"/.test(text)) {
+    return { remedy: 'Its namespace is being deleted: it is applied when that is made again', passes: true };
+  }
+  if (/exceeded quota|status unknown for quota/.test(text)) {
+    return { remedy: 'Raise the ResourceQuota, or ask for less', passes: false };
+  }
+  if (/admission webhook|ValidatingAdmissionPolicy/.test(text)) {
+    return {
+      remedy: "An admission rule of the cluster says no: correct the manifest, or ask that rule's owner",
+      passes: false,
+    };
+  }
+  if (status === 403) return { remedy: "Give the kubeconfig's user the right to do this", passes: false };
+  return { remedy: 'Correct the manifest, or what it needs in the cluster', passes: false };
 }
 
 /** Answered at once that it cannot now; a cluster that took its whole deadline is not asked again here. */
