@@ -11,6 +11,7 @@ interface Options {
   readonly profile?: 'baseline' | 'strict' | 'off';
   readonly worktree?: boolean;
   readonly explain?: boolean;
+  readonly trace?: boolean;
   readonly output: 'text' | 'json' | 'sarif' | 'junit';
 }
 
@@ -37,6 +38,7 @@ export async function register(program: Command): Promise<void> {
     )
     .option('--worktree', 'judge the files as they are now, committed or not')
     .option('--explain', 'say of each finding what made it true, by OPA’s own interpreter (with text or json)')
+    .option('--trace', 'explain, with every step of the interpreter')
     .addOption(
       new Option('--output <format>', 'how to show it').choices(['text', 'json', 'sarif', 'junit']).default('text'),
     )

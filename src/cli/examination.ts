@@ -26,6 +26,8 @@ export interface ExamineOptions {
   readonly worktree?: boolean;
   /** Say of each finding what made it true. */
   readonly explain?: boolean;
+  /** Of what is explained, every step of the interpreter, too. */
+  readonly trace?: boolean;
 }
 
 export interface Examination {
@@ -221,7 +223,7 @@ async function verdict(
 ): Promise<Verdict> {
   const { bundle } = law;
   const seen = { change, decision, rules: bundle.rules, base, head, lawFrom };
-  if (!options.explain || decision.error || !bundle.sources) return seen;
+  if (!(options.explain || options.trace) || decision.error || !bundle.sources) return seen;
   const results = await evaluator.evaluate(bundle, input);
   const { violations, required, warnings, excepted } = decision;
   const explanations = await explain(explainer, {
@@ -230,7 +232,7 @@ async function verdict(
     input: JSON.parse(input) as PolicyInput,
     results,
     violations: [...violations, ...required, ...warnings, ...excepted],
-    trace: false,
+    trace: options.trace ?? false,
   });
   return { ...seen, explanations };
 }

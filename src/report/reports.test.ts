@@ -1,5 +1,10 @@
+import { readFileSync } from 'node:fs';
+import { Ajv } from 'ajv';
+import addFormats from 'ajv-formats';
 import { readManifest } from '../cluster/manifest.js';
+import { CountersignError } from '../errors.js';
 import type { Decision, Violation } from '../policy/decision.js';
+import { CONFTEST_FORMATS } from './conftest.js';
 import { jsonReport } from './json.js';
 import { junitReport } from './junit.js';
 import { sarifReport } from './sarif.js';
@@ -188,6 +193,14 @@ const sarifAt = (line: number) => {
   };
 };
 
+const schema = JSON.parse(
+  readFileSync(new URL('../../test/vectors/sarif/sarif-schema-2.1.0.json', import.meta.url), 'utf8'),
+) as object;
+const ajv = new Ajv({ strict: false, allErrors: true });
+addFormats.default(ajv);
+const accepts = ajv.compile(schema);
+const faultsOf = (sarif: unknown) => (accepts(sarif) ? [] : accepts.errors);
+
 describe('sarifReport', () => {
   it('gives a result with rule, level, encoded place and a fingerprint that does not depend on the line', () => {
     const { version, runs } = sarifAt(3);
@@ -213,6 +226,34 @@ describe('sarifReport', () => {
         justification: 'vendor image, OPS-7; signed by bo@example.org, until 2026-08-01T00:00:00.000Z',
       }),
     ]);
+  });
+
+  it('is what the schema accepts that OASIS publishes', () => {
+    const [a, b] = [violation({}), violation({ kind: 'warn', rule: 'other', ...about, fix: undefined })];
+    const error = new CountersignError('policy-timeout', 'a rule took too long', {
+      place: { file: 'policies/a.rego' },
+    });
+    for (const one of [
+      { violations: [a, violation(about)], warnings: [b] },
+      excepted,
+      { outcome: 'error', violations: [], error } as const,
+    ])
+      expect(faultsOf(sarifReport(report(verdict(one))))).toEqual([]);
+    const found = { msg: 'x <y>', loc: { file: 'a b.yaml', line: '7' }, metadata: { query: '"data.main.deny"' } };
+    const check = {
+      filename: 'a b.yaml',
+      namespace: 'main',
+      successes: 1,
+      prints: [],
+      warnings: [],
+      failures: [found],
+    };
+    const options = { color: false, suppressExceptions: false, junitHideMessage: false, githubHidePassed: false };
+    for (const exceptions of [[], [{ msg: 'data.main.exception' }]]) {
+      const text = CONFTEST_FORMATS['sarif']([{ ...check, exceptions }], { ...options, table: () => '' });
+      expect(faultsOf(JSON.parse(text))).toEqual([]);
+    }
+    expect(faultsOf({ version: '2.1.0', runs: [{}] })).not.toEqual([]);
   });
 
   it('when nothing has a place, still names a file, as readers of SARIF require', () => {

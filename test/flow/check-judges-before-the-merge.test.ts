@@ -120,10 +120,13 @@ describe('countersign check', () => {
     expect(stdout).toMatch(/rule {3}images\.pinned \(countersign:policies\/.*images\.rego:\d+\) +control +SOC2:CC8\.1/);
     expect(stdout).toMatch(/fix {4}use nginx/);
     expect(stdout).toMatch(/policy [0-9a-f]{4}… from main [0-9a-f]{7} {3}\d+\.\d\d s/);
-    const explained = await check('--base', 'main', '--explain');
+    const explained = await check('--base', 'main', '--trace');
     expect(explained.stdout).toMatch(/because {2}field = "containers"\n[^]* reference = "nginx:latest"\n/);
     expect(explained.stdout).toMatch(
       /or {7}ask for an exception: countersign exception request images\.pinned --env shop\/production --object apps\/Deployment\/shop\/cart/,
+    );
+    expect(explained.stdout).toMatch(
+      /^ {4}\| countersign:policies\/supply-chain\/images\.rego:\d+ +[| ]+Enter data\.countersign\./m,
     );
   });
 
