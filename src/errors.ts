@@ -56,6 +56,7 @@ export type ErrorCode =
   | 'content-missing'
   | 'content-corrupt'
   | 'keys-invalid'
+  | 'keys-unavailable'
   | 'witness-unavailable'
   | 'mirror-unavailable'
   | 'erasure-refused'

@@ -19,6 +19,12 @@ export interface Evidence {
 }
 
 export const evidenceFiles = { readme: 'README.txt', manifest: 'manifest.json', checkpoint: 'checkpoint' } as const;
+/** Checkpoints signed by a log key and by the one that followed it, by number from 1. */
+export const handoverName = (n: number): string => `handover/${n}`;
+export const handoverNumber = (name: string): number | undefined => {
+  const digits = /^handover\/([1-9]\d{0,2})$/.exec(name)?.[1];
+  return digits === undefined ? undefined : Number(digits);
+};
 export const contentName = (digest: string): string => `content/${digest}`;
 
 /** Bytes; nothing of ours comes near. */
@@ -70,7 +76,8 @@ export function belongs(name: string, kind: Evidence['kind']): boolean {
   const tile = parseTilePath(name);
   if (tile) return kind === 'tiles' || tile.level === 'entries';
   if (/^content\/[0-9a-f]{64}$/.test(name)) return true; // a mirror holds them, static tiles do not
-  return kind === 'bundle' && (name === evidenceFiles.readme || name === evidenceFiles.manifest);
+  if (kind === 'tiles') return false;
+  return name === evidenceFiles.readme || name === evidenceFiles.manifest || handoverNumber(name) !== undefined;
 }
 
 export function invalid(message: string, file?: string): CountersignError {
@@ -104,6 +111,8 @@ What is in it
                         entry of type key) names
     content/<sha256>    what entries name in predicate.contents: policy, inputs, results,
                         objects; salted ones begin with 32 random bytes
+    handover/...        where a log key took over from another: a checkpoint signed by both, which
+                        covers the entry of type key that names the new one
     manifest.json       DSSE envelope: what was exported and what was withheld
 
 How to check it without Countersign

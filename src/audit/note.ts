@@ -23,7 +23,7 @@ export interface NoteVerifier {
 
 export interface NoteSigner {
   readonly vkey: string;
-  /** A signature line, with its newline. */
+  /** A signature line, with its newline; two while a key is being rotated. */
   sign(text: string): Promise<string>;
 }
 
@@ -70,6 +70,12 @@ export function noteCosigner(name: string, key: Ed25519Signer): NoteCosigner {
     },
   };
 }
+
+/** Signs with both, in this order: while one key takes over from another. */
+export const bothSign = (first: NoteSigner, second: NoteSigner): NoteSigner => ({
+  vkey: first.vkey,
+  sign: async (text) => (await Promise.all([first.sign(text), second.sign(text)])).join(''),
+});
 
 const cosignable = (text: string, seconds: number): string => `cosignature/v1\ntime ${seconds}\n${text}`;
 

@@ -20,7 +20,7 @@ export class Precedence {
 
   /** The next entry. Throws `bundle-invalid` for one that names what was not logged before it. */
   read(entry: LoggedEntry): void {
-    if (entry.type === 'push') this.#pushes.add(JSON.stringify(entry.predicate['id']));
+    if (entry.type === 'push') this.#readPush(entry.predicate);
     if (entry.type === 'exception') this.#readException(entry.predicate);
     if (entry.type === 'decision') this.#readDecision(entry);
     if (entry.type === 'run') this.#readRun(entry);
@@ -31,6 +31,10 @@ export class Precedence {
     return open === 0 ? 'all finished' : `${number.format(open)} not finished when this was exported`;
   }
 
+  #readPush({ id }: JsonObject): void {
+    if (typeof id === 'string') this.#pushes.add(id);
+  }
+
   #readException({ id, status }: JsonObject): void {
     if (status === 'accepted') this.#counting.add(id);
     else this.#counting.delete(id);
@@ -39,7 +43,7 @@ export class Precedence {
   #readDecision({ index, predicate }: LoggedEntry): void {
     this.decisions += 1;
     const { outcome, pushEntry, advice, exceptions } = predicate;
-    if (typeof pushEntry === 'string' && !this.#pushes.has(JSON.stringify(pushEntry))) {
+    if (typeof pushEntry === 'string' && !this.#pushes.has(pushEntry)) {
       throw invalid(`decision ${index} names a push that was not logged before it`);
     }
     for (const exception of Array.isArray(exceptions) ? exceptions : []) {

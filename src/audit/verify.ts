@@ -1,6 +1,6 @@
 import { CountersignError } from '../errors.js';
-import type { SignedCheckpoint } from './checkpoint.js';
-import { openCheckpoint } from './checkpoint.js';
+import type { Checkpoint, SignedCheckpoint } from './checkpoint.js';
+import { openCheckpoint, parseCheckpoint } from './checkpoint.js';
 import type { Hash } from './crypto.js';
 import { equalBytes, fromBase64, fromUtf8, toBase64, toHex, utf8 } from './crypto.js';
 import type { EnvelopeKey } from './dsse.js';
@@ -13,12 +13,14 @@ import {
   contentName,
   evidenceFiles,
   evidenceLimits,
+  handoverNumber,
   invalid,
   openManifest,
   readmeDigest,
 } from './evidence.js';
 import { HashTiles } from './hash-tiles.js';
 import { Frontier, leafHash } from './merkle.js';
+import { openNote, parseNote, parseVkey } from './note.js';
 import type { Trust } from './policy-file.js';
 import { Precedence } from './precedence.js';
 import type { ContentReader } from './replay.js';
@@ -26,6 +28,7 @@ import { Replay } from './replay.js';
 import type { Evaluator } from '../policy/evaluator.js';
 import type { EnvelopedStatement } from './statement.js';
 import { contentsOf, entryOfStatement, parseStatement } from './statement.js';
+import { Succession } from './succession.js';
 import { TextSet } from './text-set.js';
 import { decodeEntries, tilePath, tilesOf, tileWidth } from './tiles.js';
 
@@ -92,6 +95,11 @@ class Verifier {
   readonly #replay: Replay | undefined;
   /** Roots at the sizes that somebody kept a checkpoint of. */
   readonly #roots = new Map<number, Hash | undefined>();
+  #note = '';
+  #succession: Succession | undefined;
+  /** Vkeys of the log that its entries name, those that are retired too. */
+  readonly #logKeys = new Set<string>();
+  #named = 0;
   #before: string | undefined;
 
   constructor(
@@ -103,10 +111,13 @@ class Verifier {
 
   async run(): Promise<void> {
     this.#checkNames();
-    const checkpoint = await this.#openCheckpoint();
-    const earlier = this.#openEarlier(checkpoint);
-    const anchors = this.#openAnchors(checkpoint);
-    await this.#readEntries(checkpoint);
+    const claimed = await this.#openCheckpoint();
+    const earlier = this.#openEarlier(claimed);
+    const anchors = this.#openAnchors(claimed);
+    await this.#readEntries(claimed);
+    const checkpoint =
+      this.checkpoint ?? this.#believe(this.#succession!.open(this.#note, this.options.trust.witnesses));
+    this.#sayWhatIsThere(checkpoint);
     this.#checkEarlier(checkpoint, earlier);
     this.#checkAnchors(anchors);
     const manifest = await this.#checkManifest(checkpoint);
@@ -123,19 +134,29 @@ class Verifier {
       throw invalid(`it holds a file that does not belong there: ${JSON.stringify(stranger)}`);
   }
 
-  async #openCheckpoint(): Promise<SignedCheckpoint> {
-    const { trust } = this.options;
-    const note = fromUtf8(await this.evidence.read(evidenceFiles.checkpoint, evidenceLimits.note));
-    const checkpoint = openCheckpoint(note ?? '', trust.log, trust.witnesses);
-    if (!trust.quorumReached(checkpoint.signedBy))
-      throw invalid(`the checkpoint lacks its ${trust.quorum}`, 'checkpoint');
-    this.checkpoint = checkpoint;
-    return checkpoint;
+  /** Where no key signed it that is believed yet, only what it says: `#believe` follows when the entries were read. */
+  async #openCheckpoint(): Promise<Checkpoint> {
+    const { log, witnesses } = this.options.trust;
+    this.#note = fromUtf8(await this.evidence.read(evidenceFiles.checkpoint, evidenceLimits.note)) ?? '';
+    const handovers = [...this.evidence.names].filter((name) => handoverNumber(name) !== undefined);
+    const notes = handovers.map(async (name) => fromUtf8(await this.evidence.read(name, evidenceLimits.note)) ?? '');
+    this.#succession = new Succession(log, await Promise.all(notes));
+    const claimed = parseCheckpoint(parseNote(this.#note).text);
+    if (handovers.length > 0 && claimed.origin === log.name) return claimed;
+    return this.#believe(openCheckpoint(this.#note, log, witnesses));
   }
 
-  #openEarlier(checkpoint: SignedCheckpoint): SignedCheckpoint | undefined {
+  #believe(checkpoint: SignedCheckpoint): SignedCheckpoint {
+    const { trust } = this.options;
+    if (!trust.quorumReached(checkpoint.signedBy))
+      throw invalid(`the checkpoint lacks its ${trust.quorum}`, 'checkpoint');
+    return (this.checkpoint = checkpoint);
+  }
+
+  /** The auditor's own: whether it is signed matters less than that the log begins with it. Its key is judged when the log has named all. */
+  #openEarlier(checkpoint: Checkpoint): Checkpoint | undefined {
     if (this.options.earlier === undefined) return undefined;
-    const earlier = openCheckpoint(this.options.earlier, this.options.trust.log);
+    const earlier = parseCheckpoint(parseNote(this.options.earlier).text);
     if (earlier.size > checkpoint.size) {
       throw invalid(
         `the log once had ${number.format(earlier.size)} entries, this evidence has ${number.format(checkpoint.size)}`,
@@ -146,7 +167,7 @@ class Verifier {
   }
 
   /** Those that this log signed; what others put there proves nothing, and is told. */
-  #openAnchors(checkpoint: SignedCheckpoint): readonly (SignedCheckpoint & { readonly where: string })[] {
+  #openAnchors(checkpoint: Checkpoint): readonly (SignedCheckpoint & { readonly where: string })[] {
     const { anchors = [], trust } = this.options;
     const opened: (SignedCheckpoint & { readonly where: string })[] = [];
     for (const { where, note } of anchors) {
@@ -185,7 +206,7 @@ class Verifier {
   }
 
   /** Every leaf, from bytes to root; what entries claim of each other is checked on the way. */
-  async #readEntries(checkpoint: SignedCheckpoint): Promise<void> {
+  async #readEntries(checkpoint: Checkpoint): Promise<void> {
     const frontier = new Frontier();
     const hashes = new HashTiles(this.evidence, checkpoint.size);
     for (const tile of tilesOf(checkpoint.size)) {
@@ -194,7 +215,7 @@ class Verifier {
       if (!this.evidence.names.has(name)) throw invalid(`entries ${tile.index * tileWidth} … are missing`, name);
       const leaves = decodeEntries(await this.evidence.read(name, evidenceLimits.entries), tile.width);
       for (const leaf of leaves) {
-        this.#keepRoot(frontier);
+        this.#look(frontier);
         const index = frontier.size;
         const hash = leafHash(leaf);
         await hashes.check(index, hash, frontier);
@@ -202,7 +223,7 @@ class Verifier {
       }
       this.options.progress?.(frontier.size, checkpoint.size);
     }
-    this.#keepRoot(frontier);
+    this.#look(frontier);
     if (!equalBytes(frontier.root(), checkpoint.root)) {
       throw invalid(
         `the ${number.format(frontier.size)} entries give the root ${toBase64(frontier.root())}, signed is ${toBase64(checkpoint.root)}: an entry was changed, dropped or moved`,
@@ -210,6 +231,15 @@ class Verifier {
     }
     const surplus = [...this.evidence.names].find((name) => name.startsWith('tile/') && !hashes.belongs(name));
     if (surplus !== undefined) throw invalid('it holds a tile that is not of this tree', surplus);
+  }
+
+  /** At a size where somebody promised a root. */
+  #look(frontier: Frontier): void {
+    this.#keepRoot(frontier);
+    if (this.#succession!.isHandover(frontier.size)) this.#succession!.handOver(frontier.size, frontier.root());
+  }
+
+  #sayWhatIsThere(checkpoint: SignedCheckpoint): void {
     const range = checkpoint.size === 0 ? 'no entries yet,' : `entries 0 … ${number.format(checkpoint.size - 1)}`;
     const signers = checkpoint.signedBy.map((key) => key.name).join(', ');
     this.proven.push({
@@ -217,9 +247,16 @@ class Verifier {
       detail: `root ${toBase64(checkpoint.root).slice(0, 8)}…, signed by ${signers}`,
     });
     this.#sayWhoWitnessed(checkpoint);
+    const { followers } = this.#succession!;
+    if (followers.length > 0) {
+      this.proven.push({
+        claim: `the log's key handed over ${followers.length === 1 ? 'once' : `${followers.length} times`}`,
+        detail: `each to one that it named and signed for, last ${followers.at(-1)!.keyId}`,
+      });
+    }
     this.proven.push({
       claim: 'every entry signed by a key that the log names',
-      detail: count(this.#keys.size, 'key'),
+      detail: count(this.#named, 'key'),
     });
   }
 
@@ -246,6 +283,7 @@ class Verifier {
     }
     const entry = entryOfStatement(index, leaf, hash, statement);
     if (entry.type === 'key') this.#learnKey(entry);
+    if (entry.type === 'key') this.#succession!.read(entry);
     if (!signedByAny(statement.envelope, this.#keys)) {
       throw invalid(`entry ${index} was changed, or never signed: no signature by a key that the log named before it`);
     }
@@ -260,10 +298,29 @@ class Verifier {
   #learnKey(entry: LoggedEntry): void {
     const text = entry.predicate['publicKey'];
     const key = typeof text === 'string' ? fromBase64(text) : undefined;
+    if (entry.predicate['use'] === 'checkpoint-signing') {
+      for (const member of ['vkey', 'follows'])
+        if (typeof entry.predicate[member] === 'string') this.#logKeys.add(entry.predicate[member]);
+    }
     if (entry.predicate['use'] !== 'entry-signing') return;
     if (key?.length !== 32) throw invalid(`entry ${entry.index} names a key that is none`);
     const known = envelopeKey(key);
+    // From here on it signs nothing, this entry included: a thief of an old key comes too late.
+    if (entry.predicate['phase'] === 'retired') {
+      this.#keys.delete(known.keyid);
+      return;
+    }
     this.#keys.set(known.keyid, known);
+    this.#named += 1;
+  }
+
+  /** Of a checkpoint that the auditor kept: by any key that the log has had. Throws `note-invalid`. */
+  #openByAnyKey(note: string): void {
+    const { log } = this.options.trust;
+    const named = [...this.#logKeys].map((vkey) => parseVkey(vkey)).filter(({ name }) => name === log.name);
+    openNote(note, [log, ...named.filter(({ vkey }) => vkey !== log.vkey)]);
+    const { origin } = parseCheckpoint(parseNote(note).text);
+    if (origin !== log.name) throw invalid(`the checkpoint you gave is of the log ${origin}, not of ${log.name}`);
   }
 
   /** A log that was opened because another lost its end says so; what was lost is proven by nobody. */
@@ -304,8 +361,9 @@ class Verifier {
     return salted ? bytes.subarray(saltBytes) : bytes;
   };
 
-  #checkEarlier(checkpoint: SignedCheckpoint, earlier: SignedCheckpoint | undefined): void {
+  #checkEarlier(checkpoint: SignedCheckpoint, earlier: Checkpoint | undefined): void {
     if (!earlier) return;
+    this.#openByAnyKey(this.options.earlier!);
     if (!equalBytes(this.#roots.get(earlier.size) ?? new Uint8Array(), earlier.root)) {
       throw invalid(
         `the log was forked: its first ${number.format(earlier.size)} entries are not those of the checkpoint you gave`,

@@ -1,7 +1,14 @@
 import { openCheckpoint } from '../../audit/checkpoint.js';
 import type { Checkpoint, SignedCheckpoint } from '../../audit/checkpoint.js';
 import { equalBytes, utf8 } from '../../audit/crypto.js';
-import { contentName, evidenceFiles, readmeDigest, readmeText, sealManifest } from '../../audit/evidence.js';
+import {
+  contentName,
+  evidenceFiles,
+  handoverName,
+  readmeDigest,
+  readmeText,
+  sealManifest,
+} from '../../audit/evidence.js';
 import type { KeyRing } from '../../audit/keys.js';
 import { Frontier, leafHash } from '../../audit/merkle.js';
 import { parseVkey } from '../../audit/note.js';
@@ -70,6 +77,7 @@ export async function exportBundle(
     fixed(evidenceFiles.readme, utf8(readme)),
     fixed(evidenceFiles.manifest, await sealManifest(manifest, keys.entries)),
     fixed(evidenceFiles.checkpoint, utf8(note)),
+    ...keys.handovers.map((handover, i) => fixed(handoverName(i + 1), utf8(handover))),
     ...entries.map((tile) => ({ name: tilePath(tile), bytes: () => log.readTile(tile) })),
     ...[...stored].toSorted().map((digest) => ({ name: contentName(digest), bytes: () => log.storedContent(digest) })),
   ]);

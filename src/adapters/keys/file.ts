@@ -1,49 +1,81 @@
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, open, readFile, rm, stat } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ed25519Signer, hmacSha256, sha256, toHex } from '../../audit/crypto.js';
+import { ed25519Signer, fromBase64, hmacSha256, sha256, toHex } from '../../audit/crypto.js';
+import type { Ed25519Signer } from '../../audit/crypto.js';
 import type { KeyRing } from '../../audit/keys.js';
-import { isName, noteCosigner, noteSigner, type NoteCosigner } from '../../audit/note.js';
+import { bothSign, isName, noteCosigner, noteSigner, type NoteCosigner } from '../../audit/note.js';
 import { CountersignError } from '../../errors.js';
-
-const files = { origin: 'origin', log: 'log.key', entries: 'entries.key', redaction: 'redaction.key' } as const;
+import { kmsSigner } from './kms.js';
+import { logSigner, readRotation } from './rotation.js';
+import { readOrMake, secret } from './secret-file.js';
 
 export interface FileKeyOptions {
   readonly data: string;
   /** Fixed when the keys are made, since the log's key carries it; later only compared. */
   readonly origin?: string;
+  /** COUNTERSIGN_LOG_KEY (32 bytes in base64, or `kms:…`), COUNTERSIGN_ENTRIES_KEY and COUNTERSIGN_REDACTION_KEY take the place of files. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
 }
 
-/** The keys in DIR/keys, made on the first start. Throws `keys-invalid`, `data-folder`. */
-export async function openKeys({ data, origin }: FileKeyOptions): Promise<KeyRing> {
+/** The keys in DIR/keys, made on the first start. Throws `keys-invalid`, `keys-unavailable`, `data-folder`. */
+export async function openKeys({ data, origin, environment = process.env }: FileKeyOptions): Promise<KeyRing> {
   const folder = join(data, 'keys');
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const fallback = `countersign.localhost/${randomBytes(6).toString('hex')}`;
-  const name = await readOrMake(join(folder, files.origin), () => origin ?? fallback);
+  const name = await readOrMake(join(folder, 'origin'), () => origin ?? fallback);
   if (origin !== undefined && origin !== name) {
     throw new CountersignError('keys-invalid', `this log's origin is ${name}, the configuration says ${origin}`, {
-      place: { file: join(folder, files.origin) },
+      place: { file: join(folder, 'origin') },
       remedy: 'Set the origin back, or use a new data folder for a new log',
     });
   }
   if (!isName(name)) throw new CountersignError('keys-invalid', `"${name}" cannot be an origin: no spaces, no "+"`);
-  const [log, entries, redaction] = await Promise.all(
-    [files.log, files.entries, files.redaction].map((file) => secret(join(folder, file))),
-  );
-  return keyRing(name, log, entries, redaction);
+  const [log, entries, redaction, rotation] = await Promise.all([
+    signer(folder, 'log', environment['COUNTERSIGN_LOG_KEY']),
+    signer(folder, 'entries', environment['COUNTERSIGN_ENTRIES_KEY']),
+    given(environment['COUNTERSIGN_REDACTION_KEY'], 'COUNTERSIGN_REDACTION_KEY') ??
+      secret(join(folder, 'redaction.key')),
+    readRotation(folder),
+  ]);
+  const current = noteSigner(name, log);
+  const { next, retired, handovers } = rotation;
+  const following = next && noteSigner(name, next.log);
+  return {
+    origin: name,
+    log: following ? bothSign(current, following) : current,
+    entries,
+    redaction: { id: toHex(sha256(sha256(redaction))).slice(0, 16), digest: (bytes) => hmacSha256(redaction, bytes) },
+    next: following && { vkey: following.vkey, entries: next.entries.publicKey, named: next.named },
+    retired,
+    handovers,
+  };
 }
 
 /** The keys of an existing data folder; never makes any. */
 export async function readKeys(data: string): Promise<KeyRing> {
+  await readOrigin(data);
+  return openKeys({ data });
+}
+
+export async function readOrigin(data: string): Promise<string> {
   try {
-    await stat(join(data, 'keys', files.log));
+    return (await readFile(join(data, 'keys', 'origin'), 'utf8')).trim();
   } catch (cause) {
     throw new CountersignError('keys-invalid', `there are no keys in ${data}`, {
       remedy: 'Name the data folder of a service that was started once',
       cause,
     });
   }
-  return openKeys({ data });
+}
+
+/** A rotation moves files; keys that come from elsewhere it would leave in force. Throws `usage`. */
+export function refuseKeysOfEnvironment(environment: Readonly<Record<string, string | undefined>>): void {
+  const variable = ['COUNTERSIGN_LOG_KEY', 'COUNTERSIGN_ENTRIES_KEY'].find((name) => environment[name] !== undefined);
+  if (variable === undefined) return;
+  throw new CountersignError('usage', `the keys come from the environment: ${variable} is set`, {
+    remedy: 'Put its key into the keys folder (docs/keys.md), unset the variable, and rotate then',
+  });
 }
 
 /**
@@ -68,58 +100,19 @@ export async function openWitnessKey(data: string, name?: string): Promise<NoteC
   return noteCosigner(given, ed25519Signer(await secret(join(data, 'witness.key'))));
 }
 
-function keyRing(origin: string, log: Uint8Array, entries: Uint8Array, redaction: Uint8Array): KeyRing {
-  return {
-    origin,
-    log: noteSigner(origin, ed25519Signer(log)),
-    entries: ed25519Signer(entries),
-    redaction: { id: toHex(sha256(sha256(redaction))).slice(0, 16), digest: (bytes) => hmacSha256(redaction, bytes) },
-  };
+/** From the environment, or else from the folder. */
+async function signer(folder: string, name: 'log' | 'entries', variable: string | undefined): Promise<Ed25519Signer> {
+  if (variable === undefined)
+    return name === 'log' ? logSigner(folder, 'log') : ed25519Signer(await secret(join(folder, 'entries.key')));
+  if (name === 'log' && variable.startsWith('kms:')) return kmsSigner(variable);
+  return ed25519Signer(await given(variable, `COUNTERSIGN_${name.toUpperCase()}_KEY`)!);
 }
 
-async function secret(path: string): Promise<Uint8Array> {
-  const text = await readOrMake(path, () => randomBytes(32).toString('base64'));
-  const { mode } = await stat(path);
-  if ((mode & 0o077) !== 0) {
-    throw new CountersignError('keys-invalid', 'a secret key can be read by others than its owner', {
-      place: { file: path },
-      remedy: `Run chmod 600 ${path}, and think about who may have read it`,
-    });
-  }
-  const bytes = Buffer.from(text, 'base64');
-  if (bytes.length !== 32) {
-    throw new CountersignError('keys-invalid', 'the file does not hold a key', {
-      place: { file: path },
-      remedy: 'Restore it from your backup: a new key would be another log',
-    });
-  }
-  return bytes;
-}
-
-/** Whole and durable or not there at all; of two processes that start at once, one's file wins and both read it. */
-async function readOrMake(path: string, make: () => string): Promise<string> {
-  for (;;) {
-    try {
-      return (await readFile(path, 'utf8')).trim();
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
-        throw new CountersignError('data-folder', `${path} cannot be read: ${(error as Error).message}`, {
-          cause: error,
-        });
-      }
-    }
-    const text = make();
-    const staging = `${path}.${process.pid}.${randomBytes(4).toString('hex')}`;
-    const file = await open(staging, 'wx', 0o600);
-    try {
-      await file.writeFile(`${text}\n`);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await link(staging, path).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EEXIST') throw error;
-    });
-    await rm(staging);
-  }
+function given(variable: string | undefined, place: string): Promise<Uint8Array> | undefined {
+  if (variable === undefined) return undefined;
+  const bytes = fromBase64(variable.trim());
+  if (bytes?.length === 32) return Promise.resolve(bytes);
+  throw new CountersignError('keys-invalid', `${place} does not hold a key`, {
+    remedy: "Set it to 32 random bytes in base64, the same at each start; the log's may be kms:… instead",
+  });
 }

@@ -4,17 +4,24 @@ import { join } from 'node:path';
 import type { DataSource, EntityManager } from 'typeorm';
 import { startPostgres } from '../../../test/support/postgres.js';
 import type { TestPostgres } from '../../../test/support/postgres.js';
-import { openCheckpoint } from '../../audit/checkpoint.js';
+import { unzip, zip } from '../../../test/support/zip.js';
+import { openCheckpoint, parseCheckpoint, signCheckpoint } from '../../audit/checkpoint.js';
+import { ed25519Signer, sha256, utf8 } from '../../audit/crypto.js';
 import type { EntryDraft } from '../../audit/entry.js';
 import type { KeyRing } from '../../audit/keys.js';
 import { consistencyHolds, rootOf } from '../../audit/merkle.js';
-import { parseVkey } from '../../audit/note.js';
+import { bothSign, noteSigner, parseNote, parseVkey } from '../../audit/note.js';
 import { trustIn } from '../../audit/policy-file.js';
 import { verifyInclusion } from '../../audit/proof.js';
 import { serveTile } from '../../audit/serve.js';
 import { contentsOf } from '../../audit/statement.js';
 import { decodeEntries } from '../../audit/tiles.js';
+import { verifyEvidence } from '../../audit/verify.js';
+import type { Verification } from '../../audit/verify.js';
+import { exportBundle } from '../evidence/export.js';
+import { openZip } from '../evidence/zip.js';
 import { openKeys } from '../keys/file.js';
+import { beginRotation, finishRotation } from '../keys/rotation.js';
 import { openDatabase } from './connect.js';
 import { openLedger } from './ledger.js';
 import type { PostgresLedger } from './ledger.js';
@@ -185,5 +192,58 @@ describe.each(['embedded', 'installed'] as const)('ledger on the %s PostgreSQL',
     await second.close();
     ledger = await openLedger({ dataSource, keys, dataDir: data });
     rmSync(elsewhere, { recursive: true });
+  });
+
+  it('lets its key be followed by another, which whoever holds only the old one can tell from a forged one', async () => {
+    const before = keys;
+    await beginRotation(join(data, 'keys'), keys.origin);
+    const reopen = async (): Promise<void> => {
+      await ledger.close();
+      keys = await openKeys({ data });
+      ledger = await openLedger({ dataSource, keys, dataDir: data });
+    };
+    await reopen();
+    const size = await ledger.size();
+    await reopen(); // names nothing twice
+    expect(await ledger.size()).toBe(size);
+    expect((await ledger.entry(size - 1)).predicate).toMatchObject({ phase: 'next', vkey: keys.next!.vkey });
+    await finishRotation(join(data, 'keys'), keys.origin);
+    await reopen();
+    await ledger.append(draft(10));
+    expect(keys.log.vkey).not.toBe(before.log.vkey);
+
+    const path = join(data, `rotated-${kind}.zip`);
+    await exportBundle(ledger, keys, path, () => undefined);
+    const files = await unzip(path);
+    const verify = async (vkey: string, changed = files): Promise<Verification> => {
+      await zip(join(data, 'changed.zip'), changed);
+      const evidence = await openZip(join(data, 'changed.zip'));
+      try {
+        return await verifyEvidence(evidence, { trust: trustIn(parseVkey(vkey)) });
+      } finally {
+        await evidence.close();
+      }
+    };
+    for (const vkey of [before.log.vkey, keys.log.vkey]) {
+      const { fault, proven } = await verify(vkey);
+      expect(fault).toBeUndefined();
+      expect(proven.some(({ claim }) => claim.includes('handed over once'))).toBe(vkey === before.log.vkey);
+    }
+    // A thief of the next key alone, and somebody else's handover.
+    const stranger = noteSigner(keys.origin, ed25519Signer(sha256(utf8('stranger'))));
+    const own = parseCheckpoint(parseNote(keys.handovers[0]).text);
+    const forged = [
+      await signCheckpoint(own, keys.log),
+      await signCheckpoint(own, stranger),
+      await signCheckpoint({ ...own, root: sha256(utf8('x')) }, bothSign(before.log, stranger)),
+    ];
+    const said = ['trusted key', 'trusted key', 'forked'];
+    for (const [i, note] of forged.entries()) {
+      const { fault } = await verify(before.log.vkey, new Map([...files, ['handover/1', Buffer.from(note)]]));
+      expect(fault?.message).toContain(said[i]);
+    }
+    const without = new Map(files);
+    without.delete('handover/1');
+    expect((await verify(before.log.vkey, without)).fault?.message).toContain('trusted key');
   });
 });

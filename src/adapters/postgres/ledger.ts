@@ -69,7 +69,7 @@ export async function openLedger(options: LedgerOptions): Promise<PostgresLedger
   const ledger = new PostgresLedger(dataSource, keys, reader, sequencing, seen);
   try {
     await sequencing.start();
-    await ledger.logEntryKey();
+    await ledger.logKeys();
   } catch (error) {
     await ledger.close();
     throw databaseFault(error);
@@ -175,18 +175,46 @@ export class PostgresLedger implements Ledger {
     return this.reader.readTile;
   }
 
-  /** Entries are signed by a key that the log itself names first: whoever trusts the log's key needs no other. */
-  async logEntryKey(): Promise<void> {
-    const keyid = envelopeKeyId(this.keys.entries.publicKey);
-    const keys = await this.dataSource.query<{ leaf: Buffer }[]>(`SELECT leaf FROM log_entry WHERE type = 'key'`);
-    const staged = await this.dataSource.query<{ leaf: Buffer }[]>(`SELECT leaf FROM log_outbox WHERE type = 'key'`);
-    if ([...keys, ...staged].some(({ leaf }) => entryOf(0, leaf).predicate['keyid'] === keyid)) return;
-    const publicKey = toBase64(this.keys.entries.publicKey);
-    await this.append({
-      type: 'key',
-      subjects: [{ name: 'entry-signing', digest: { sha256: keyid } }],
-      predicate: { use: 'entry-signing', algorithm: 'ed25519', keyid, publicKey },
-    });
+  /**
+   * Entries are signed by a key that the log itself names first: whoever trusts the log's key needs no other. Keys that will take over are named
+   * before they do, under a checkpoint that both log keys sign; those that have stopped are named after.
+   */
+  async logKeys(): Promise<void> {
+    const { keys } = this;
+    const named = new Set(
+      (await this.#keyEntries()).map(({ phase, keyid, vkey }) => `${phase ?? 'current'} ${vkey ?? keyid}`),
+    );
+    const isNamed = (phase: string, key: string): boolean =>
+      phase === 'retired' ? named.has(`retired ${key}`) : named.has(`current ${key}`) || named.has(`next ${key}`);
+    const drafts: EntryDraft[] = [];
+    const name = (phase: 'current' | 'next' | 'retired', publicKey: Uint8Array): void => {
+      if (!isNamed(phase, envelopeKeyId(publicKey))) drafts.push(entryKeyDraft(phase, publicKey));
+    };
+    const nameLog = (phase: 'next' | 'retired', vkey: string): void => {
+      if (!isNamed(phase, vkey)) drafts.push(logKeyDraft(phase, vkey, keys.log.vkey));
+    };
+    name('current', keys.entries.publicKey);
+    for (const { vkey, entries } of keys.retired) {
+      nameLog('retired', vkey);
+      name('retired', entries);
+    }
+    if (keys.next) {
+      name('next', keys.next.entries);
+      nameLog('next', keys.next.vkey);
+    }
+    // One after the other: those that name the key of the others come first.
+    for (const draft of drafts) await this.append(draft);
+    await keys.next?.named(await this.checkpoint());
+  }
+
+  /** Those that are staged are as good as logged. */
+  async #keyEntries(): Promise<
+    readonly { readonly phase?: string; readonly keyid?: string; readonly vkey?: string }[]
+  > {
+    const rows = await this.dataSource.query<{ leaf: Buffer }[]>(
+      `SELECT leaf FROM log_entry WHERE type = 'key' UNION ALL SELECT leaf FROM log_outbox WHERE type = 'key'`,
+    );
+    return rows.map(({ leaf }) => entryOf(0, leaf).predicate);
   }
 
   async close(): Promise<void> {
@@ -315,6 +343,18 @@ async function answer(groups: readonly Group[], logged: Promise<readonly LoggedE
   } catch (error) {
     for (const group of groups) group.reject(error);
   }
+}
+
+function entryKeyDraft(phase: 'current' | 'next' | 'retired', publicKey: Uint8Array): EntryDraft {
+  const keyid = envelopeKeyId(publicKey);
+  const key = { use: 'entry-signing', algorithm: 'ed25519', keyid, publicKey: toBase64(publicKey) };
+  const subjects = [{ name: 'entry-signing', digest: { sha256: keyid } }];
+  return { type: 'key', subjects, predicate: phase === 'current' ? key : { ...key, phase } };
+}
+
+function logKeyDraft(phase: 'next' | 'retired', vkey: string, current: string): EntryDraft {
+  const key = { use: 'checkpoint-signing', algorithm: 'ed25519', phase, vkey };
+  return { type: 'key', subjects: [], predicate: phase === 'next' ? { ...key, follows: current } : key };
 }
 
 /** What was just sealed needs not be read again. */
