@@ -22,6 +22,44 @@ const envName = z
   .string()
   .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, { error: 'it must be the name of an environment variable' });
 
+const repository = z.strictObject({
+  name,
+  url: z.string(),
+  refs: z.array(ref).min(1, { error: 'it must name at least one ref' }).optional(),
+  governance: ref.default('refs/heads/main'),
+  trust: z.strictObject({ commit: z.string().optional(), key: z.string().optional() }),
+  poll: milliseconds({ atLeast: 100, atMost: 86_400_000 }).optional(),
+  anchor: milliseconds({ atLeast: 1_000, atMost: 7 * 86_400_000 }).optional(),
+  credentials: z
+    .strictObject({
+      username: z.string().optional(),
+      passwordEnv: envName.optional(),
+      passwordFile: z.string().optional(),
+      tokenEnv: envName.optional(),
+      tokenFile: z.string().optional(),
+    })
+    .optional(),
+  ssh: z.strictObject({ keyFile: z.string(), knownHosts: z.string() }).optional(),
+  administrators: z
+    .array(
+      z.strictObject({
+        name: z.string().regex(/^[^\s\p{Cc},"*?!]{1,255}$/u, { error: 'it must be one name, without spaces' }),
+        key: z.string(),
+      }),
+    )
+    .optional(),
+  webhook: z.strictObject({ secretEnv: envName.optional(), secretFile: z.string().optional() }).optional(),
+  forge: z
+    .strictObject({
+      kind: z.enum(['github', 'gitlab', 'gitea']),
+      api: z.string().optional(),
+      project: z.string().regex(/^[\w.-]+(\/[\w.-]+)+$/, { error: 'it must be like acme/shop' }),
+      tokenEnv: envName.optional(),
+      tokenFile: z.string().optional(),
+    })
+    .optional(),
+});
+
 export const fileSchema = z.strictObject({
   listen: z.string().default('127.0.0.1:4100'),
   database: z.string().default('embedded'),
@@ -45,45 +83,8 @@ export const fileSchema = z.strictObject({
         .optional(),
     })
     .optional(),
-  repositories: z.array(
-    z.strictObject({
-      name,
-      url: z.string(),
-      refs: z.array(ref).min(1, { error: 'it must name at least one ref' }).optional(),
-      governance: ref.default('refs/heads/main'),
-      trust: z.strictObject({ commit: z.string().optional(), key: z.string().optional() }),
-      poll: milliseconds({ atLeast: 100, atMost: 86_400_000 }).optional(),
-      anchor: milliseconds({ atLeast: 1_000, atMost: 7 * 86_400_000 }).optional(),
-      credentials: z
-        .strictObject({
-          username: z.string().optional(),
-          passwordEnv: envName.optional(),
-          passwordFile: z.string().optional(),
-          tokenEnv: envName.optional(),
-          tokenFile: z.string().optional(),
-        })
-        .optional(),
-      ssh: z.strictObject({ keyFile: z.string(), knownHosts: z.string() }).optional(),
-      administrators: z
-        .array(
-          z.strictObject({
-            name: z.string().regex(/^[^\s\p{Cc},"*?!]{1,255}$/u, { error: 'it must be one name, without spaces' }),
-            key: z.string(),
-          }),
-        )
-        .optional(),
-      webhook: z.strictObject({ secretEnv: envName.optional(), secretFile: z.string().optional() }).optional(),
-      forge: z
-        .strictObject({
-          kind: z.enum(['github', 'gitlab', 'gitea']),
-          api: z.string().optional(),
-          project: z.string().regex(/^[\w.-]+(\/[\w.-]+)+$/, { error: 'it must be like acme/shop' }),
-          tokenEnv: envName.optional(),
-          tokenFile: z.string().optional(),
-        })
-        .optional(),
-    }),
-  ),
+  repositories: z.array(repository),
+  organisation: repository.extend({ name: name.default('organisation') }).optional(),
   targets: z
     .array(
       z.strictObject({

@@ -30,6 +30,8 @@ export interface Config {
   };
   readonly logLevel: (typeof logLevels)[number];
   readonly repositories: readonly RepositoryConfig[];
+  /** Whose policy lies above that of all of them; it is followed and governed as they are. */
+  readonly organisation?: RepositoryConfig;
   readonly targets: readonly TargetConfig[];
   readonly limits: Limits;
   /** Who may do more than look. */
@@ -193,12 +195,8 @@ export function withoutSecrets(config: Config): Record<string, unknown> {
     tokens: config.tokens.map(({ sha256: _sha256, ...rest }) => rest),
     log: withoutMirrorKey(config.log),
     database: config.database === 'embedded' ? 'embedded' : withoutPassword(config.database),
-    repositories: config.repositories.map(({ credentials, webhook, forge, ...rest }) => ({
-      ...rest,
-      ...(credentials && { credentials: 'username' in credentials ? { username: credentials.username } : {} }),
-      ...(webhook && { webhook: {} }),
-      ...(forge && { forge: { kind: forge.kind, api: forge.api, project: forge.project } }),
-    })),
+    repositories: config.repositories.map(withoutTheirSecrets),
+    ...(config.organisation && { organisation: withoutTheirSecrets(config.organisation) }),
   };
 }
 
@@ -206,6 +204,20 @@ function withoutMirrorKey(log: Config['log']): Config['log'] {
   if (!log.mirror || 'folder' in log.mirror.to) return log;
   const { credentials: _, ...to } = log.mirror.to;
   return { ...log, mirror: { ...log.mirror, to } };
+}
+
+function withoutTheirSecrets({ credentials, webhook, forge, ...rest }: RepositoryConfig): object {
+  return {
+    ...rest,
+    ...(credentials && { credentials: 'username' in credentials ? { username: credentials.username } : {} }),
+    ...(webhook && { webhook: {} }),
+    ...(forge && { forge: { kind: forge.kind, api: forge.api, project: forge.project } }),
+  };
+}
+
+/** All that are followed, the organisation's own first. */
+export function followedIn({ organisation, repositories }: Config): readonly RepositoryConfig[] {
+  return organisation ? [organisation, ...repositories] : repositories;
 }
 
 async function readText(file: string): Promise<string> {
@@ -241,7 +253,12 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
     if (tokens.findIndex((other) => other.sha256 === sha256) < i)
       fault(['access', 'tokens', i, 'sha256'], 'it is that of another token');
   });
-  const names = written.repositories.map((repository) => repository.name);
+  const names = [...written.repositories, ...(written.organisation ? [written.organisation] : [])].map(
+    (repository) => repository.name,
+  );
+  if (written.organisation && written.repositories.some(({ name }) => name === written.organisation!.name)) {
+    fault(['organisation', 'name'], `"${written.organisation.name}" is already the name of a repository`);
+  }
   written.targets.forEach((target, t) => {
     target.grants.forEach((grant, g) => {
       if (names.includes(grant.repository)) return;
@@ -282,6 +299,9 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
     repositories: written.repositories.map((r, i) =>
       resolveRepository(r, base, env, (p, m) => fault(['repositories', i, ...p], m)),
     ),
+    ...(written.organisation && {
+      organisation: resolveRepository(written.organisation, base, env, (p, m) => fault(['organisation', ...p], m)),
+    }),
     targets: written.targets.map((target, i) => {
       if (target.kubeconfig === IN_CLUSTER) {
         if (target.context !== undefined) fault(['targets', i, 'context'], `${IN_CLUSTER} has no contexts`);

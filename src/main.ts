@@ -12,7 +12,7 @@ import { createMetrics, requestHistogram } from './api/metrics.js';
 import { AppModule } from './app.module.js';
 import { serveTile } from './audit/serve.js';
 import { type AdmissionServer, startAdmission } from './api/admission.js';
-import { type AdmissionConfig, type Config, withoutSecrets } from './config.js';
+import { type AdmissionConfig, type Config, followedIn, withoutSecrets } from './config.js';
 import { CountersignError } from './errors.js';
 import { LoggedReports } from './report/reports.js';
 import { packageVersion, type Service, startService } from './service.js';
@@ -64,7 +64,7 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
     const access = new Access(config.tokens, approving.log);
     const module = AppModule.of({ state, queries, reports, logFiles, metrics, logger, access, approving });
     const webhooks = {
-      secrets: new Map(config.repositories.flatMap(({ name, webhook }) => (webhook ? [[name, webhook.secret]] : []))),
+      secrets: new Map(followedIn(config).flatMap(({ name, webhook }) => (webhook ? [[name, webhook.secret]] : []))),
       hint: (repository: string) => service.nudge(repository),
     };
     const app = await createHttp(module, { logger, requests: requestHistogram(metrics), webhooks });

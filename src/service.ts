@@ -25,7 +25,7 @@ import { parseTrust } from './audit/policy-file.js';
 import type { Grant } from './change/grant.js';
 import { ManifestCache } from './change/manifest-cache.js';
 import { Redactor } from './cluster/secret.js';
-import { type Config, type WitnessConfig, withoutSecrets } from './config.js';
+import { type Config, followedIn, type WitnessConfig, withoutSecrets } from './config.js';
 import { CountersignError, toCountersignError } from './errors.js';
 import type { JsonObject } from './cluster/object.js';
 import { type LogDuties, openLogDuties, requireWitnessesNotAhead } from './log-duties.js';
@@ -35,6 +35,7 @@ import type { ReportsState } from './report/cluster-reports.js';
 import { openReports } from './reporting.js';
 import { WatchedInventory } from './reconcile/live-inventory.js';
 import { RecordedRuns } from './reconcile/recorded-runs.js';
+import type { Mirror } from './source/repository.js';
 import { APPROVALS_REF } from './review/approval.js';
 import type { AdmissionOptions } from './api/admission.js';
 import { bypassEntry } from './reconcile/bypass-entry.js';
@@ -45,6 +46,7 @@ import { type ApprovingRepository, LoginApprovals } from './review/login-approva
 import { RepositoryFollower } from './review/follower.js';
 import { RequestFollower } from './review/requests.js';
 import { GovernanceReader } from './review/governance.js';
+import { type Below, type OrganisationSource, readOrganisation } from './review/organisation.js';
 import type { Explanation } from './policy/explain.js';
 import { ImpactJobs, type ImpactReport } from './review/impact-jobs.js';
 import { ImpactFiles } from './adapters/folder/impact-files.js';
@@ -210,7 +212,31 @@ export async function startService(config: Config, commentary: Commentary): Prom
     };
     opened.push(async () => void (await Promise.all([...reports.values()].map((one) => one.stop()))));
     const requests = new Map<string, RequestFollower>();
-    for (const repository of config.repositories) {
+    // Of all of them, before the first one starts: each may ask for the others.
+    const readers = new Map<string, { readonly mirror: Mirror; readonly governance: GovernanceReader }>();
+    const leader = config.organisation?.name;
+    const organisation: OrganisationSource | undefined =
+      leader === undefined
+        ? undefined
+        : {
+            inForce: () => standing(leader)?.governance.above ?? null,
+            at: (commit) => readOrganisation(readers.get(leader)!.mirror.repository, commit, leader),
+          };
+    /** What a proposed policy of the organisation comes to in each of the others that it makes a difference to. */
+    const below: Below = async (proposed) => {
+      const found: { readonly repository: string; readonly bundle: PolicyBundle }[] = [];
+      for (const { name } of config.repositories) {
+        const { mirror, governance } = readers.get(name)!;
+        const now = standing(name)?.governance;
+        if (!now) continue;
+        const { governance: next, problems } = await governance.attempt(mirror.repository, now.commit, proposed);
+        for (const problem of problems)
+          commentary.warn({ repository: name, trouble: describeTrouble(problem) }, `it would not go with the organisation’s new policy: ${problem.message}`); // prettier-ignore
+        if (next && next.bundle.digest !== now.bundle.digest) found.push({ repository: name, bundle: next.bundle });
+      }
+      return found;
+    };
+    for (const repository of followedIn(config)) {
       const { url, refs, credentials, ssh } = repository;
       const mirror = await openMirror(join(config.data, 'mirrors', `${repository.name}.git`), {
         url,
@@ -220,6 +246,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
       });
       const governance = new GovernanceReader((sources) => compiler.compile(sources), {
         repository: repository.name,
+        leads: repository.name === leader,
         firstSeen: async (ids) => {
           const seen = await records.find('exception', { repository: repository.name, id: ids });
           return new Map(seen.map(({ id: exception, firstSeen }) => [exception, new Date(firstSeen)]));
@@ -229,14 +256,20 @@ export async function startService(config: Config, commentary: Commentary): Prom
         if (!/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(commit)) {
           throw new CountersignError('query-invalid', `${commit.slice(0, 80)} is no full commit id`);
         }
-        return (await governance.read(mirror.repository, commit)).bundle;
+        const above = repository.name === leader ? undefined : (organisation?.inForce() ?? undefined);
+        return (await governance.read(mirror.repository, commit, above)).bundle;
       });
+      readers.set(repository.name, { mirror, governance });
       const mostCommits = config.limits.commits;
       const reviewing = { ledger, records, mirror, governance, evaluator, redactor, cache, grants, mostCommits, live };
       const follower = new RepositoryFollower(repository, {
         past,
         ...reviewing,
+        ...(repository.name === leader ? { below } : { organisation }),
         events: {
+          governs: () => {
+            if (repository.name === leader) for (const { name } of config.repositories) followers.get(name)?.nudge();
+          },
           approved: (approved) => deployments.approved(approved),
           decided: ({ environment, outcome, index, violations }) => {
             commentary.info(

@@ -17,6 +17,23 @@ export interface GovernanceSettings {
   /** Those whose path has a `*`: each folder that fits is an environment. */
   readonly templates: readonly Environment[];
   readonly policies: PolicySettings;
+  /** What lies above the repositories of an organisation, where this one is its own; null where it says nothing of that. */
+  readonly organisation: OrganisationRules | null;
+}
+
+/** What an organisation's countersign.yaml says under `organisation:`. */
+export interface OrganisationRules {
+  /** The starter rules that run everywhere, and what they are told. */
+  readonly starter: PolicySettings['starter'];
+  /** What a repository may do in spite of it. Ids of rules, or `*` for all. */
+  readonly allow: {
+    /** Rules, the organisation's own and those of its profile, that exceptions may be made from. */
+    readonly exceptions: readonly string[];
+    /** Starter rules of its profile that may be switched off. */
+    readonly off: readonly string[];
+    /** Settings of the starter rules that repositories may give in its place. */
+    readonly settings: readonly string[];
+  };
 }
 
 export interface PolicySettings {
@@ -36,7 +53,12 @@ export const defaultPolicies: PolicySettings = {
   starter: { profile: 'baseline', off: [], data: {} },
 };
 
-export const noSettings: GovernanceSettings = { environments: [], templates: [], policies: defaultPolicies };
+export const noSettings: GovernanceSettings = {
+  environments: [],
+  templates: [],
+  policies: defaultPolicies,
+  organisation: null,
+};
 
 const REMEDY = 'See docs/countersign-yaml.md for the format';
 
@@ -98,21 +120,36 @@ const environmentSchema = z.strictObject({
 });
 
 const json: z.ZodType<JsonObject> = z.record(text, z.json());
+const starter = (profile: 'baseline' | 'off') =>
+  z
+    .strictObject({
+      profile: z.enum(['baseline', 'strict', 'off']).default(profile),
+      off: z.array(text).default([]),
+      data: json.default({}),
+    })
+    .default({ profile, off: [], data: {} });
 const schema = z.strictObject({
   apiVersion: z.literal('countersign.dev/v1'),
   environments: z.array(environmentSchema).default([]),
   policies: z
     .strictObject({
       path: folder('policies'),
-      starter: z
-        .strictObject({
-          profile: z.enum(['baseline', 'strict', 'off']).default('baseline'),
-          off: z.array(text).default([]),
-          data: json.default({}),
-        })
-        .default({ profile: 'baseline', off: [], data: {} }),
+      starter: starter('baseline'),
     })
     .default({ path: 'policies', starter: { profile: 'baseline', off: [], data: {} } }),
+  organisation: z
+    .strictObject({
+      starter: starter('off'),
+      allow: z
+        .strictObject({
+          exceptions: z.array(text).default([]),
+          off: z.array(text).default([]),
+          settings: z.array(text).default([]),
+        })
+        .default({ exceptions: [], off: [], settings: [] }),
+    })
+    .nullable()
+    .default(null),
 });
 
 /** Reads a countersign.yaml. Throws `config-invalid` that names every fault at once, each with file and line. */
@@ -123,11 +160,12 @@ export function parseSettings(content: string, file = SETTINGS_FILE): Governance
     ? [...duplicates(parsed.data.environments), ...wrongStars(parsed.data.environments)]
     : faultsOf(parsed.error, schema);
   if (parsed.success && faults.length === 0) {
-    const { environments, policies } = parsed.data;
+    const { environments, policies, organisation } = parsed.data;
     return {
       environments: environments.filter((environment) => !isTemplate(environment)),
       templates: environments.filter(isTemplate),
       policies,
+      organisation,
     };
   }
   throw faultsError(faults, settings, REMEDY);

@@ -1,9 +1,10 @@
 import { type Command, Option } from 'commander';
 import type { Report } from '../report/verdict.js';
 
+import { type OrganisationOptions, organisationOptions } from './organisation.js';
 import { jsonLine, print, printable } from './output.js';
 
-interface Options {
+interface Options extends OrganisationOptions {
   readonly base?: string;
   readonly head?: string;
   readonly env: string[];
@@ -21,8 +22,7 @@ export async function register(program: Command): Promise<void> {
     (await import('./check-conftest.js')).registerConftest(program);
     return;
   }
-  program
-    .command('check')
+  organisationOptions(program.command('check'))
     .description('judge a change, or a folder, before it is merged')
     .argument('[path]', 'a repository, a folder in one, or any folder or manifest', '.')
     .option('--base <revision>', 'what is there now; by default nothing, so that everything is judged')

@@ -6,7 +6,7 @@ import type { Environment } from '../change/environment.js';
 import type { EnvironmentAt, Promotion } from '../change/promotion.js';
 import { environmentNamed } from '../change/environments.js';
 import { ManifestCache } from '../change/manifest-cache.js';
-import { CountersignError, toCountersignError } from '../errors.js';
+import { CountersignError, formatPlace, toCountersignError } from '../errors.js';
 import { explain } from '../policy/explain.js';
 import { policyFolder } from '../policy/folder.js';
 import type { PolicyInput } from '../policy/input.js';
@@ -15,9 +15,10 @@ import { checkCommits, checkFiles, type Checked, type CheckParts, FILES } from '
 import { forkPoint, type Law, readLaw } from '../review/law.js';
 import { isUnder } from '../source/path.js';
 import type { Repository } from '../source/repository.js';
+import { organisationAt, type OrganisationOptions } from './organisation.js';
 import { type Engine, startEngine } from './engine.js';
 
-export interface ExamineOptions {
+export interface ExamineOptions extends OrganisationOptions {
   readonly base?: string;
   readonly head?: string;
   readonly env: readonly string[];
@@ -68,7 +69,7 @@ async function examineCommits(
   if (base !== tip)
     notes.push(`${options.base} has moved on since; judged is what the commits after ${base?.slice(0, 7)} do`);
   const headName = options.head ?? (await branchAt(repository, head)) ?? 'HEAD';
-  const law = await readLaw(repository, tip ?? head, lawOptions(options, engine));
+  const law = await readLaw(repository, tip ?? head, await lawOptions(options, engine));
   const lawFrom = lawName(options, tip === null ? headName : options.base!, tip ?? head);
   const parts = checkParts(law, engine, basename(place?.root ?? repository.path));
   const verdicts: Verdict[] = [];
@@ -76,7 +77,7 @@ async function examineCommits(
     const checked = await checkCommits(repository, environment, { base, head }, parts);
     verdicts.push(await verdict(checked, law, options.base ?? null, headName, lawFrom, options, engine));
   }
-  return { verdicts, notes: [...notes, ...ungoverned(law)] };
+  return { verdicts, notes: [...notes, ...ungoverned(law), ...overruledNotes(law)] };
 }
 
 async function examineWorkTree(
@@ -93,7 +94,7 @@ async function examineWorkTree(
   const files = FolderTree.open(place.root);
   const base = options.base === undefined ? null : await repository.resolve(options.base);
   // Without a base there is nothing older to be governed by.
-  const law = await readLaw(base === null ? files : repository, base ?? FILES, lawOptions(options, engine));
+  const law = await readLaw(base === null ? files : repository, base ?? FILES, await lawOptions(options, engine));
   const lawFrom = lawName(options, base === null ? 'these files' : options.base!, base ?? FILES);
   const before = base === null ? null : { reader: repository, commit: base };
   const parts = checkParts(law, engine, basename(place.root));
@@ -102,7 +103,7 @@ async function examineWorkTree(
     const checked = await checkFiles(files, environment, before, parts);
     verdicts.push(await verdict(checked, law, options.base ?? null, 'files', lawFrom, options, engine));
   }
-  return { verdicts, notes: [...withoutCommits(law), ...ungoverned(law)] };
+  return { verdicts, notes: [...withoutCommits(law), ...ungoverned(law), ...overruledNotes(law)] };
 }
 
 async function examineFolder(path: string, options: ExamineOptions, engine: Engine): Promise<Examination> {
@@ -113,7 +114,7 @@ async function examineFolder(path: string, options: ExamineOptions, engine: Engi
     });
   }
   const files = FolderTree.open(path);
-  const law = await readLaw(files, FILES, lawOptions(options, engine));
+  const law = await readLaw(files, FILES, await lawOptions(options, engine));
   const name = path === '.' ? basename(resolve(path)) : path.replace(/(?<=.)\/+$/, '');
   const parts = checkParts(law, engine, name);
   const verdicts: Verdict[] = [];
@@ -121,7 +122,10 @@ async function examineFolder(path: string, options: ExamineOptions, engine: Engi
     const checked = await checkFiles(files, environment, null, parts);
     verdicts.push(await verdict(checked, law, null, 'files', lawName(options, name, FILES), options, engine));
   }
-  return { verdicts, notes: [`${name} is outside of Git`, ...withoutCommits(law), ...ungoverned(law)] };
+  return {
+    verdicts,
+    notes: [`${name} is outside of Git`, ...withoutCommits(law), ...ungoverned(law), ...overruledNotes(law)],
+  };
 }
 
 /** What a promotion does to the environment that it goes to, by the law at a commit. */
@@ -168,9 +172,11 @@ function workTreeRoot(path: string): string | undefined {
   }
 }
 
-function lawOptions({ policies, profile }: ExamineOptions, engine: Engine): Parameters<typeof readLaw>[2] {
+async function lawOptions(options: ExamineOptions, engine: Engine): Promise<Parameters<typeof readLaw>[2]> {
+  const { policies, profile } = options;
   return {
     compile: engine.compile,
+    organisation: await organisationAt(options),
     ...(profile ? { profile } : {}),
     ...(policies === undefined ? {} : { policies: (starter) => policyFolder(policies, starter) }),
   };
@@ -252,6 +258,11 @@ async function uncommitted({ root }: WorkTree): Promise<string[]> {
 function withoutCommits(law: Law): string[] {
   const rules = [...new Set(law.bundle.rules.filter(({ scope }) => scope === 'change').map(({ id }) => id))];
   return rules.length === 0 ? [] : [`there are no commits, so these rules had none to judge: ${rules.join(', ')}`];
+}
+
+/** What the settings say in vain. */
+export function overruledNotes({ overruled }: Law): string[] {
+  return overruled.map(({ message, place }) => `${place ? `${formatPlace(place)}  ` : ''}${message}`);
 }
 
 export function ungoverned(law: Law): string[] {

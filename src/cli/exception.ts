@@ -1,8 +1,9 @@
 import { type Command, Option } from 'commander';
 import type { ExceptionScope } from '../policy/exception.js';
+import { type OrganisationOptions, organisationOptions } from './organisation.js';
 import { jsonLine, print, printable } from './output.js';
 
-interface RequestOptions {
+interface RequestOptions extends OrganisationOptions {
   readonly env: string;
   readonly object?: string;
   readonly path?: string;
@@ -26,8 +27,7 @@ interface SignOptions {
 export function register(program: Command): void {
   const exception = program.command('exception').description('ask for, sign and list exceptions from rules');
   signing(
-    exception
-      .command('request')
+    organisationOptions(exception.command('request'))
       .description('write an exception from one rule, for somebody to sign')
       .argument('<rule>', 'its id: images.pinned')
       .requiredOption('--env <name>', 'the environment that it counts in')
@@ -48,8 +48,7 @@ export function register(program: Command): void {
       .description('sign an exception that somebody asked for')
       .argument('<file>', 'for example .countersign/exceptions/images.pinned-ops-7.yaml'),
   ).action(sign);
-  exception
-    .command('list')
+  organisationOptions(exception.command('list'))
     .description('show every exception of a repository and whether it counts')
     .argument('[path]', 'a clone', '.')
     .option('--head <revision>', 'at a commit; by default the files as they are')
@@ -116,7 +115,7 @@ async function sign(file: string, { key, openpgp }: SignOptions): Promise<void> 
 
 async function list(
   path: string,
-  options: { head?: string; policies?: string; output: 'text' | 'json' },
+  options: OrganisationOptions & { head?: string; policies?: string; output: 'text' | 'json' },
 ): Promise<void> {
   const { exceptionsOf } = await import('./exception/standing.js');
   const { describeScope } = await import('../policy/exception.js');

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import { Readable } from 'node:stream';
 import { type Command, Option } from 'commander';
 import { CountersignError } from '../errors.js';
+import { organisationOptions } from './organisation.js';
 import { jsonLine, print, printable } from './output.js';
 import type { PushedRef, PushExamination, PushOptions } from './pushed-refs.js';
 
@@ -40,7 +41,7 @@ Settings, signers and policy are read before the push, so that it cannot choose 
 Exit code: 0 accepted, 1 refused, 2 could not tell, which git takes for refused.`;
 
 function options(command: Command): Command {
-  return command
+  return organisationOptions(command)
     .option('--governance <ref>', 'whose countersign.yaml, signers and policy count; by default the branch of HEAD')
     .option('--policies <folder>', "in place of the repository's policies; starter rules stay as the profile says")
     .addOption(

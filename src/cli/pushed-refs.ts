@@ -12,7 +12,8 @@ import { GovernanceReader, problemsOf, governanceEnvironment } from '../review/g
 import { type Law, readLaw } from '../review/law.js';
 import type { Repository } from '../source/repository.js';
 import type { Engine } from './engine.js';
-import { ungoverned } from './examination.js';
+import { overruledNotes, ungoverned } from './examination.js';
+import { organisationAt, type OrganisationOptions } from './organisation.js';
 
 /** One ref of a push, as git tells a hook of it; null where there is none, before or after. */
 export interface PushedRef {
@@ -21,7 +22,7 @@ export interface PushedRef {
   readonly new: string | null;
 }
 
-export interface PushOptions {
+export interface PushOptions extends OrganisationOptions {
   /** Full name of the ref whose settings, signers and policy count; by default the branch that HEAD names. */
   readonly governance?: string;
   readonly policies?: string;
@@ -79,12 +80,16 @@ export async function examinePush(
     const first = pushed.find(({ ref }) => ref === governanceRef)?.new ?? null;
     if (before === undefined && first === null) return ungovernedYet(governanceRef, pushed);
     const governedAt = before ?? (await repository.resolve(first!));
-    const law = await readLaw(repository, governedAt, lawOptions(options, engine));
+    const law = await readLaw(repository, governedAt, await lawOptions(options, engine));
     const push = new Push(repository, law, governedAt, governanceRef, engine, options.policies);
     for (const one of pushed) await push.examine(one);
     const start = `nothing governed this repository yet: ${short(governanceRef)} was judged by its own policy`;
     const { verdicts, refusals } = push;
-    return { verdicts, refusals, notes: [...(before === undefined ? [start] : []), ...ungoverned(law)] };
+    return {
+      verdicts,
+      refusals,
+      notes: [...(before === undefined ? [start] : []), ...ungoverned(law), ...overruledNotes(law)],
+    };
   } finally {
     await repository.close();
   }
@@ -157,7 +162,8 @@ class Push {
     const { repository, law, governedAt, governanceRef, engine } = this.#facts;
     const files = await repository.changes(governedAt, head);
     if (!files.some(({ path }) => isGoverned(path, law.settings))) return;
-    const problems = problemsOf(await new GovernanceReader(engine.compile).attempt(repository, head), law);
+    const reader = new GovernanceReader(engine.compile);
+    const problems = problemsOf(await reader.attempt(repository, head, law.organisation), law);
     const environment = governanceEnvironment(governanceRef);
     await this.#judge(environment, base, head, { ...parts, problems: [...(parts.problems ?? []), ...problems] });
   }
@@ -170,9 +176,11 @@ class Push {
   }
 }
 
-function lawOptions({ policies, profile }: PushOptions, engine: Engine): Parameters<typeof readLaw>[2] {
+async function lawOptions(options: PushOptions, engine: Engine): Promise<Parameters<typeof readLaw>[2]> {
+  const { policies, profile } = options;
   return {
     compile: engine.compile,
+    organisation: await organisationAt(options),
     ...(profile ? { profile } : {}),
     ...(policies === undefined ? {} : { policies: (starter) => policyFolder(policies, starter) }),
   };

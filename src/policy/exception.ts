@@ -110,9 +110,6 @@ export function parseException(content: string, file: string): ParsedException {
   }
 }
 
-/** Nobody else owns any of the rules. */
-export const nothingWithheld = (): string | null => null;
-
 /** What an exception is held against: the rules and environments of the repository that it lies in. */
 export interface ExceptionContext {
   /** Null where nobody knows what the service calls it. */

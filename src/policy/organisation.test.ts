@@ -1,15 +1,9 @@
 import { RegoCompiler } from '../adapters/opa/compiler.js';
+import type { OrganisationRules } from '../change/environments.js';
 import { CountersignError, toCountersignError } from '../errors.js';
 import { readSettings } from '../settings.js';
 import type { Rule } from './decision.js';
-import {
-  NO_RULES,
-  ORGANISATION_PREFIX,
-  type OrganisationPolicy,
-  type OrganisationRules,
-  overruled,
-  withheldBy,
-} from './organisation.js';
+import { NO_RULES, ORGANISATION_PREFIX, type OrganisationPolicy, overruled, withheldBy } from './organisation.js';
 import { policySources, type StarterSettings } from './sources.js';
 
 const compiler = new RegoCompiler();

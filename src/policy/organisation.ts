@@ -1,3 +1,4 @@
+import type { OrganisationRules } from '../change/environments.js';
 import type { Json, JsonObject } from '../cluster/object.js';
 import { isJsonObject } from '../cluster/object.js';
 import { CountersignError, type Place } from '../errors.js';
@@ -21,25 +22,6 @@ export interface OrganisationPolicy {
   /** The prefix and the folder they lie in. */
   readonly root: string;
   readonly rules: OrganisationRules;
-}
-
-/** What the organisation's countersign.yaml says under `organisation:`. */
-export interface OrganisationRules {
-  /** The starter rules that run everywhere, and what they are told. */
-  readonly starter: {
-    readonly profile: StarterProfile;
-    readonly off: readonly string[];
-    readonly data: JsonObject;
-  };
-  /** What a repository may do in spite of it. Ids of rules, or `*` for all. */
-  readonly allow: {
-    /** Rules, its own and those of its profile, that exceptions may be made from. */
-    readonly exceptions: readonly string[];
-    /** Starter rules of its profile that may be switched off. */
-    readonly off: readonly string[];
-    /** Settings of the starter rules that repositories may give in its place. */
-    readonly settings: readonly string[];
-  };
 }
 
 export const NO_RULES: OrganisationRules = {

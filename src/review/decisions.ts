@@ -8,7 +8,7 @@ import { reviewDue } from './emergency.js';
 import { decisionEntry } from './entries.js';
 import { approvedDefinition, definition, newEnvironment } from './environment-record.js';
 import type { ClockedParts, FollowedRepository } from './followed-repository.js';
-import type { Governance } from './governance.js';
+import { type Governance, judgedBy } from './governance.js';
 import { Retries } from './pace.js';
 import { type Override, overrideEntry } from './override.js';
 import type { PushedApprovals } from './pushed-approvals.js';
@@ -147,7 +147,7 @@ export class Decisions {
       reader: mirror.repository,
       environment,
       governance,
-      problems,
+      problems: environment.name === GOVERNANCE ? problems : [...problems, ...governance.misfits],
       grants: environment.target === null ? null : (grants.get(environment.target) ?? 'unknown target'),
       approvals: (bytes, commits) =>
         this.known.approvals.counting(bytes, commits, {
@@ -216,6 +216,7 @@ export class Decisions {
         ? {
             ...this.known.state.record,
             governanceCommit: proposed.commit,
+            organisationCommit: proposed.organisation?.commit ?? null,
             bundleDigest: proposed.bundle.digest,
             updatedAt: decision.time,
           }
@@ -232,7 +233,7 @@ export class Decisions {
       if (allowed)
         for (const id of decision.approvals) await records.update('approval', { id }, { usedFor }, transaction);
       await this.#writeEnvironment(transaction, after);
-      transaction.append(decisionEntry({ ...facts, reviewDue: duty?.dueAt ?? null, bundle: governance.bundle }));
+      transaction.append(decisionEntry({ ...facts, reviewDue: duty?.dueAt ?? null, ...judgedBy(governance) }));
       if (override && proposed) transaction.append(overrideEntry(override, reviewed, proposed.bundle.digest));
       await exceptions?.save(transaction);
     });

@@ -24,13 +24,19 @@ export function genesisEntry(genesis: {
   readonly commit: string;
   readonly trust: 'commit' | 'key';
   readonly bundle: PolicyBundle;
+  readonly organisation?: DecisionFacts['organisation'];
   readonly time: string;
 }): EntryDraft {
-  const { bundle, ...rest } = genesis;
+  const { bundle, organisation, ...rest } = genesis;
   return {
     type: 'genesis',
     subjects: gitSubjects(genesis.repository, genesis.commit),
-    predicate: { ...rest, bundleDigest: bundle.digest, wasmDigest: bundle.wasmDigest },
+    predicate: {
+      ...rest,
+      bundleDigest: bundle.digest,
+      wasmDigest: bundle.wasmDigest,
+      ...(organisation ? { organisation } : {}),
+    },
     contents: policyContents(bundle),
   };
 }
@@ -65,6 +71,8 @@ export interface DecisionFacts {
   readonly time: string;
   readonly decision: Decision;
   readonly bundle: PolicyBundle;
+  /** Whose policy was part of the bundle, and at which commit. */
+  readonly organisation?: { readonly repository: string; readonly commit: string };
   /** Ids of the approvals that counted. */
   readonly approvals: readonly string[];
   /** Those of them that were given to another head, which the service merged itself and got this. */
@@ -101,6 +109,7 @@ export function decisionEntry(facts: DecisionFacts): EntryDraft {
       outcome: decision.outcome,
       bundleDigest: decision.bundleDigest,
       wasmDigest: decision.wasmDigest,
+      ...(facts.organisation ? { organisation: { ...facts.organisation } } : {}),
       // Input and result quote people and objects: the leaf names them by their salted contents below and nothing else, or
       // whoever holds the leaf could test guesses against it after an erasure (invariant 11).
       rules: [...new Set(decision.violations.map((violation) => violation.rule))],

@@ -6,8 +6,9 @@ import type { ManifestObject } from '../cluster/object.js';
 import type { Redactor } from '../cluster/secret.js';
 import type { Evaluator } from '../policy/evaluator.js';
 import type { Mirror } from '../source/repository.js';
-import type { GovernanceReader } from './governance.js';
+import type { Governance, GovernanceReader } from './governance.js';
 import type { PastDecisions } from './impact.js';
+import type { Below, OrganisationSource } from './organisation.js';
 import type { DecisionRecord, Records, Trouble } from './records.js';
 import type { LiveInventory } from './review.js';
 
@@ -48,6 +49,8 @@ export interface FollowerEvents {
   /** Defined, but there is nothing to judge. */
   unserved(repository: string, environment: Environment, trouble: Trouble): void;
   fault(trouble: Trouble, repository: string): void;
+  /** What governs from here on, or again after a start. */
+  governs(governance: Governance, repository: string): void;
   /** Somebody approved an open request. */
   adviceApproved?(): void;
 }
@@ -74,6 +77,10 @@ export interface FollowerParts extends ReviewParts {
   readonly events: FollowerEvents;
   /** What changes of policy are held against. */
   readonly past?: PastDecisions;
+  /** Whose policy lies above this repository's; none for the organisation's own, or where there is no organisation. */
+  readonly organisation?: OrganisationSource | undefined;
+  /** Of the organisation's own: what a change of it comes to in the others. */
+  readonly below?: Below | undefined;
 }
 
 /** With the clock that all parts of a follower go by. */

@@ -96,6 +96,11 @@ export class RepositoryFollower {
     while (!this.#stopped) {
       try {
         this.#nudged = false;
+        // Nothing is wrong with this repository: it waits for what lies above it, which tells of its own troubles.
+        if (!loaded && this.parts.organisation?.inForce() === null) {
+          await this.#pause(this.repository.pollMilliseconds);
+          continue;
+        }
         if (!loaded) {
           if (this.#failures > 0) await repairIndexes(this.parts.ledger, this.parts.records);
           await this.#load();

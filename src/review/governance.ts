@@ -2,20 +2,26 @@ import { CountersignError, toCountersignError } from '../errors.js';
 import { GOVERNANCE, type Environment } from '../change/environment.js';
 import { SETTINGS_FILE } from '../change/environments.js';
 import type { PolicyBundle, PolicySources } from '../policy/bundle.js';
-import { nothingWithheld } from '../policy/exception.js';
+import { type OrganisationPolicy, withheldBy } from '../policy/organisation.js';
 import { readSigners } from '../source/governed-signers.js';
 import type { Repository } from '../source/repository.js';
 import { fingerprint } from '../source/ssh-key.js';
 import { checkSignature } from '../source/signers.js';
 import { readAttesters } from './attesters.js';
+import type { DecisionFacts } from './entries.js';
 import { type ExceptionStanding, newFaults, readExceptions, standingOf } from './exceptions.js';
 import { readSources, readText, settingsAt } from './governed-files.js';
 import { readBelonging } from './governed-owners.js';
-import type { Law } from './law.js';
+import { type Law, overruledIn } from './law.js';
+import { readOrganisation } from './organisation.js';
 
 /** What one governance commit of a repository says: who may sign, what deploys where, what policy judges it. */
 export interface Governance extends Law {
   readonly commit: string;
+  /** Of the organisation's own repository: what this lays above the others. */
+  readonly above: OrganisationPolicy | null;
+  /** Why the organisation's policy in force cannot be taken up: what is proposed meanwhile is denied. */
+  readonly misfits: readonly CountersignError[];
 }
 
 /** What a repository is judged by right now. */
@@ -38,6 +44,8 @@ export interface ExceptionFacts {
   /** When each was first seen at a commit that governed; now for the others (invariant 6). */
   readonly firstSeen: (ids: readonly string[]) => Promise<ReadonlyMap<string, Date>>;
   readonly now?: () => Date;
+  /** Whether it is the organisation's own. */
+  readonly leads?: boolean;
 }
 
 const NO_FACTS: ExceptionFacts = { repository: null, firstSeen: () => Promise.resolve(new Map<string, Date>()) };
@@ -45,9 +53,12 @@ const NO_FACTS: ExceptionFacts = { repository: null, firstSeen: () => Promise.re
 /** What stands in the way of taking up governance in place of the one before it. */
 export function problemsOf(
   { governance, problems }: ProposedGovernance,
-  before: Pick<Law, 'exceptions'>,
+  before: Pick<Law, 'exceptions' | 'overruled'>,
 ): readonly CountersignError[] {
-  return [...problems, ...newFaults(governance?.exceptions ?? [], before.exceptions)];
+  // What the organisation came to overrule later has no effect, and must not keep other changes from being let in.
+  const known = new Set(before.overruled.map(({ message }) => message));
+  const overruled = (governance?.overruled ?? []).filter(({ message }) => !known.has(message));
+  return [...problems, ...overruled, ...newFaults(governance?.exceptions ?? [], before.exceptions)];
 }
 
 /** A repository's governance at a commit, its policy compiled. */
@@ -58,13 +69,18 @@ export class GovernanceReader {
   ) {}
 
   /** Throws the first of what `attempt` finds. */
-  async read(repository: Repository, commit: string): Promise<Governance> {
-    const { governance, problems } = await this.attempt(repository, commit);
+  async read(repository: Repository, commit: string, organisation?: OrganisationPolicy): Promise<Governance> {
+    const { governance, problems } = await this.attempt(repository, commit, organisation);
     if (!governance) throw problems[0];
     return governance;
   }
 
-  async attempt(repository: Repository, commit: string): Promise<ProposedGovernance> {
+  /** Under the organisation's policy where there is one. */
+  async attempt(
+    repository: Repository,
+    commit: string,
+    organisation?: OrganisationPolicy,
+  ): Promise<ProposedGovernance> {
     const problems: CountersignError[] = [];
     const guarded = async <T>(work: () => T | Promise<T>): Promise<T | null> => {
       try {
@@ -74,8 +90,9 @@ export class GovernanceReader {
         return null;
       }
     };
+    let text: string | null = null;
     const settings = await guarded(async () => {
-      const text = await readText(repository, commit, SETTINGS_FILE);
+      text = await readText(repository, commit, SETTINGS_FILE);
       if (text !== null) return settingsAt(repository, commit, text);
       throw new CountersignError('environment-invalid', `there is no ${SETTINGS_FILE} at ${commit.slice(0, 7)}`, {
         place: { file: SETTINGS_FILE },
@@ -86,14 +103,18 @@ export class GovernanceReader {
     const belonging = await guarded(() => readBelonging(repository, commit));
     const attesters = await guarded(async () => ({ read: await readAttesters(repository, commit) }));
     const bundle =
-      settings && (await guarded(async () => this.compile(await readSources(repository, commit, settings))));
+      settings &&
+      (await guarded(async () => this.compile(await readSources(repository, commit, settings, organisation))));
     if (!settings || !signers || !belonging || !attesters || !bundle) return { governance: null, problems };
     const { environments } = settings;
-    const withheld = nothingWithheld;
+    const withheld = withheldBy(organisation);
     const exceptions = await this.#exceptions(repository, commit, { environments, signers, bundle, withheld });
+    const overruled = overruledIn(text, settings, organisation, bundle);
+    const { repository: name, leads } = this.facts;
+    const above = leads && name !== null ? await readOrganisation(repository, commit, name) : null;
     const rest = { attesters: attesters.read, bundle, exceptions, withheld };
-    const governance = { commit, settings, environments, signers, belonging, ...rest };
-    return { governance, problems };
+    const read = { commit, settings, environments, signers, belonging, ...rest };
+    return { governance: { ...read, organisation, overruled, above, misfits: [] }, problems };
   }
 
   async #exceptions(
@@ -115,6 +136,13 @@ export class GovernanceReader {
     };
     return files.map((file) => standingOf(file, { ...context, firstSeen: seen.get(file.id) ?? at }));
   }
+}
+
+/** What a log entry says of the policy that judged. */
+export function judgedBy({ bundle, organisation }: Governance): Pick<DecisionFacts, 'bundle' | 'organisation'> {
+  if (!organisation) return { bundle };
+  const { repository, commit } = organisation;
+  return { bundle, organisation: { repository, commit } };
 }
 
 /** The environment that stands for a repository's own governance: judged like any other, deployed nowhere. */

@@ -2,6 +2,7 @@ import { isNewEnvironment } from '../change/environment-templates.js';
 import { type GovernanceSettings, parseSettings, SETTINGS_FILE, withTemplates } from '../change/environments.js';
 import type { PolicySources } from '../policy/bundle.js';
 import { mayHoldGatekeeper } from '../policy/gatekeeper/gatekeeper.js';
+import type { OrganisationPolicy } from '../policy/organisation.js';
 import { policySources } from '../policy/sources.js';
 import type { TreeReader } from '../source/repository.js';
 
@@ -18,16 +19,26 @@ export function isPolicySource(path: string, folder: string): boolean {
 export async function readSources(
   repository: TreeReader,
   commit: string,
-  settings: GovernanceSettings,
+  { policies }: GovernanceSettings,
+  organisation: OrganisationPolicy | undefined,
 ): Promise<PolicySources> {
+  const files = await policyFiles(repository, commit, policies.path);
+  return policySources(files, { ...policies.starter, organisation }, policies.path);
+}
+
+/** What of a folder may take part in a bundle, as texts by path. */
+export async function policyFiles(
+  repository: TreeReader,
+  commit: string,
+  folder: string,
+): Promise<Map<string, string>> {
   const files = new Map<string, string>();
-  for (const entry of await repository.tree(commit, settings.policies.path)) {
+  for (const entry of await repository.tree(commit, folder)) {
     // A link would read what is outside the folder; a submodule is another repository (invariant 8).
-    if (entry.type !== 'blob' || entry.mode === '120000' || !isPolicySource(entry.path, settings.policies.path))
-      continue;
+    if (entry.type !== 'blob' || entry.mode === '120000' || !isPolicySource(entry.path, folder)) continue;
     files.set(entry.path, (await repository.blob(entry.id)).toString('utf8'));
   }
-  return policySources(files, settings.policies.starter, settings.policies.path);
+  return files;
 }
 
 /** An ordinary file at a commit as text; null where there is none. */

@@ -90,8 +90,9 @@ export async function recentImpact(
   repository: string,
   bundle: PolicyBundle,
   evaluator: Evaluator,
+  before = NO_IMPACT,
 ): Promise<ImpactTally> {
-  return tallied(NO_IMPACT, await judgeAgain(await past.recent(repository, RECENT), bundle, evaluator));
+  return tallied(before, await judgeAgain(await past.recent(repository, RECENT), bundle, evaluator));
 }
 
 /** A past decision and what it would be now. */

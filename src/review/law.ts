@@ -1,9 +1,11 @@
 import type { Environment } from '../change/environment.js';
 import { type GovernanceSettings, noSettings, SETTINGS_FILE } from '../change/environments.js';
 import type { PolicyBundle, PolicySources } from '../policy/bundle.js';
+import type { CountersignError } from '../errors.js';
 import type { Rule } from '../policy/decision.js';
-import { nothingWithheld } from '../policy/exception.js';
+import { type OrganisationPolicy, overruled, withheldBy } from '../policy/organisation.js';
 import type { StarterSettings } from '../policy/sources.js';
+import { readSettings } from '../settings.js';
 import { readSigners } from '../source/governed-signers.js';
 import type { Repository, TreeReader } from '../source/repository.js';
 import type { Signers } from '../source/signers.js';
@@ -25,6 +27,10 @@ export interface Law {
   readonly exceptions: readonly ExceptionStanding[];
   /** Why nobody in this repository may except a rule; null where they may. */
   readonly withheld: (rule: Rule) => string | null;
+  /** What lies above it. */
+  readonly organisation: OrganisationPolicy | undefined;
+  /** What the settings say against that, which has no effect. */
+  readonly overruled: readonly CountersignError[];
 }
 
 export interface LawOptions {
@@ -33,6 +39,7 @@ export interface LawOptions {
   readonly policies?: (starter: StarterSettings) => PolicySources;
   /** In place of the settings' profile. */
   readonly profile?: StarterSettings['profile'];
+  readonly organisation?: OrganisationPolicy | undefined;
 }
 
 /**
@@ -44,7 +51,10 @@ export async function readLaw(tree: TreeReader, commit: string, options: LawOpti
   const written = text === null ? noSettings : await settingsAt(tree, commit, text);
   const starter = { ...written.policies.starter, ...(options.profile ? { profile: options.profile } : {}) };
   const settings = { ...written, policies: { ...written.policies, starter } };
-  const sources = options.policies ? options.policies(starter) : await readSources(tree, commit, settings);
+  const { organisation } = options;
+  const sources = options.policies
+    ? options.policies({ ...starter, organisation })
+    : await readSources(tree, commit, settings, organisation);
   const [signers, belonging, attesters, bundle] = await Promise.all([
     readSigners(tree, commit),
     readBelonging(tree, commit),
@@ -61,9 +71,31 @@ export async function readLaw(tree: TreeReader, commit: string, options: LawOpti
     environments: environments.map(({ name }) => name),
     signers,
   };
-  const withheld = nothingWithheld;
+  const withheld = withheldBy(organisation);
   const exceptions = files.map((file) => standingOf(file, { ...context, withheld, firstSeen: now, now }));
-  return { settings, environments, signers, belonging, attesters, bundle, exceptions, withheld };
+  const overruled = overruledIn(text, settings, organisation, bundle);
+  return {
+    settings,
+    environments,
+    signers,
+    belonging,
+    attesters,
+    bundle,
+    exceptions,
+    withheld,
+    organisation,
+    overruled,
+  };
+}
+
+/** What a countersign.yaml says against the organisation. */
+export function overruledIn(
+  text: string | null,
+  { policies }: GovernanceSettings,
+  organisation: OrganisationPolicy | undefined,
+  { rules }: PolicyBundle,
+): readonly CountersignError[] {
+  return text === null ? [] : overruled(policies.starter, organisation, rules, readSettings(text, SETTINGS_FILE));
 }
 
 /**

@@ -33,6 +33,8 @@ export interface RepositoryRecord {
   readonly governanceRef: string;
   /** The last approved governance commit, and the digest of the bundle in force from it. */
   readonly governanceCommit: string | null;
+  /** The organisation's commit whose policy lies above it. */
+  readonly organisationCommit: string | null;
   readonly bundleDigest: string | null;
   readonly updatedAt: string;
 }

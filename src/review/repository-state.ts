@@ -37,6 +37,7 @@ export class RepositoryState {
       trouble: null,
       governanceRef: governance,
       governanceCommit: null,
+      organisationCommit: null,
       bundleDigest: null,
       updatedAt: this.parts.now().toISOString(),
     };

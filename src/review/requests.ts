@@ -6,7 +6,7 @@ import { decisionEntry } from './entries.js';
 import type { FollowedRepository, ReviewParts } from './followed-repository.js';
 import { type CommitStatus, describeVerdict, type Forge, type OpenRequest, statusContext } from './forge.js';
 import { isGoverned } from './governed-files.js';
-import { type Governance, governanceEnvironment, problemsOf, type Standing } from './governance.js';
+import { type Governance, governanceEnvironment, judgedBy, problemsOf, type Standing } from './governance.js';
 import { forkPoint } from './law.js';
 import { pauseAfter } from './pace.js';
 import { seeProtection } from './protections.js';
@@ -150,10 +150,14 @@ export class RequestFollower {
     const { mirror } = this.parts;
     await mirror.bring(new Set([request.head]));
     const base = await forkPoint(mirror.repository, target, request.head);
-    for (const environment of environments) await this.#judge(request, environment, base, target, governance);
+    for (const environment of environments)
+      await this.#judge(request, environment, base, target, governance, governance.misfits);
     const touched = governs ? await mirror.repository.changes(base, request.head) : [];
     if (!touched.some(({ path }) => isGoverned(path, governance.settings))) return;
-    const problems = problemsOf(await this.parts.governance.attempt(mirror.repository, request.head), governance);
+    const problems = problemsOf(
+      await this.parts.governance.attempt(mirror.repository, request.head, governance.organisation),
+      governance,
+    );
     await this.#judge(request, governanceEnvironment(request.target), base, target, governance, problems);
   }
 
@@ -347,7 +351,7 @@ export class RequestFollower {
       await records.save(transaction, 'advice', [advice]);
       await records.save(transaction, 'objectChange', objectChanges);
       transaction.append(
-        decisionEntry({ ...facts, bundle: governance.bundle, push: null, request: request.ref, reviewDue: null }),
+        decisionEntry({ ...facts, ...judgedBy(governance), push: null, request: request.ref, reviewDue: null }),
       );
     });
     return advice;

@@ -18,10 +18,11 @@ export interface TestService {
   close(): Promise<void>;
 }
 
-/** The whole service in this process, on a real PostgreSQL, with no cluster: `lines` are its configuration from `repositories:` on. */
+/** The whole service in this process, on a real PostgreSQL, with no cluster: `lines` are its configuration from `repositories:` on, `above` what goes before. */
 export async function startTestService(
   lines: string,
   env: Readonly<Record<string, string>> = {},
+  above = '',
 ): Promise<TestService> {
   const postgres = await startPostgres();
   const root = await mkdtemp(join(tmpdir(), 'countersign-service-'));
@@ -38,7 +39,7 @@ export async function startTestService(
     await mkdir(data);
     const file = join(root, 'service.yaml');
     database = await postgres.database();
-    await writeFile(file, `listen: 127.0.0.1:0\ndatabase: ${database}\nrepositories:\n${lines}\n`);
+    await writeFile(file, `listen: 127.0.0.1:0\ndatabase: ${database}\n${above}repositories:\n${lines}\n`);
     const config = await loadConfig(file, { data, env });
     running = await run(config, createLogger('info', { write: (line) => void said.push(line) }));
   } catch (error) {

@@ -26,6 +26,7 @@ export async function seedShop(api: TestApi, decisions: number): Promise<void> {
         trouble: null,
         governanceRef: 'refs/heads/main',
         governanceCommit: hex(0),
+        organisationCommit: null,
         bundleDigest: digest,
         updatedAt: time,
       },

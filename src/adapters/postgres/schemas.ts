@@ -52,6 +52,7 @@ export const schemas = {
     trouble: maybeJson,
     governanceRef: named('governance_ref', text),
     governanceCommit: named('governance_commit', maybeText),
+    organisationCommit: named('organisation_commit', maybeText),
     bundleDigest: named('bundle_digest', maybeText),
     updatedAt: time('updated_at'),
   }),

@@ -12,9 +12,10 @@ import {
   objection,
   parseException,
 } from '../../policy/exception.js';
+import type { OrganisationOptions } from '../organisation.js';
 import { lawOf } from './standing.js';
 
-interface Requested {
+interface Requested extends OrganisationOptions {
   readonly repository: string;
   readonly name?: string;
   readonly owner?: string;
@@ -39,7 +40,8 @@ export async function writeRequest(rule: string, scope: ExceptionScope, requeste
   const text = exceptionText({ repository, rule, scope, owner, reason, ticket, expires });
   const file = freeName(root, `${rule}-${ticket}`);
   const parsed = parseException(text, file);
-  const law = await lawOf(root, {});
+  const { organisation, organisationRef } = requested;
+  const law = await lawOf(root, { organisation, organisationRef });
   const fault =
     objection(parsed, {
       repository: null,

@@ -6,8 +6,9 @@ import { FILES } from '../../review/check.js';
 import type { ExceptionStanding } from '../../review/exceptions.js';
 import { type Law, readLaw } from '../../review/law.js';
 import { startEngine } from '../engine.js';
+import { organisationAt, type OrganisationOptions } from '../organisation.js';
 
-interface Where {
+interface Where extends OrganisationOptions {
   readonly head?: string;
   readonly policies?: string;
 }
@@ -17,11 +18,13 @@ export async function exceptionsOf(path: string, where: Where): Promise<readonly
   return (await lawOf(path, where)).exceptions;
 }
 
-export async function lawOf(path: string, { head, policies }: Where): Promise<Law> {
+export async function lawOf(path: string, where: Where): Promise<Law> {
+  const { head, policies } = where;
   const engine = await startEngine(1);
   try {
     const options = {
       compile: engine.compile,
+      organisation: await organisationAt(where),
       ...(policies === undefined ? {} : { policies: (starter: object) => policyFolder(policies, starter) }),
     };
     const root = workTreeOf(path)?.root ?? path;
