@@ -46,6 +46,16 @@ async function refusal(files: Record<string, string>, settings: StarterSettings)
   throw new Error('it was not refused');
 }
 
+const rule = (id: string, theirs: boolean) => ({ id, organisation: theirs }) as Rule;
+
+const template = (rego: string) => `apiVersion: templates.gatekeeper.sh/v1
+kind: ConstraintTemplate
+metadata: {name: named}
+spec:
+  crd: {spec: {names: {kind: Named}}}
+  targets: [{target: admission.k8s.gatekeeper.sh, rego: "package named\\nviolation[{\\"msg\\": \\"${rego}\\"}] { 1 == 1 }"}]
+`;
+
 describe('policy below an organisation’s', () => {
   it('adds rules and data of its own', async () => {
     const own = 'package main\n\ndeny contains "no" if input.kind == data.shop.kind\n';
@@ -151,7 +161,6 @@ describe('policy below an organisation’s', () => {
   });
 
   it('makes exceptions only from its own rules, and those that the organisation names', () => {
-    const rule = (id: string, theirs: boolean) => ({ id, organisation: theirs }) as Rule;
     const withheld = withheldBy(organisation({}, { allow: { ...NO_RULES.allow, exceptions: ['acme.soft'] } }));
     expect(withheld(rule('acme.hard', true))).toMatch(/acme\.hard is a rule of the organisation \(policies\)/);
     expect(withheld(rule('acme.soft', true))).toBeNull();
@@ -160,17 +169,14 @@ describe('policy below an organisation’s', () => {
   });
 
   it('has its templates, and cannot put others in their place', () => {
-    const template = (rego: string) => `apiVersion: templates.gatekeeper.sh/v1
-kind: ConstraintTemplate
-metadata: {name: named}
-spec:
-  crd: {spec: {names: {kind: Named}}}
-  targets: [{target: admission.k8s.gatekeeper.sh, rego: "package named\\nviolation[{\\"msg\\": \\"${rego}\\"}] { 1 == 1 }"}]
-`;
     const constraint = 'apiVersion: constraints.gatekeeper.sh/v1beta1\nkind: Named\nmetadata: {name: all}\n';
     const floor = organisation({ 'template.yaml': template('no'), 'constraint.yaml': constraint });
     const { gatekeeper } = sourcesOf({}, { organisation: floor });
     expect(gatekeeper?.rules).toEqual([expect.objectContaining({ id: 'Named/all', organisation: true })]);
+    const exempt = 'apiVersion: config.gatekeeper.sh/v1alpha1\nkind: Config\nmetadata: {name: config}\nspec: {match: [{processes: ["*"], excludedNamespaces: [shop]}]}\n'; // prettier-ignore
+    const own = constraint.replace('all', 'own');
+    const exempted = sourcesOf({ 'policies/config.yaml': `${exempt}---\n${own}` }, { organisation: floor });
+    expect(exempted.gatekeeper?.glue.match(/"shop"/g)).toHaveLength(1);
     expect(() => sourcesOf({ 'policies/mine.yaml': template('yes') }, { organisation: floor })).toThrow(
       expect.objectContaining({ place: expect.objectContaining({ file: 'policies/mine.yaml' }) as object }) as Error,
     );

@@ -82,6 +82,7 @@ describe('an organisation', () => {
       `${repository} ${environment} at ${head.slice(0, 7)} to be ${outcome}`,
       async () => (await decisions(repository, environment, head)).find((one) => one.outcome === outcome),
       async () => JSON.stringify([await decisions(repository, environment, head), service.said.slice(-3)]),
+      120_000,
     );
 
   it('judges with its rules what its repositories propose, and every entry says by which of its commits', async () => {
@@ -104,7 +105,7 @@ describe('an organisation', () => {
     expect((await runCli(asked.filter((word) => !word.includes('organisation') && word !== policies.path))).code).toBe(
       0,
     );
-  });
+  }, 240_000);
 
   it('is not weakened below: no clause more, no exception, nothing switched off', async () => {
     const fixed = await push('small again', { 'environments/prod/a.yaml': manifest(4) });
@@ -142,7 +143,7 @@ describe('an organisation', () => {
       expect(violations).toMatchObject([{ message: expect.stringMatching(says) as string, place }]);
       await push('leave it', {}, Object.keys(files));
     }
-  });
+  }, 240_000);
 
   it('moves by its own policy, tells what that would have changed, and judges its repositories again', async () => {
     const head = await push('five', { 'environments/prod/a.yaml': manifest(5) });
@@ -155,7 +156,7 @@ describe('an organisation', () => {
     expect(violations).toMatchObject([{ message: 'more than 3' }]);
     const mended = await push('smaller', { 'environments/prod/a.yaml': manifest(2) });
     await judged('shop', 'prod', mended, 'allow');
-  });
+  }, 240_000);
 
   it('whose change does not compile is denied with its place, and what was in force stays in force everywhere', async () => {
     const broken = await lay('broken', { 'policies/small.rego': 'package acme.values\n\ndeny contains x if y\n' });
@@ -167,7 +168,7 @@ describe('an organisation', () => {
     expect((await judged('shop', 'prod', head, 'deny')).violations).toMatchObject([{ message: 'more than 3' }]);
     await lay('mended', { 'policies/small.rego': limit(3) });
     await judged('shop', 'prod', await push('small', { 'environments/prod/a.yaml': manifest(1) }), 'allow');
-  });
+  }, 240_000);
 
   it('is not stopped by a repository that has taken the name of its next rules: nothing is allowed there until it is mended', async () => {
     const squatter = { 'policies/own.rego': 'package acme.next\n\nx := 1\n' };
@@ -188,5 +189,5 @@ describe('an organisation', () => {
     // Every decision again, from what the log keeps.
     const replay = await runCli(['replay', '--data', service.data, '--database', service.database, '--output', 'json']);
     expect([replay.code, replay.stderr, JSON.parse(replay.stdout)]).toEqual([0, '', expect.objectContaining({ differ: 0 })]); // prettier-ignore
-  });
+  }, 240_000);
 });

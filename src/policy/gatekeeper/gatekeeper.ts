@@ -127,10 +127,16 @@ export function assemble(
   const [synced] = collect(() => readSync(syncs));
   if (breach && points === SUITE_POINTS) throw breach; // what a suite may expect
   if (faults.length > 0) throw faultsError(faults);
-  const { sync, exempt } = synced;
-  const about = constraints.map((one) => ({ ...one, match: without(one.match, exempt) }));
+  // What a repository exempts is exempt from its own constraints; those above it go by what is said there.
+  const led = constraints.some(isAbove);
+  const above = led ? readSync(syncs.filter(isAbove)) : synced;
+  const about = constraints.map((one) => ({ ...one, match: without(one.match, (isAbove(one) ? above : synced).exempt) })); // prettier-ignore
+  const excludedNamespaces = above.sync?.excludedNamespaces ?? [];
+  const sync = synced.sync && (led ? { ...synced.sync, excludedNamespaces } : synced.sync);
   return { ...sourcesOf([...templates.values()], about, ordered), ...(sync ? { inventory: 'all', sync } : {}) };
 }
+
+const isAbove = ({ place }: { readonly place: Place }): boolean => place.file.startsWith(ORGANISATION_PREFIX);
 
 /** Exempt from all constraints is what each of them could have excluded. */
 function without(match: Match, namespaces: readonly string[]): Match {
@@ -216,7 +222,7 @@ function constraintRule(constraint: Constraint, templates: readonly Template[]):
 }
 
 function layerOf({ file }: Place): Pick<Rule, 'starter' | 'organisation'> {
-  return { starter: false, ...(file.startsWith(ORGANISATION_PREFIX) ? { organisation: true } : {}) };
+  return { starter: false, ...(isAbove({ place: { file } }) ? { organisation: true } : {}) };
 }
 
 function expansionRule({ name, place, action }: Expansion): Rule {
