@@ -9,7 +9,7 @@ import type { KeyRing } from './audit/keys.js';
 import { behindRemedy, Mirroring, type MirroredLog, type WritableLogFiles } from './audit/mirroring.js';
 import { parseVkey } from './audit/note.js';
 import { Repeating } from './audit/repeating.js';
-import type { Config, MirrorConfig } from './config.js';
+import { followedIn, type Config, type MirrorConfig } from './config.js';
 import { CountersignError, toCountersignError } from './errors.js';
 
 /** What the service does with its log beside appending to it: copies, and checkpoints in the hands of others. */
@@ -51,7 +51,7 @@ export async function openLogDuties(
     );
     duties.push({ loop, check: () => mirroring.check() });
   }
-  for (const { name, url, refs, credentials, ssh, anchorMilliseconds } of config.repositories) {
+  for (const { name, url, refs, credentials, ssh, anchorMilliseconds } of followedIn(config)) {
     if (anchorMilliseconds === undefined) continue;
     const path = join(config.data, 'mirrors', `${name}.git`);
     const place = new CheckpointsRef(path, { url, refs, credentials, ssh }, keys.origin);
