@@ -57,9 +57,9 @@ describe('keys in files', () => {
   });
 });
 
-describe('keys in the environment', () => {
-  const seed = (n: number): string => Buffer.alloc(32, n).toString('base64');
+const seed = (n: number): string => Buffer.alloc(32, n).toString('base64');
 
+describe('keys in the environment', () => {
   it('take the place of files, which are not made', async () => {
     const environment = {
       COUNTERSIGN_LOG_KEY: seed(1),
@@ -122,7 +122,8 @@ describe('a rotation', () => {
       const torn = join(data, `cut-${cut}`);
       cpSync(join(data, 'keys'), join(torn, 'keys'), { recursive: true });
       for (const step of steps.slice(0, cut)) step(join(torn, 'keys'));
-      if (cut === 2) await expect(keysIn(torn)).rejects.toThrow('interrupted');
+      const opened = await keysIn(torn).catch((error: Error) => error.message);
+      expect(typeof opened === 'string' && opened.includes('interrupted')).toBe(cut === 2);
       await finishRotation(join(torn, 'keys'), origin);
       const keys = await keysIn(torn);
       expect([keys.log.vkey, keys.handovers, keys.retired]).toEqual([done.log.vkey, done.handovers, done.retired]);
@@ -146,9 +147,9 @@ class FakeKms {
 
   async start(): Promise<string> {
     this.#server = createServer((request, response) => {
-      void this.#answer(request).then(([status, body]) => {
-        response.writeHead(status, { 'content-type': 'application/x-amz-json-1.1' }).end(JSON.stringify(body));
-      });
+      void this.#answer(request).then(([status, body]) =>
+        response.writeHead(status, { 'content-type': 'application/x-amz-json-1.1' }).end(JSON.stringify(body)),
+      );
     });
     await new Promise<void>((resolve) => this.#server!.listen(0, '127.0.0.1', resolve));
     return `kms:alias/countersign?region=eu-central-1&endpoint=http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
@@ -233,13 +234,13 @@ describe('a key in AWS KMS', () => {
   it.each([
     ['denied', 'kms:Sign'],
     ['with an outage', 'tried again'],
-    ['wrongly', undefined],
+    ['wrongly', 'none'],
   ] as const)('signs nothing when KMS answers %s', async (answer, remedy) => {
     const signer = await kmsSigner(reference);
     kms.answer = answer;
     const fault = await signer.sign(utf8('text')).catch((error: unknown) => error);
     expect(fault).toMatchObject({ code: 'keys-unavailable', retry: true });
-    if (remedy !== undefined) expect((fault as { remedy: string }).remedy).toContain(remedy);
+    expect((fault as { remedy?: string }).remedy ?? 'none').toContain(remedy);
   });
 
   it.each(['kms:', 'kms:a b', 'kms:x?profile=y', 'kms:x?endpoint=nowhere', 's3:x'])('is not named by %j', (name) => {
