@@ -18,8 +18,6 @@ export interface ReconcileSettings {
   readonly health?: {
     /** How long a wave may take to be healthy; default ten minutes. */
     readonly timeout?: number;
-    /** Return to the last healthy approved commit where a rollout fails. */
-    readonly rollBack?: boolean;
   };
   /** Nothing is written while it stands; drift is recorded. */
   readonly suspend?: Said;
@@ -141,7 +139,6 @@ export const reconcileSchema = z.strictObject({
   health: z
     .strictObject({
       timeout: milliseconds({ atLeast: 1_000, atMost: 86_400_000 }).optional(),
-      rollBack: z.boolean().optional(),
     })
     .optional(),
   suspend: z.strictObject({ reason, until: instant.optional() }).optional(),
