@@ -21,7 +21,7 @@ export interface KeyRing {
 
 export interface NextKeys extends PublicKeys {
   /** Keeps the first checkpoint that covers the entries which name these keys: from then on they may take over. */
-  named(handover: string): Promise<void>;
+  readonly named: (handover: string) => Promise<void>;
 }
 
 export interface PublicKeys {

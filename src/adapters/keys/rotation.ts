@@ -21,7 +21,11 @@ import { readOrMake, secret } from './secret-file.js';
 
 export interface Rotation {
   readonly next:
-    | { readonly log: Ed25519Signer; readonly entries: Ed25519Signer; named(handover: string): Promise<void> }
+    | {
+        readonly log: Ed25519Signer;
+        readonly entries: Ed25519Signer;
+        readonly named: (handover: string) => Promise<void>;
+      }
     | undefined;
   readonly retired: readonly PublicKeys[];
   readonly handovers: readonly string[];
