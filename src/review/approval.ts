@@ -87,8 +87,14 @@ export interface ApproverCheck {
 }
 
 /** Whose approval it is, judged at the time the service first saw it, with the revocations known now (invariant 6). */
-export function checkApprover(text: string, armoured: string, signers: Signers, firstSeen: Date): ApproverCheck {
-  const signature = checkStatement(Buffer.from(text), Buffer.from(armoured), APPROVAL_NAMESPACE, signers, firstSeen);
+export function checkApprover(
+  text: string,
+  armoured: string,
+  signers: Signers,
+  firstSeen: Date,
+  namespace = APPROVAL_NAMESPACE,
+): ApproverCheck {
+  const signature = checkStatement(Buffer.from(text), Buffer.from(armoured), namespace, signers, firstSeen);
   const { status, principal, reason } = signature;
   if (status !== 'verified' || principal === undefined) return { signature, reason: reason ?? `it is ${status}` };
   if (signature.forge) return { signature, reason: 'a forge signed it, which vouches for nobody' };
@@ -144,6 +150,16 @@ export function ownWork(
       return `${approver.principal} committed ${id.slice(0, 7)}`;
   }
   return null;
+}
+
+/** Whether two signers may be one: any key, address or person of the identity map that they share. */
+export function samePerson(
+  one: Pick<Signature, 'key' | 'principal' | 'person'>,
+  other: Pick<Signature, 'key' | 'principal' | 'person'>,
+  signers: Signers,
+): boolean {
+  const known = handles(one, signers);
+  return [...handles(other, signers)].some((handle) => known.has(handle));
 }
 
 /** Everything by which somebody may be known again: the key, every address beside it, and the people the identity map makes of them. */

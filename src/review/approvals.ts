@@ -342,7 +342,12 @@ export class Approvals {
     const [text, armoured] = await Promise.all([
       ledger.content(contents.statement),
       ledger.content(contents.signature),
-    ]);
+    ]).catch((error: unknown) => {
+      if ((error as { code?: string }).code === 'content-missing') return [];
+      throw error;
+    });
+    if (!text || !armoured)
+      return { signature: { kind: 'none', status: 'none' }, reason: 'what was signed has been erased' };
     return checkApprover(text.toString(), armoured.toString(), signers, new Date(firstSeen));
   }
 }
