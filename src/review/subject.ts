@@ -16,13 +16,17 @@ const SHORTEST_ENCODED = 6;
  * `joann@example.org`, and Ann is not in `annotations`.
  */
 export class Subject {
+  /** As they were given: base64 tells capitals apart. */
+  readonly written: readonly string[];
+  /** In lower case, in order. */
   readonly terms: readonly string[];
   readonly #pattern: RegExp;
   readonly #encoded: readonly string[];
 
   /** Throws `usage`. */
   constructor(terms: readonly string[]) {
-    this.terms = [...new Set(terms.map((term) => term.trim().toLowerCase()))].toSorted();
+    this.written = [...new Set(terms.map((term) => term.trim()))];
+    this.terms = [...new Set(this.written.map((term) => term.toLowerCase()))].toSorted();
     const short = this.terms.find((term) => term.length < 3);
     if (this.terms.length === 0 || short !== undefined) {
       throw new CountersignError('usage', `${JSON.stringify(short ?? '')} is too short to look for`, {
@@ -30,8 +34,8 @@ export class Subject {
       });
     }
     this.#pattern = new RegExp(this.terms.map(wholeTerm).join('|'), 'giu');
-    const written = [...terms.map((term) => term.trim()), ...this.terms];
-    this.#encoded = [...new Set(written.filter((term) => term.length >= SHORTEST_ENCODED).flatMap(base64Forms))];
+    const forms = [...new Set([...this.written, ...this.terms])];
+    this.#encoded = [...new Set(forms.filter((term) => term.length >= SHORTEST_ENCODED).flatMap(base64Forms))];
   }
 
   names(text: string): boolean {

@@ -46,7 +46,7 @@ export async function writeRequest(options: RequestOptions): Promise<Requested> 
       time: new Date().toISOString(),
     };
     // The one that says whom first: a statement alone could be signed by somebody who cannot know what for.
-    await writeNew(subjectFile(file), JSON.stringify({ salt: toHex(salt), terms: subject.terms }));
+    await writeNew(subjectFile(file), JSON.stringify({ salt: toHex(salt), terms: subject.written }));
     await writeNew(file, erasureText(statement));
     return { file, naming, beside };
   } finally {

@@ -20,5 +20,5 @@ export async function signRequest(file: string, key = `${homedir()}/.ssh/id_ed25
   const name = fingerprint.replace(/^SHA256:/, '').replaceAll(/[^A-Za-z0-9]/g, '').slice(0, 12); // prettier-ignore
   const sealed = `${file}.${name}.sig`;
   await writeFile(sealed, signature);
-  return { sealed, statement, terms: subject.terms };
+  return { sealed, statement, terms: subject.written };
 }
