@@ -69,13 +69,13 @@ async function request(options: RequestOptions): Promise<void> {
   const { file, naming, beside } = await writeRequest(options);
   const { contents, unsalted, decisions, entries } = naming;
   if (options.output === 'json') {
-    return print(jsonLine({ file, contents: contents.length, unsalted, decisions, entries, beside }));
+    return print(jsonLine({ file, contents: contents.length, unsalted: unsalted.length, decisions, entries, beside }));
   }
   await print(printable(`wrote   ${file} and ${file}.subject`));
   await print(`erases  ${contents.length} contents; ${decisions} decisions can then not be replayed`);
-  if (unsalted > 0)
+  if (unsalted.length > 0)
     await print(
-      `note    ${unsalted} of them are policy and the like, without a salt: their digests stay what they are`,
+      `note    ${unsalted.length} of them are policy and the like, without a salt: their digests stay what they are`,
     );
   if (entries.length > 0)
     await print(`note    entries ${entries.slice(0, 10).join(', ')} name the person themselves: they stay`);

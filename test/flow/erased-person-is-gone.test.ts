@@ -33,6 +33,7 @@ let stranger: Person;
 
 const EMAIL = 'zenobia@example.org';
 const NAME = 'Zenobia Palmer';
+const POLICY = 'b'.repeat(64);
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'countersign-erase-'));
@@ -93,6 +94,8 @@ async function fill(): Promise<void> {
     ...pushDraft(4),
     contents: { input: json({ secret: Buffer.from(NAME).toString('base64') }) },
   });
+  const policy = { ...json({ digest: POLICY, data: { people: [EMAIL] } }), salted: false };
+  await log.ledger.append({ ...pushDraft(5), contents: { policy } });
   const judge = await TestJudge.open();
   const decision = await judge.decision('1', 1);
   await judge.close();
@@ -240,7 +243,7 @@ describe('is refused, and leaves everything as it was,', () => {
       { contents: ['a'.repeat(64)] },
       `the content ${'a'.repeat(64)} of the list does not name`,
     ],
-    ['lists less than names the person now', { contents: [] }, '4 more contents name the subject'],
+    ['lists less than names the person now', { contents: [] }, '5 more contents name the subject'],
     [
       'is by the signers of a repository that nobody follows',
       { repository: 'other' },
@@ -260,6 +263,15 @@ describe('is refused, and leaves everything as it was,', () => {
     const told = JSON.parse(readFileSync(`${signed}.subject`, 'utf8')) as object;
     writeFileSync(`${signed}.subject`, JSON.stringify({ ...told, terms: ['cy@example.org'] }));
     await expect(sealed(signed, bo)).rejects.toThrow('is about somebody else');
+  });
+
+  it('while the policy in force names the person', async () => {
+    await log.dataSource.query('UPDATE repository SET bundle_digest = $1', [POLICY]);
+    await expect(request()).rejects.toMatchObject({
+      code: 'erasure-refused',
+      message: 'the policy in force of shop names the person, and the next decision would store it again',
+    });
+    await log.dataSource.query('UPDATE repository SET bundle_digest = NULL');
   });
 
   it('while a service writes to the log', async () => {
@@ -286,7 +298,7 @@ it('erases the person everywhere, once, and says so; proofs stay valid', async (
   const where = ['--data', log.data, '--database', log.url, '--output', 'json'];
   const asking = await runCli(['erase', 'request', ...where, '--subject', EMAIL, '--also', NAME, '--reason', 'article 17', '--ticket', 'P-7', '--out', out]); // prettier-ignore
   expect(asking).toMatchObject({ code: 0, stderr: '' });
-  expect(JSON.parse(asking.stdout)).toMatchObject({ contents: 4, unsalted: 0, decisions: 1, entries: [], beside: [] });
+  expect(JSON.parse(asking.stdout)).toMatchObject({ contents: 5, unsalted: 1, decisions: 1, entries: [], beside: [] });
   expect(traces(readFileSync(out, 'utf8'))).toEqual([]);
   const told = readFileSync(`${out}.subject`);
   await sealed(out, bo);
@@ -296,7 +308,7 @@ it('erases the person everywhere, once, and says so; proofs stay valid', async (
   const applying = await runCli(['erase', 'apply', out, ...where]);
   expect(applying).toMatchObject({ code: 0, stderr: '' });
   const { entry, ...done } = JSON.parse(applying.stdout) as { entry: number };
-  expect(done).toMatchObject({ contents: 4, rows: 3, again: false, authorisedBy: expect.arrayContaining([bo.email, cy.email]) as unknown }); // prettier-ignore
+  expect(done).toMatchObject({ contents: 5, rows: 3, again: false, authorisedBy: expect.arrayContaining([bo.email, cy.email]) as unknown }); // prettier-ignore
   expect(existsSync(`${out}.subject`)).toBe(false);
 
   // Killed before its end, it is done again: nothing is erased twice.
@@ -316,16 +328,16 @@ it('erases the person everywhere, once, and says so; proofs stay valid', async (
   const bundle = join(folder, 'evidence.zip');
   const exported = await exportBundle(ledger, log.keys, bundle, () => {});
   await ledger.close();
-  expect(exported.withheld).toBe(4);
+  expect(exported.withheld).toBe(5);
   const trust = join(folder, 'trust.txt');
   writeFileSync(trust, `${log.keys.log.vkey}\n`);
   const verified = await runCli(['verify', bundle, '--trust', trust]);
   expect(verified).toMatchObject({
     code: 0,
-    stdout: expect.stringContaining('4 erased, as 1 erasure in the log says') as string,
+    stdout: expect.stringContaining('5 erased, as 1 erasure in the log says') as string,
   });
   const checked = await runCli(['fsck', '--data', log.data, '--database', log.url, '--from', join(folder, 'mirror')]);
-  expect(checked).toMatchObject({ code: 0, stdout: expect.stringContaining('4 erased') as string });
+  expect(checked).toMatchObject({ code: 0, stdout: expect.stringContaining('5 erased') as string });
   const replayed = await runCli(['replay', '--data', log.data, '--database', log.url]);
   expect(replayed).toMatchObject({ code: 0, stdout: expect.stringContaining('1 could not be') as string });
 }, 120_000);

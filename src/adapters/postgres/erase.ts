@@ -8,13 +8,13 @@ import type { JsonObject } from '../../cluster/object.js';
 import { type Authoriser, type ErasureStatement, refused } from '../../review/erasure.js';
 import type { Subject } from '../../review/subject.js';
 import { CountersignError } from '../../errors.js';
-import { type StoredContent, unpacked } from './content-store.js';
+import { loadContent, type StoredContent, unpacked } from './content-store.js';
 
 export interface Naming {
   /** Digests of the contents that name the subject, hex, in order. */
   readonly contents: readonly string[];
-  /** Of these, how many are named without a salt: who can guess the whole of one can still prove that it was there. */
-  readonly unsalted: number;
+  /** Those of these that are named without a salt: who can guess the whole of one can still prove that it was there. */
+  readonly unsalted: readonly string[];
   /** Decisions that can't be replayed without them. */
   readonly decisions: number;
   /** Entries that name the subject themselves (in a branch, a path, an environment): nothing can take these away. */
@@ -61,7 +61,7 @@ async function readEntries(
       'SELECT leaf FROM log_entry WHERE log_index >= $1 AND log_index < $2 ORDER BY log_index',
       [at, at + batch],
     );
-    if (rows.length === 0) return { unsalted: unsalted.size, decisions, entries };
+    if (rows.length === 0) return { unsalted: [...unsalted], decisions, entries };
     for (const [i, { leaf }] of rows.entries()) {
       const { type, subjects, predicate } = parseStatement(leaf);
       const named = [...contentsOf(predicate).values()].filter((content) => naming.has(content.sha256));
@@ -70,6 +70,19 @@ async function readEntries(
       if (subject.names(JSON.stringify([subjects, predicate]))) entries.push(at + i);
     }
   }
+}
+
+/** The repository whose policy in force is one of these contents: its next decision would store it again. */
+export async function inForceBy(manager: EntityManager, unsalted: readonly string[]): Promise<string | undefined> {
+  const rows = await manager.query<{ name: string; digest: string }[]>(
+    'SELECT name, bundle_digest AS digest FROM repository WHERE bundle_digest IS NOT NULL ORDER BY name',
+  );
+  for (const content of unsalted) {
+    const text = (await loadContent(manager, content)).toString('utf8');
+    const found = rows.find(({ digest }) => text.includes(JSON.stringify(digest)));
+    if (found) return found.name;
+  }
+  return undefined;
 }
 
 export interface Erasing {

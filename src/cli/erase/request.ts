@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import type { DataSource } from 'typeorm';
-import { contentsNaming, type Naming } from '../../adapters/postgres/erase.js';
+import { contentsNaming, inForceBy, type Naming } from '../../adapters/postgres/erase.js';
 import { openLogDatabase } from '../../adapters/postgres/open-log.js';
 import { readOrigin } from '../../adapters/keys/file.js';
 import { randomSalt, toHex } from '../../audit/crypto.js';
 import { CountersignError } from '../../errors.js';
-import { erasureText } from '../../review/erasure.js';
+import { erasureText, refused } from '../../review/erasure.js';
 import { Subject } from '../../review/subject.js';
 import type { RequestOptions } from '../erase.js';
 import { follow } from '../follow.js';
@@ -32,6 +32,13 @@ export async function writeRequest(options: RequestOptions): Promise<Requested> 
   try {
     const repository = options.repository ?? (await onlyRepository(dataSource));
     const naming = await contentsNaming(dataSource.manager, subject, progress.at);
+    const inForce = await inForceBy(dataSource.manager, naming.unsalted);
+    if (inForce !== undefined) {
+      throw refused(
+        `the policy in force of ${inForce} names the person, and the next decision would store it again`,
+        `Take the person out of its .countersign/ and countersign.yaml first`,
+      );
+    }
     const beside = await namesBeside(dataSource, subject);
     const salt = randomSalt();
     const file = options.out ?? `erasure-${ticket.replaceAll(/[^\w.-]+/g, '-')}.json`;
