@@ -107,7 +107,7 @@ export class GovernanceMoves {
     const problems = trial ? [...faults, unfit(trial)] : faults;
     const judged = await decisions.review({ ...change, governance, inForce: true, problems });
     if (retry && !approved && decisions.failsAgain(environment.name, judged)) return takenUp;
-    const impact = await this.#impactOf(proposed.governance, governance);
+    const impact = trial ? null : await this.#impactOf(proposed.governance, governance);
     const reviewed = impact ? withImpact(judged, impact) : judged;
     const override =
       proposed.governance && problems.length === 0

@@ -84,7 +84,11 @@ export async function* analyseImpact(
 /** How many decisions a change of policy is held against before it is let in. */
 const RECENT = 200;
 
-/** What a proposed policy would have done to a repository's newest decisions. */
+/** Decisions that are judged at a time, and milliseconds after which no more are begun: the change itself waits for this. */
+const CHUNK = 25;
+const PATIENCE = 10_000;
+
+/** What a proposed policy would have done to a repository's newest decisions; of a slow one as many as there is time for. */
 export async function recentImpact(
   past: PastDecisions,
   repository: string,
@@ -92,7 +96,13 @@ export async function recentImpact(
   evaluator: Evaluator,
   before = NO_IMPACT,
 ): Promise<ImpactTally> {
-  return tallied(before, await judgeAgain(await past.recent(repository, RECENT), bundle, evaluator));
+  const decisions = await past.recent(repository, RECENT);
+  const deadline = performance.now() + PATIENCE;
+  let tally = before;
+  for (let end = decisions.length; end > 0 && performance.now() < deadline; end -= CHUNK) {
+    tally = tallied(tally, await judgeAgain(decisions.slice(Math.max(0, end - CHUNK), end), bundle, evaluator));
+  }
+  return tally;
 }
 
 /** A past decision and what it would be now. */
