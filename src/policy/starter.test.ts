@@ -37,6 +37,13 @@ const NAMES = [
   .join('');
 
 /** Real-looking inputs by the rule that they should make say something, or '' for none. */
+/** A deployment, and an attestation of its image. */
+function attested(more: string): string {
+  const attestation = `object.union({"path": "attestations/cart.intoto.jsonl", "line": 1, "attester": "build",
+    "predicateType": "https://slsa.dev/provenance/v1", "subjects": [{"name": "cart", "sha256": split(e.pinned, "@sha256:")[1]}]}, ${more})`;
+  return `object.union(e.one(e.create(e.deployment(e.pod))), {"attestations": [${attestation}]})`;
+}
+
 const EXAMPLES: readonly (readonly [rule: string, input: string])[] = [
   ['', 'e.one(e.create(e.deployment(e.pod)))'],
   ['', 'e.one(e.update(e.deployment(e.pod), e.deployment(e.pod_with({"hostNetwork": false}))))'],
@@ -177,6 +184,15 @@ const EXAMPLES: readonly (readonly [rule: string, input: string])[] = [
   ['merges.clean', 'm.made_of([m.feature, m.merge_of([m.base, "feature"], [m.file("a"), m.file("evil")])])'],
   ['files.keys', 'e.with_commits([e.commit_with({"files": [m.file("id_ed25519")]})])'],
   ['settings.readable', 'e.many([])'],
+  [
+    'provenance.genuine',
+    attested('{"status": "rejected", "fault": "unknown-key", "reason": "nobody known signed it"}'),
+  ],
+  ['provenance.required', 'object.union(e.one(e.create(e.deployment(e.pod))), {"attestations": []})'],
+  [
+    'provenance.sources',
+    attested('{"status": "verified", "sources": [{"uri": "git+https://github.com/somebody/fork"}]}'),
+  ],
 ];
 
 /** With the settings below, these always have something to say of a whole change. */
@@ -198,6 +214,7 @@ describe('the starter rules', () => {
     labels: ['app'],
     kubernetes: '1.34',
     max_changes: 12,
+    build_sources: ['git+https://github.com/acme'],
     checks: ['tests'],
     freezes: [{ from: '2026-12-20T00:00:00Z', until: '2027-01-04T00:00:00Z' }],
     break_glass: [], // is to be an object

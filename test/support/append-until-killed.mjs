@@ -10,7 +10,19 @@ const [data, run] = process.argv.slice(2);
 const dataSource = await openDatabase({ data });
 await dataSource.query('CREATE TABLE IF NOT EXISTS receipt (id text PRIMARY KEY)');
 const ledger = await openLedger({ dataSource, keys: await openKeys({ data }), dataDir: data });
-writeSync(1, 'ready\n');
+/** Synchronous: what is acknowledged is out before anything else happens. A full pipe is waited for; a short line goes out whole. */
+function say(line) {
+  for (;;) {
+    try {
+      return writeSync(1, `${line}\n`);
+    } catch (error) {
+      if (error.code !== 'EAGAIN') throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
+}
+
+say('ready');
 let n = 0;
 async function caller() {
   for (;;) {
@@ -20,8 +32,7 @@ async function caller() {
       await transaction.handle.query('INSERT INTO receipt VALUES ($1)', [id]);
       transaction.append(draft);
     });
-    // Synchronous: what is acknowledged is out before anything else happens.
-    writeSync(1, `${entries[0].index} ${entries[0].leafHash} ${id}\n`);
+    say(`${entries[0].index} ${entries[0].leafHash} ${id}`);
   }
 }
 /** Entries with no rows beside them, which are not staged first. */
@@ -29,7 +40,7 @@ async function directCaller() {
   for (;;) {
     const id = `${run}-direct-${(n += 1)}`;
     const [{ index, leafHash }] = await ledger.append({ type: 'push', subjects: [], predicate: { id } });
-    writeSync(1, `${index} ${leafHash} ${id}\n`);
+    say(`${index} ${leafHash} ${id}`);
   }
 }
 await Promise.all([...Array.from({ length: 6 }, caller), ...Array.from({ length: 6 }, directCaller)]);
