@@ -2,6 +2,7 @@ import { createRepository, person, temporaryFolder } from '../../test/support/gi
 import { NativeRepository } from '../adapters/git/native.js';
 import { digestOf } from '../cluster/canonical.js';
 import { identityKey } from '../cluster/object.js';
+import type { CommitWithFiles } from '../source/repository.js';
 import { FileComparison } from './file-comparison.js';
 import { walkHistory, type HistoryStep } from './history.js';
 import { ManifestCache } from './manifest-cache.js';
@@ -28,6 +29,21 @@ async function walk(path: string): Promise<{ steps: HistoryStep[]; atHead: strin
 }
 
 describe('walkHistory', () => {
+  it('tells of a file that the repository lacks', async () => {
+    const ann = await person('Ann', 'ann@example.org');
+    const scratch = await createRepository(folder.path('missing'));
+    await scratch.commit({ author: ann, message: 'm', files: { 'a.yaml': service('a', 1) } });
+    const repository = await NativeRepository.open(scratch.path);
+    try {
+      const comparison = new FileComparison(repository, new ManifestCache(1024 * 1024));
+      const files = [{ path: 'x.yaml', op: 'add', mode: '100644', id: '1'.repeat(40) }];
+      const at = { files } as unknown as CommitWithFiles;
+      await expect(comparison.compare(at)).rejects.toMatchObject({ code: 'object-missing' });
+    } finally {
+      await repository.close();
+    }
+  });
+
   it('gives changes that, replayed, are the objects at HEAD', async () => {
     const ann = await person('Ann', 'ann@example.org');
     const scratch = await createRepository(folder.path('replay'));

@@ -1,25 +1,6 @@
-import type { CountersignError } from '../errors.js';
 import type { CommitWithFiles, HistoryRange, Repository } from '../source/repository.js';
 import { ahead } from './ahead.js';
-import type { ObjectChange } from './proposed-change.js';
-
-/** What a commit did to the objects that are written in its files. */
-export interface FileEffects {
-  /** Against the first parent. */
-  readonly changes: readonly ObjectChange[];
-  /** Versions of files that came with the commit and could not be read. */
-  readonly unreadable: readonly CountersignError[];
-  /** What these take in memory, estimated by the text that they were read from. */
-  readonly bytes: number;
-}
-
-/**
- * Reads the files of commits and compares their versions. Commits are given in the order of their history, many before the first is
- * answered. Faults of files are in the answer; faults of the repository are thrown.
- */
-export interface FileComparer {
-  compare(at: CommitWithFiles): Promise<FileEffects>;
-}
+import type { FileComparison, FileEffects } from './file-comparison.js';
 
 /** One commit of a history with what it did to the objects that are written in its files. */
 export interface HistoryStep extends CommitWithFiles, Omit<FileEffects, 'bytes'> {}
@@ -38,7 +19,7 @@ const WINDOW_BYTES = 24 * 1024 * 1024;
 export async function* walkHistory(
   repository: Pick<Repository, 'history'>,
   range: HistoryRange,
-  comparer: FileComparer,
+  comparer: FileComparison,
 ): AsyncGenerator<HistoryStep> {
   const steps = ahead(repository.history(range), (at) => comparer.compare(at), {
     items: WINDOW_COMMITS,

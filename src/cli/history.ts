@@ -1,8 +1,5 @@
 import { basename } from 'node:path';
 import { type Command, Option } from 'commander';
-import type { FileComparer } from '../change/history.js';
-import type { RenderedFolders } from '../change/rendered-folders.js';
-import type { Repository } from '../source/repository.js';
 import type { HistorySummary } from '../report/history-summary.js';
 import type { JudgedCommit } from '../review/judge-history.js';
 import { jsonLine, print, printable } from './output.js';
@@ -50,6 +47,8 @@ async function judge(path: string, options: Options): Promise<void> {
   const started = performance.now();
   const [
     { openRepository },
+    { FileComparison },
+    { ManifestCache },
     { startEngine },
     { historyExceptions, judgeHistory },
     { readLaw },
@@ -57,6 +56,8 @@ async function judge(path: string, options: Options): Promise<void> {
     { checkSignature },
   ] = await Promise.all([
     import('../adapters/git/open.js'),
+    import('../change/file-comparison.js'),
+    import('../change/manifest-cache.js'),
     import('./engine.js'),
     import('../review/judge-history.js'),
     import('../review/law.js'),
@@ -65,7 +66,12 @@ async function judge(path: string, options: Options): Promise<void> {
   ]);
   const repository = await openRepository(path);
   const engine = await startEngine(1);
-  const comparer = await compareFiles(repository, options.render ? engine.folders : undefined);
+  const manifests = new ManifestCache(
+    CACHE_BYTES,
+    { bytes: MANIFEST_BYTES },
+    options.render ? engine.folders : undefined,
+  );
+  const comparer = new FileComparison(repository, manifests);
   try {
     const head = await repository.resolve(options.head);
     const range = options.base === undefined ? { head } : { head, exclude: [await repository.resolve(options.base)] };
@@ -100,31 +106,13 @@ async function judge(path: string, options: Options): Promise<void> {
       await print(`policy ${law.bundle.digest.slice(0, 12)} of ${options.head} ${head.slice(0, 7)}`);
     await print(jsonLine(summary.line(seconds)));
   } finally {
-    await Promise.all([repository.close(), engine.close(), comparer.close()]);
+    await Promise.all([repository.close(), engine.close()]);
   }
 }
 
 /** What keeps the whole command under 600 MiB. */
 const CACHE_BYTES = 40 * 1024 * 1024;
 const MANIFEST_BYTES = 4 * 1024 * 1024;
-
-/** In a thread of its own; rendering has one already. */
-async function compareFiles(
-  repository: Repository,
-  folders: RenderedFolders | undefined,
-): Promise<FileComparer & { close(): Promise<void> }> {
-  const limits = { bytes: MANIFEST_BYTES };
-  if (!folders) {
-    const { ComparingThread } = await import('../adapters/git/comparing-thread.js');
-    return new ComparingThread({ path: repository.path, adapter: undefined, limits, cacheBytes: CACHE_BYTES });
-  }
-  const [{ FileComparison }, { ManifestCache }] = await Promise.all([
-    import('../change/file-comparison.js'),
-    import('../change/manifest-cache.js'),
-  ]);
-  const comparison = new FileComparison(repository, new ManifestCache(CACHE_BYTES, limits, folders));
-  return Object.assign(comparison, { close: () => Promise.resolve() });
-}
 
 async function tell(
   one: JudgedCommit,

@@ -1,5 +1,6 @@
 import type { Environment } from '../change/environment.js';
-import { type FileComparer, type HistoryStep, walkHistory } from '../change/history.js';
+import type { FileComparison } from '../change/file-comparison.js';
+import { type HistoryStep, walkHistory } from '../change/history.js';
 import type { ProposedChange, SignatureChecker } from '../change/proposed-change.js';
 import type { Redactor } from '../cluster/secret.js';
 import type { PolicyBundle } from '../policy/bundle.js';
@@ -22,7 +23,7 @@ export interface HistoryParts {
   readonly bundle: PolicyBundle;
   readonly evaluator: Evaluator;
   readonly redactor: Redactor;
-  readonly comparer: FileComparer;
+  readonly comparer: FileComparison;
   readonly checkSignature: SignatureChecker;
   /** The moment that all of it is judged at. */
   readonly time: Date;

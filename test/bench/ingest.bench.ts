@@ -11,7 +11,8 @@ import { createInterface } from 'node:readline';
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type * as OpenModule from '../../src/adapters/git/open.js';
-import type * as ThreadModule from '../../src/adapters/git/comparing-thread.js';
+import type * as ComparisonModule from '../../src/change/file-comparison.js';
+import type * as CacheModule from '../../src/change/manifest-cache.js';
 import type * as HistoryModule from '../../src/change/history.js';
 import { deriveHistory } from '../support/derived-history.js';
 
@@ -47,12 +48,12 @@ async function built(file: string): Promise<unknown> {
 async function ingest(repositoryPath: string): Promise<void> {
   const { openRepository } = (await built('adapters/git/open')) as typeof OpenModule;
   const { walkHistory } = (await built('change/history')) as typeof HistoryModule;
-  const { ComparingThread } = (await built('adapters/git/comparing-thread')) as typeof ThreadModule;
+  const { FileComparison } = (await built('change/file-comparison')) as typeof ComparisonModule;
+  const { ManifestCache } = (await built('change/manifest-cache')) as typeof CacheModule;
   const start = performance.now();
   const limits = { bytes: 4 * 1024 * 1024 };
   const repository = await openRepository(repositoryPath);
-  const cacheBytes = 40 * 1024 * 1024;
-  const comparer = new ComparingThread({ path: repositoryPath, adapter: undefined, limits, cacheBytes });
+  const comparer = new FileComparison(repository, new ManifestCache(40 * 1024 * 1024, limits));
   let [commits, files, objectChanges] = [0, 0, 0];
   for await (const step of walkHistory(repository, { head: await repository.resolve('HEAD') }, comparer)) {
     commits++;
@@ -60,7 +61,7 @@ async function ingest(repositoryPath: string): Promise<void> {
     objectChanges += step.changes.length;
   }
   const seconds = (performance.now() - start) / 1000;
-  await Promise.all([repository.close(), comparer.close()]);
+  await repository.close();
   const mebibytes = Math.round(process.resourceUsage().maxRSS / 1024);
   console.log(JSON.stringify({ commits, files, objectChanges, seconds, mebibytes } satisfies Ingested));
 }
