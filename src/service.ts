@@ -17,7 +17,8 @@ import { PostgresRecords } from './adapters/postgres/records.js';
 import { PostgresCosigned } from './adapters/postgres/cosigned.js';
 import { HttpWitness } from './adapters/witness/client.js';
 import { Cosigning } from './audit/cosigning.js';
-import { CosigningLoop } from './audit/cosigning-loop.js';
+import { cosigningLoop } from './audit/cosigning-loop.js';
+import type { Repeating } from './audit/repeating.js';
 import type { KeyRing } from './audit/keys.js';
 import type { MirroredLog } from './audit/mirroring.js';
 import { parseVkey } from './audit/note.js';
@@ -361,7 +362,7 @@ async function openWitnessing(
   ledger: PostgresLedger,
   cosigned: PostgresCosigned,
   commentary: Commentary,
-): Promise<CosigningLoop> {
+): Promise<Repeating> {
   const trust = parseTrust(config.policy, config.file, parseVkey(keys.log.vkey));
   const witnesses = [...trust.addresses].map(([key, address]) => new HttpWitness(key, address));
   if (witnesses.length === 0) {
@@ -372,7 +373,7 @@ async function openWitnessing(
   }
   const cosigning = new Cosigning(ledger, trust, witnesses, cosigned);
   await requireWitnessesNotAhead(cosigning);
-  return new CosigningLoop(cosigning, ledger, config.everyMilliseconds, (fault) =>
+  return cosigningLoop(cosigning, ledger, config.everyMilliseconds, (fault) =>
     commentary.warn({ trouble: describeTrouble(fault) }, fault.message),
   );
 }

@@ -1,5 +1,31 @@
 import { CountersignError } from '../errors.js';
 
+const noSuchService = { remedy: 'Is that address a Countersign service’s, of this version?' };
+
+/** Throws `not-found` where nothing answers at the address. */
+export async function reach(address: URL, request: RequestInit = {}): Promise<Response> {
+  try {
+    return await fetch(address, request);
+  } catch (thrown) {
+    const cause = thrown as Error & { cause?: Error };
+    const reason = cause.cause?.message ?? cause.message;
+    throw new CountersignError('not-found', `no service answers at ${address.origin}: ${reason}`, {
+      remedy: 'Name it with --url',
+      cause,
+    });
+  }
+}
+
+/** Throws `not-found` where it is not JSON. */
+export async function jsonOf<T>(response: Response, address: URL): Promise<T> {
+  const text = await response.text();
+  try {
+    return JSON.parse(text) as T;
+  } catch {
+    throw new CountersignError('not-found', `${address.origin} answers ${response.status}, and no JSON`, noSuchService);
+  }
+}
+
 /** Asks a service. Throws `not-found` where none answers, `query-invalid` with its words where it refuses. */
 export async function ask<T>(
   url: string,
@@ -7,39 +33,15 @@ export async function ask<T>(
   variables: Readonly<Record<string, unknown>> = {},
   token?: string,
 ): Promise<T> {
-  let response: Response;
-  try {
-    response = await fetch(new URL('/graphql', url), {
-      method: 'POST',
-      headers: { 'content-type': 'application/json', ...(token ? { authorization: `Bearer ${token}` } : {}) },
-      body: JSON.stringify({ query, variables }),
-      signal: AbortSignal.timeout(20_000),
-    });
-  } catch (cause) {
-    throw new CountersignError('not-found', `no service answers at ${url}: ${reasonOf(cause)}`, {
-      remedy: 'Name it with --url',
-      cause,
-    });
-  }
-  const text = await response.text();
-  try {
-    const body = JSON.parse(text) as { data?: T; errors?: readonly { message: string }[] };
-    if (body.data && !body.errors?.length) return body.data;
-    const words = body.errors?.map(({ message }) => message).join('; ') ?? `HTTP ${response.status}`;
-    throw new CountersignError('query-invalid', words);
-  } catch (cause) {
-    throw new CountersignError(
-      'not-found',
-      `the service at ${url} did not say what waits: ${(cause as Error).message}`,
-      {
-        remedy: 'Is that address a Countersign service’s, of this version?',
-        cause,
-      },
-    );
-  }
-}
-
-function reasonOf(cause: unknown): string {
-  const error = cause as Error & { cause?: Error };
-  return error.cause?.message ?? error.message;
+  const address = new URL('/graphql', url);
+  const response = await reach(address, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', ...(token ? { authorization: `Bearer ${token}` } : {}) },
+    body: JSON.stringify({ query, variables }),
+    signal: AbortSignal.timeout(20_000),
+  });
+  const { data, errors = [] } = await jsonOf<{ data?: T; errors?: readonly { message: string }[] }>(response, address);
+  if (data && errors.length === 0) return data;
+  const words = errors.map(({ message }) => message).join('; ');
+  throw new CountersignError('query-invalid', words || `${address.origin} answers ${response.status}`);
 }

@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { manifestFileOf } from '../adapters/evidence/listing.js';
 import { CountersignError } from '../errors.js';
 import type { ExportManifest } from '../report/export-entry.js';
+import { jsonOf, reach } from './ask.js';
 
 type Manifest = ExportManifest & { readonly index: number };
 
@@ -15,7 +16,7 @@ export async function fetchListing(
 ): Promise<{ readonly manifest: Manifest; readonly manifestFile: string }> {
   const manifestFile = manifestFileOf(file);
   for (const path of [file, manifestFile]) await requireNew(path);
-  const response = await ask(address);
+  const response = await reach(address);
   const said = response.headers.get('countersign-export');
   if (!response.ok || said === null || !response.body) throw await refusal(response, address);
   const manifest = JSON.parse(said) as Manifest;
@@ -38,28 +39,11 @@ async function requireNew(path: string): Promise<void> {
   if (there) throw new CountersignError('usage', `${path} is there already`, { remedy: 'Name a new file with --to' });
 }
 
-async function ask(address: URL): Promise<Response> {
-  try {
-    return await fetch(address);
-  } catch (cause) {
-    const error = cause as Error & { cause?: Error };
-    throw new CountersignError(
-      'not-found',
-      `no service answers at ${address.origin}: ${error.cause?.message ?? error.message}`,
-      { remedy: 'Name it with --url', cause },
-    );
-  }
-}
-
 async function refusal(response: Response, address: URL): Promise<CountersignError> {
-  const text = await response.text();
-  try {
-    const { detail, remedy } = JSON.parse(text) as { detail?: string; remedy?: string };
-    if (detail) return new CountersignError('query-invalid', detail, remedy ? { remedy } : {});
-  } catch {
-    // Not one of ours.
-  }
-  return new CountersignError('not-found', `${address.origin} answers ${response.status}, which is no listing`, {
-    remedy: 'Is that address a Countersign service’s, of this version?',
-  });
+  const { detail, remedy } = await jsonOf<{ detail?: string; remedy?: string }>(response, address);
+  return new CountersignError(
+    'query-invalid',
+    detail ?? `${address.origin} answers ${response.status}`,
+    remedy ? { remedy } : {},
+  );
 }

@@ -3,7 +3,9 @@ import { zstdCompress, zstdDecompress } from 'node:zlib';
 import type { EntityManager } from 'typeorm';
 import { concatBytes, fromHex, randomSalt, sha256, toHex } from '../../audit/crypto.js';
 import type { ContentDraft, ContentReference } from '../../audit/entry.js';
+import { contentsOf, entryOf } from '../../audit/statement.js';
 import { CountersignError } from '../../errors.js';
+import { rowsOf } from './log-storage.js';
 
 const compress = promisify(zstdCompress);
 const decompress = promisify(zstdDecompress);
@@ -98,6 +100,14 @@ export async function storedDigests(manager: EntityManager, digests: readonly st
     for (const row of rows) found.add(row.digest);
   }
   return found;
+}
+
+/** What an entry names in a role, salt taken off. Throws `content-missing`, also for what it never named; `content-corrupt`. */
+export async function contentOfEntry(manager: EntityManager, index: number, role: string): Promise<Buffer> {
+  const [row] = await rowsOf<{ leaf: Buffer }>(manager, 'SELECT leaf FROM log_entry WHERE log_index = $1', [index]);
+  const reference: ContentReference | undefined = row && contentsOf(entryOf(index, row.leaf).predicate).get(role);
+  if (!reference) throw new CountersignError('content-missing', `entry ${index} was recorded without its ${role}`);
+  return withoutSalt(await loadContent(manager, reference.sha256), reference);
 }
 
 export function withoutSalt(stored: Buffer, reference: ContentReference): Buffer {

@@ -1,13 +1,13 @@
 import type { CosignedStore } from '../../audit/cosigning.js';
-import { databaseFault } from './faults.js';
-import type { Queryable } from './log-storage.js';
+import { type Queryable, rowsOf } from './log-storage.js';
 
 /** The newest checkpoint with its witnesses' signatures. */
 export class PostgresCosigned implements CosignedStore {
   constructor(private readonly database: Queryable) {}
 
   async save(note: string, size: number): Promise<void> {
-    await this.#query(
+    await rowsOf(
+      this.database,
       `INSERT INTO log_cosigned (size, note) VALUES ($1, $2)
        ON CONFLICT (one) DO UPDATE SET size = excluded.size, note = excluded.note WHERE log_cosigned.size <= excluded.size`,
       [size, note],
@@ -16,19 +16,12 @@ export class PostgresCosigned implements CosignedStore {
 
   /** Undefined before the first, and in a database that no service of this version has opened. */
   async newest(): Promise<string | undefined> {
-    const [{ there }] = await this.#query<{ there: boolean }>(
+    const [{ there }] = await rowsOf<{ there: boolean }>(
+      this.database,
       `SELECT to_regclass('log_cosigned') IS NOT NULL AS there`,
     );
     if (!there) return undefined;
-    const [row] = await this.#query<{ note: string }>('SELECT note FROM log_cosigned');
+    const [row] = await rowsOf<{ note: string }>(this.database, 'SELECT note FROM log_cosigned');
     return row?.note;
-  }
-
-  async #query<T>(text: string, values: unknown[] = []): Promise<T[]> {
-    try {
-      return await this.database.query<T[]>(text, values);
-    } catch (error) {
-      throw databaseFault(error);
-    }
   }
 }

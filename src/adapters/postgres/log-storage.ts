@@ -162,7 +162,8 @@ export class PostgresLogStorage extends LogReader implements LogStorage {
   }
 }
 
-async function rowsOf<T>(database: Queryable, text: string, values: unknown[]): Promise<T[]> {
+/** Throws what the database says as one of our codes. */
+export async function rowsOf<T>(database: Queryable, text: string, values: unknown[] = []): Promise<T[]> {
   try {
     return await database.query<T[]>(text, values);
   } catch (error) {

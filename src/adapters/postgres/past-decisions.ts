@@ -1,16 +1,24 @@
 import type { DataSource } from 'typeorm';
 import { contentsOf, entryOf } from '../../audit/statement.js';
-import type { ContentReference } from '../../audit/entry.js';
 import { identityKey, identityOf, isJsonObject, type KubernetesObject } from '../../cluster/object.js';
-import { CountersignError, toCountersignError } from '../../errors.js';
+import { toCountersignError } from '../../errors.js';
 import type { BundleSources, PolicyBundle } from '../../policy/bundle.js';
 import type { StarterSettings } from '../../policy/sources.js';
 import type { PastDecision, PastDecisions, PastRange } from '../../review/impact.js';
 import type { LiveEnvironment, LiveEnvironments } from '../../review/judge-live.js';
 import { openDatabase } from './connect.js';
 import { notedDatabase } from './embedded.js';
-import { loadContent, loadContents, withoutSalt } from './content-store.js';
-import { databaseFault } from './faults.js';
+import { contentOfEntry, loadContents, withoutSalt } from './content-store.js';
+import { rowsOf } from './log-storage.js';
+
+interface LiveRow {
+  readonly api_group: string;
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly path: string;
+  readonly line: number;
+}
 
 interface Row {
   readonly id: string;
@@ -37,12 +45,13 @@ export class PostgresPast implements PastDecisions, LiveEnvironments {
   constructor(private readonly dataSource: DataSource) {}
 
   async count({ after, since, repository }: PastRange): Promise<number> {
-    const [{ count }] = await this.#query<{ count: string }>(`SELECT count(*) FROM decision WHERE ${WITHIN}`, [after, since, repository]); // prettier-ignore
+    const [{ count }] = await rowsOf<{ count: string }>(this.dataSource, `SELECT count(*) FROM decision WHERE ${WITHIN}`, [after, since, repository]); // prettier-ignore
     return Number(count);
   }
 
   async read({ after, since, repository }: PastRange, limit: number): Promise<readonly PastDecision[]> {
-    const rows = await this.#query<Row>(
+    const rows = await rowsOf<Row>(
+      this.dataSource,
       `SELECT decision.*, leaf FROM (SELECT id, log_index, repository, environment, time, outcome, violations, required FROM decision
          WHERE ${WITHIN} ORDER BY log_index LIMIT $4) AS decision JOIN log_entry USING (log_index) ORDER BY log_index`,
       [after, since, repository, limit],
@@ -58,7 +67,8 @@ export class PostgresPast implements PastDecisions, LiveEnvironments {
   }
 
   async recent(repository: string, count: number): Promise<readonly PastDecision[]> {
-    const [oldest] = await this.#query<{ index: string }>(
+    const [oldest] = await rowsOf<{ index: string }>(
+      this.dataSource,
       `SELECT min(log_index) AS index FROM (SELECT log_index FROM decision WHERE repository = $1 AND log_index IS NOT NULL
          ORDER BY log_index DESC LIMIT $2) AS newest HAVING count(*) > 0`,
       [repository, count],
@@ -69,17 +79,17 @@ export class PostgresPast implements PastDecisions, LiveEnvironments {
   }
 
   async newest(repository: string): Promise<number | null> {
-    const [row] = await this.#query<{ index: string | null }>('SELECT max(log_index) AS index FROM decision WHERE repository = $1', [repository]); // prettier-ignore
+    const [row] = await rowsOf<{ index: string | null }>(this.dataSource, 'SELECT max(log_index) AS index FROM decision WHERE repository = $1', [repository]); // prettier-ignore
     return row?.index === null || row === undefined ? null : Number(row.index);
   }
 
   async repositories(): Promise<readonly string[]> {
-    return (await this.#query<{ repository: string }>('SELECT DISTINCT repository FROM decision ORDER BY 1', [])).map((row) => row.repository); // prettier-ignore
+    return (await rowsOf<{ repository: string }>(this.dataSource, 'SELECT DISTINCT repository FROM decision ORDER BY 1', [])).map((row) => row.repository); // prettier-ignore
   }
 
   /** One content of a decision's entry, as JSON. Throws `content-missing`. */
   async contentOf<T>(index: number, role: string): Promise<T> {
-    return JSON.parse((await this.#content(index, role)).toString('utf8')) as T;
+    return JSON.parse((await contentOfEntry(this.dataSource.manager, index, role)).toString('utf8')) as T;
   }
 
   /** The starter rules and their settings that judged a decision; the usual ones where that was not kept. */
@@ -103,21 +113,21 @@ export class PostgresPast implements PastDecisions, LiveEnvironments {
   }
 
   async *all(repository: string | null, environment: string | null = null): AsyncIterable<LiveEnvironment> {
-    const rows =
-      await this.#query<{ repository: string; name: string; approved: string; log_index: string; time: Date }>( // prettier-ignore
-        `SELECT environment.repository, environment.name, approved, decision.log_index, decision.time FROM environment
+    const rows = await rowsOf<{ repository: string; name: string; approved: string; log_index: string; time: Date }>(
+      this.dataSource,
+      `SELECT environment.repository, environment.name, approved, decision.log_index, decision.time FROM environment
        JOIN decision ON decision.id = approved_decision
        WHERE target IS NOT NULL AND decision.log_index IS NOT NULL
          AND ($1::text IS NULL OR environment.repository = $1) AND ($2::text IS NULL OR environment.name = $2) ORDER BY 1, 2`,
-        [repository, environment],
-      );
+      [repository, environment],
+    );
     for (const row of rows) {
       const index = Number(row.log_index);
-      const live =
-        await this.#query<{ api_group: string; kind: string; namespace: string; name: string; path: string; line: number }>( // prettier-ignore
-          'SELECT api_group, kind, namespace, name, path, line FROM live_object WHERE repository = $1 AND environment = $2',
-          [row.repository, row.name],
-        );
+      const live = await rowsOf<LiveRow>(
+        this.dataSource,
+        'SELECT api_group, kind, namespace, name, path, line FROM live_object WHERE repository = $1 AND environment = $2',
+        [row.repository, row.name],
+      );
       if (live.length === 0) continue;
       const places = new Map(live.map(({ api_group: group, path, line, ...rest }) => [identityKey({ ...rest, group, version: '' }), { path, line }])); // prettier-ignore
       const rendered = await this.contentOf<readonly KubernetesObject[]>(index, 'rendered');
@@ -126,26 +136,11 @@ export class PostgresPast implements PastDecisions, LiveEnvironments {
         return source ? [{ object, source }] : [];
       });
       const bundle = await this.contentOf<Omit<PolicyBundle, 'wasm'>>(index, 'policy');
-      const wasm = new Uint8Array(await this.#content(index, 'wasm'));
-      const input = (await this.#content(index, 'input')).toString('utf8');
+      const wasm = new Uint8Array(await contentOfEntry(this.dataSource.manager, index, 'wasm'));
+      const input = (await contentOfEntry(this.dataSource.manager, index, 'input')).toString('utf8');
       const { approved: commit, time } = row;
       const about = { repository: row.repository, environment: row.name, commit, decision: index, time: time.toISOString() }; // prettier-ignore
       yield { ...about, objects, input, bundle: { ...bundle, wasm } };
-    }
-  }
-
-  async #content(index: number, role: string): Promise<Buffer> {
-    const [row] = await this.#query<{ leaf: Buffer }>('SELECT leaf FROM log_entry WHERE log_index = $1', [index]);
-    const reference: ContentReference | undefined = row && contentsOf(entryOf(index, row.leaf).predicate).get(role);
-    if (!reference) throw new CountersignError('content-missing', `entry ${index} was recorded without its ${role}`);
-    return withoutSalt(await loadContent(this.dataSource.manager, reference.sha256), reference);
-  }
-
-  async #query<T>(text: string, parameters: unknown[]): Promise<T[]> {
-    try {
-      return await this.dataSource.query<T[]>(text, parameters);
-    } catch (thrown) {
-      throw toCountersignError(databaseFault(thrown));
     }
   }
 }

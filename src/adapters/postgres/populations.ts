@@ -1,12 +1,11 @@
 import type { DataSource, QueryRunner } from 'typeorm';
-import { contentsOf, entryOf } from '../../audit/statement.js';
 import { CountersignError, toCountersignError } from '../../errors.js';
 import type { PolicyBundle } from '../../policy/bundle.js';
 import type { DecidedChange, Population, PopulationCommit, PopulationQuery, Populations } from '../../report/population.js'; // prettier-ignore
 import { suggest } from '../../settings.js';
-import { loadContent, withoutSalt } from './content-store.js';
+import { contentOfEntry } from './content-store.js';
 import { databaseFault } from './faults.js';
-import { LogReader } from './log-storage.js';
+import { LogReader, rowsOf } from './log-storage.js';
 
 /** Rows that are fetched at a time; with what belongs to each they are what is held in memory. */
 const PAGE = 300;
@@ -67,7 +66,7 @@ export class PostgresPopulations implements Populations {
       return { rows, size, pages: () => reading.pages(chosen), close: () => end(runner) };
     } catch (thrown) {
       await end(runner);
-      throw toCountersignError(databaseFault(thrown));
+      throw databaseFault(thrown);
     }
   }
 }
@@ -94,7 +93,10 @@ class Reading {
   constructor(private readonly runner: QueryRunner) {}
 
   async requireKnown({ repository, environment }: PopulationQuery): Promise<void> {
-    const known = await this.#query<{ repository: string; name: string }>('SELECT repository, name FROM environment');
+    const known = await rowsOf<{ repository: string; name: string }>(
+      this.runner,
+      'SELECT repository, name FROM environment',
+    );
     if (repository !== null) requireOne('repository', repository, [...new Set(known.map((row) => row.repository))]);
     if (environment === null) return;
     const here = known.filter((row) => repository === null || row.repository === repository);
@@ -107,12 +109,17 @@ class Reading {
   }
 
   async count(chosen: unknown[]): Promise<number> {
-    const [{ count }] = await this.#query<{ count: string }>(`SELECT count(*) FROM decision WHERE ${WITHIN}`, chosen);
+    const [{ count }] = await rowsOf<{ count: string }>(
+      this.runner,
+      `SELECT count(*) FROM decision WHERE ${WITHIN}`,
+      chosen,
+    );
     return Number(count);
   }
 
   async *pages(chosen: unknown[]): AsyncIterable<readonly DecidedChange[]> {
-    await this.#query(
+    await rowsOf(
+      this.runner,
       `DECLARE population NO SCROLL CURSOR FOR
        SELECT decision.id, decision.log_index, log_entry.leaf_hash, decision.repository, decision.environment, decision.outcome,
          decision.violations, decision.required, decision.exceptions, decision.approvals, decision.bundle_digest, ${iso('decision.time', 'time')},
@@ -124,11 +131,11 @@ class Reading {
       chosen,
     );
     for (;;) {
-      const rows = await this.#query<Row>(`FETCH FORWARD ${PAGE} FROM population`);
+      const rows = await rowsOf<Row>(this.runner, `FETCH FORWARD ${PAGE} FROM population`);
       if (rows.length === 0) break;
       yield await this.#whole(rows);
     }
-    await this.#query('CLOSE population');
+    await rowsOf(this.runner, 'CLOSE population');
   }
 
   async #whole(rows: readonly Row[]): Promise<readonly DecidedChange[]> {
@@ -188,7 +195,8 @@ class Reading {
     const found = new Map<string, PopulationCommit>();
     for (const [repository, here] of Map.groupBy(rows, (row) => row.repository)) {
       type Found = Omit<PopulationCommit, 'firstSeen'> & { first_seen: string };
-      const commits = await this.#query<Found>(
+      const commits = await rowsOf<Found>(
+        this.runner,
         `SELECT id, author, committer, message, signature, jsonb_array_length(files) AS files, ${iso('first_seen')} FROM commit
          WHERE repository = $1 AND id = ANY($2)`,
         [repository, [...new Set(here.flatMap((row) => idsOf(row)))]],
@@ -200,7 +208,8 @@ class Reading {
   }
 
   async #objects(rows: readonly Row[]): Promise<Map<string, { kind: string; namespace: string; name: string }[]>> {
-    const found = await this.#query<{ change: string; kind: string; namespace: string; name: string }>(
+    const found = await rowsOf<{ change: string; kind: string; namespace: string; name: string }>(
+      this.runner,
       'SELECT change, kind, namespace, name FROM object_change WHERE change = ANY($1) AND position < $2 ORDER BY change, position',
       [rows.map((row) => row.change), MOST_OBJECTS],
     );
@@ -217,7 +226,8 @@ class Reading {
     const ids = rows.flatMap((row) => row.approvals);
     if (ids.length === 0) return new Map();
     type Found = Omit<DecidedChange['approvals'][number], 'firstSeen'> & { id: string; first_seen: string };
-    const found = await this.#query<Found>(
+    const found = await rowsOf<Found>(
+      this.runner,
       `SELECT id, principal, person, key, via, ${iso('first_seen')} FROM approval WHERE id = ANY($1)`,
       [ids],
     );
@@ -228,7 +238,8 @@ class Reading {
     const ids = rows.flatMap((row) => row.exceptions);
     if (ids.length === 0) return new Map();
     type Found = Omit<DecidedChange['exceptions'][number], 'expires'> & { expires: string | null };
-    const found = await this.#query<Found>(
+    const found = await rowsOf<Found>(
+      this.runner,
       `SELECT id, rule, ticket, ${iso('expires')} FROM exception WHERE id = ANY($1)`,
       [ids],
     );
@@ -237,7 +248,8 @@ class Reading {
 
   async #runs(rows: readonly Row[]): Promise<Map<string, NonNullable<DecidedChange['run']>>> {
     type Found = { decision: string; id: string; outcome: NonNullable<DecidedChange['run']>['outcome']; finished_at: string | null }; // prettier-ignore
-    const found = await this.#query<Found>(
+    const found = await rowsOf<Found>(
+      this.runner,
       `SELECT DISTINCT ON (decision) decision, id, outcome, ${iso('finished_at')} FROM run WHERE decision = ANY($1)
        ORDER BY decision, (outcome = 'succeeded') DESC, CASE WHEN outcome = 'succeeded' THEN started_at END, started_at DESC`,
       [rows.map((row) => row.id)],
@@ -251,7 +263,8 @@ class Reading {
     const ids = rows.flatMap((row) => (row.operation === 'break_glass' ? row.id : []));
     if (ids.length === 0) return new Map();
     type Found = { id: string; reason: string; ticket: string | null; due_at: string; closed_at: string | null; by: string | null }; // prettier-ignore
-    const found = await this.#query<Found>(
+    const found = await rowsOf<Found>(
+      this.runner,
       `SELECT duty.id, duty.reason, duty.ticket, ${iso('duty.due_at', 'due_at')}, ${iso('duty.closed_at', 'closed_at')}, coalesce(approval.person, approval.principal) AS by
        FROM review_duty AS duty LEFT JOIN approval ON approval.id = duty.approval WHERE duty.id = ANY($1)`,
       [ids],
@@ -262,7 +275,8 @@ class Reading {
   }
 
   async #live(rows: readonly Row[]): Promise<Map<number, string[]>> {
-    const found = await this.#query<{ decision: string; uids: string[] }>(
+    const found = await rowsOf<{ decision: string; uids: string[] }>(
+      this.runner,
       'SELECT decision, array_agg(uid ORDER BY kind, namespace, name) AS uids FROM live_object WHERE decision = ANY($1) GROUP BY decision',
       [rows.map((row) => row.log_index)],
     );
@@ -279,24 +293,13 @@ class Reading {
   }
 
   async #readControls(index: number): Promise<readonly string[]> {
-    const [row] = await this.#query<{ leaf: Buffer }>('SELECT leaf FROM log_entry WHERE log_index = $1', [index]);
-    const reference = row && contentsOf(entryOf(index, row.leaf).predicate).get('policy');
-    if (!reference) return [];
     try {
-      const bytes = withoutSalt(await loadContent(this.runner.manager, reference.sha256), reference);
-      const { rules } = JSON.parse(bytes.toString('utf8')) as Pick<PolicyBundle, 'rules'>;
+      const policy = await contentOfEntry(this.runner.manager, index, 'policy');
+      const { rules } = JSON.parse(policy.toString('utf8')) as Pick<PolicyBundle, 'rules'>;
       return [...new Set(rules.flatMap((rule) => rule.controls))].toSorted();
     } catch (thrown) {
       if (toCountersignError(thrown).code === 'content-missing') return [];
       throw thrown;
-    }
-  }
-
-  async #query<T>(text: string, parameters: unknown[] = []): Promise<T[]> {
-    try {
-      return (await this.runner.query(text, parameters)) as T[];
-    } catch (thrown) {
-      throw toCountersignError(databaseFault(thrown));
     }
   }
 }
