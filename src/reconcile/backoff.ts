@@ -21,10 +21,6 @@ export class Backoff {
     this.#notBefore = Date.now() + Math.min(pause, AT_MOST_EVERY);
   }
 
-  succeeded(): void {
-    this.reset();
-  }
-
   reset(): void {
     this.#failures = 0;
     this.#retryAt = Infinity;

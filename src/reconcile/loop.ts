@@ -1,27 +1,26 @@
 import { isGranted, outsideGrants, type Grant } from '../change/grant.js';
 import type { ReconcileSettings } from '../change/reconcile-settings.js';
-import { canonicalJson } from '../cluster/canonical.js';
 import { healthOf, type Health } from '../cluster/health.js';
 import { describeIdentity, identityKey, type ObjectIdentity } from '../cluster/object.js';
 import type { Redactor } from '../cluster/secret.js';
-import { CountersignError, toCountersignError } from '../errors.js';
-import { Backoff, Damper } from './backoff.js';
+import { CountersignError } from '../errors.js';
+import { Damper } from './backoff.js';
 import type { LiveObject } from './cluster.js';
 import type { ApprovedState } from './admission.js';
-import { driftOf, type Finding } from './finding.js';
+import { driftOf } from './finding.js';
 import { findDrift } from './find-drift.js';
 import { assertApproved, type ApprovedChange } from './gate.js';
+import { heldTrouble, Hold } from './hold.js';
 import type { Informers } from './informer.js';
 import { inventoryOf, type Inventory, type InventoryEntry } from './inventory.js';
-import { driftMode } from './judged.js';
 import { TargetView } from './look.js';
-import { formatPath } from './managed-fields.js';
+import { Passes } from './passes.js';
 import { desiredOf, isKept, type Desired } from './plan.js';
 import { StateKeeper, type ReconcilerState, type ReconcilerStatus } from './reconciler-state.js';
 import { driftSign, reconcile, type ToldFailure } from './run.js';
 import type { Drift, RunLog } from './run-log.js';
 import type { RunResult } from './run-state.js';
-import { closedWindow, suspension, type Held } from './windows.js';
+import { StandingDrift } from './standing-drift.js';
 
 export interface ReconcilerParts {
   /** Of the target, shared by all its environments. */
@@ -62,28 +61,15 @@ export class EnvironmentReconciler {
   #dirty = new Set<string>();
   /** What the pass under way looks at: dirty again if it fails. */
   #taken: ReadonlySet<string> = new Set();
-  /** Drift that stays, by what it is: told once. */
-  readonly #reported = new Map<string, string>();
-  /** Found changed when this process began, where that is only reported. */
-  #foundAtStart: ReadonlySet<string> = new Set();
+  readonly #standing = new StandingDrift();
   /** What the last run failed with, if the log has it. */
   #told: ToldFailure | null = null;
   readonly #states: StateKeeper;
   readonly #view: TargetView;
-  /** As governance has it now, whatever is approved under it. */
-  #settings: ReconcileSettings | undefined;
-  #suspended = false;
-  /** When what holds it may have ended. */
-  #heldUntil = Infinity;
-  readonly #backoff = new Backoff();
+  readonly #hold = new Hold();
   readonly #damper = new Damper();
   #recordEnd: RunResult['recordEnd'] = null;
-  #requested = false;
-  #wake: (() => void) | null = null;
-  #idle: (() => void)[] = [];
-  #busy = false;
-  #stopped = false;
-  readonly #running: Promise<void>;
+  readonly #passes: Passes;
 
   constructor(
     readonly repository: string,
@@ -97,7 +83,12 @@ export class EnvironmentReconciler {
       changed: (key, live) => this.#changed(key, live),
       reachable: (trouble) => this.#reachable(trouble),
     });
-    this.#running = this.#loop();
+    this.#passes = new Passes({
+      pass: () => this.#pass(),
+      failed: (trouble, requested) => this.#passFailed(trouble, requested),
+      // After a failure its retry takes up what is left; else what waits to be corrected is due by itself.
+      dueAt: (failing) => Math.min(this.#hold.until, failing ? Infinity : this.#damper.dueAt(this.#dirty)),
+    });
   }
 
   get state(): ReconcilerState {
@@ -164,26 +155,24 @@ export class EnvironmentReconciler {
     }
     this.#approved = change;
     this.#told = null;
-    this.#backoff.reset();
-    this.#request();
+    this.#passes.begin();
   }
 
   /** Whether, and when, it may write: this counts at once, before anything is decided under it. */
   configure(settings: ReconcileSettings | undefined): void {
-    this.#settings = settings;
-    this.#request();
+    this.#hold.configure(settings);
+    this.#passes.request();
   }
 
   /** Resolves when nothing is left to do right now; what waits for a retry counts as done. */
-  async settled(): Promise<void> {
-    while (this.#busy || this.#requested) await new Promise<void>((resolve) => this.#idle.push(resolve));
+  settled(): Promise<void> {
+    return this.#passes.settled();
   }
 
   async stop(): Promise<void> {
-    this.#stopped = true;
+    const stopping = this.#passes.stop();
     this.#view.close();
-    this.#wake?.();
-    await this.#running;
+    await stopping;
   }
 
   #changed(key: string, live: LiveObject | null): void {
@@ -195,70 +184,27 @@ export class EnvironmentReconciler {
     const own = this.#expected.get(key)?.metadata;
     if (own && live?.metadata.uid === own.uid && live.metadata.resourceVersion === own.resourceVersion) return;
     this.#dirty.add(key);
-    this.#request();
+    this.#passes.request();
   }
 
   #reachable(trouble: CountersignError | null): void {
     if (trouble) this.#states.change({ status: 'failed', trouble });
     else if (this.state.trouble) {
-      this.#backoff.reset();
-      this.#request();
+      this.#passes.begin();
     }
   }
 
-  #request(): void {
-    this.#requested = true;
-    this.#wake?.();
-  }
-
-  async #loop(): Promise<void> {
-    while (!this.#stopped) {
-      await this.#sleep();
-      if (this.#stopped) break;
-      this.#requested = false;
-      this.#busy = true;
-      try {
-        await this.#pass();
-        this.#backoff.succeeded();
-      } catch (thrown) {
-        for (const key of this.#taken) this.#dirty.add(key);
-        const trouble = toCountersignError(thrown);
-        // A newer decision: the next pass is begun already.
-        if (trouble.code !== 'run-superseded' || !this.#requested) this.#failed(trouble);
-      }
-      this.#taken = new Set();
-      this.#busy = false;
-      for (const done of this.#idle.splice(0)) done();
-    }
-    for (const done of this.#idle.splice(0)) done();
-  }
-
-  /** Until there is something to do, and not before a failure's pause is over. */
-  async #sleep(): Promise<void> {
-    for (;;) {
-      // After a failure its retry takes up what is left; else what waits to be corrected is due by itself.
-      const due = Math.min(
-        this.#heldUntil,
-        this.#backoff.retryAt(),
-        this.#backoff.isFailing() ? Infinity : this.#damper.dueAt(this.#dirty),
-      );
-      const notBefore = this.#backoff.notBefore();
-      const at = this.#requested ? notBefore : Math.max(due, notBefore);
-      const wait = at - Date.now();
-      if (this.#stopped || wait <= 0) return;
-      await new Promise<void>((resolve) => {
-        const timer = wait === Infinity ? null : setTimeout(resolve, Math.min(wait, 2 ** 31 - 1));
-        this.#wake = () => {
-          if (timer) clearTimeout(timer);
-          resolve();
-        };
-      });
-      this.#wake = null;
-    }
+  #passFailed(trouble: CountersignError, requested: boolean): boolean {
+    for (const key of this.#taken) this.#dirty.add(key);
+    // A newer decision: the next pass is begun already.
+    if (trouble.code === 'run-superseded' && requested) return false;
+    this.#states.change({ status: trouble.code === 'environment-not-granted' ? 'refused' : 'failed', trouble });
+    return true;
   }
 
   /** Everything one pass does, in order. */
   async #pass(): Promise<void> {
+    this.#taken = new Set();
     const newest = this.#approved;
     if (newest === null) return;
 
@@ -267,9 +213,12 @@ export class EnvironmentReconciler {
     this.#recordEnd = null;
 
     // 2. People may hold it. What is live is kept meanwhile, but for when it is suspended.
-    const held = this.#holding(newest);
+    const { held, resumed } = this.#hold.look(this.#applied === newest, this.#now().getTime());
+    // What was only recorded meanwhile is put right from here on.
+    if (resumed) for (const key of this.#standing.keys) this.#dirty.add(key);
     const approved = held && this.#applied ? this.#applied : newest;
-    if (held && !this.#suspended && !this.#applied) return this.#hold(held);
+    const holding = held && ({ status: 'suspended', trouble: heldTrouble(this.environment, held) } as const);
+    if (holding && !this.#hold.isSuspended && !this.#applied) return this.#states.change(holding);
 
     // 3. Outside its grants nothing is written, and nothing looked at; nor under another policy than it was judged by.
     this.#checkGrants(approved);
@@ -304,15 +253,16 @@ export class EnvironmentReconciler {
       environment,
       cluster,
     });
-    this.#rememberStart(approved, findings);
+    if (this.#applied === null) this.#standing.foundAtStart(environment, findings);
     const correct = findings.filter(({ key, basis }) => !this.#isLeft(key, basis.identity));
-    const drifts = [...correct, ...this.#unreported(keys, findings)].map((finding) =>
+    const left = findings.filter((finding) => !correct.includes(finding));
+    const drifts = [...correct, ...this.#standing.untold(keys, left)].map((finding) =>
       driftOf(finding, approved, cluster.name, parts.redactor, this.#now()),
     );
 
     // 6. One run puts all of it right; with nothing to do, nothing is written or recorded.
     const mayWrite = (): void => {
-      if (this.#approved === newest && parts.epoch() === epoch && !this.#stopped) return;
+      if (this.#approved === newest && parts.epoch() === epoch && !this.#passes.stopped) return;
       throw new CountersignError('run-superseded', `the run of decision ${approved.decision} is superseded`, {
         retry: true,
       });
@@ -328,7 +278,7 @@ export class EnvironmentReconciler {
         mayPrune: (identity) => isGranted(this.repository, parts.grants, identity),
         leave: (identity) => this.#isLeft(identityKey(identity), identity),
         told: this.#told,
-        ...(whole && !this.#suspended ? {} : { only: new Set(correct.map(({ key }) => key)) }),
+        ...(whole && !this.#hold.isSuspended ? {} : { only: new Set(correct.map(({ key }) => key)) }),
       },
       { cluster, log: parts.log, redactor: parts.redactor, mayWrite, now: () => this.#now() },
     );
@@ -339,11 +289,9 @@ export class EnvironmentReconciler {
       throw result.trouble ?? new CountersignError('internal', 'a run failed without saying why', { retry: true });
     }
     for (const { key } of whole ? [] : correct) this.#damper.corrected(key);
-    for (const finding of findings) if (!correct.includes(finding)) this.#reported.set(finding.key, signOf(finding));
-    // What Git changed as well was written over.
-    for (const key of result.answers.keys()) this.#reported.delete(key);
-    this.#foundAtStart = new Set([...this.#foundAtStart].filter((key) => !result.answers.has(key)));
-    if (held) return this.#hold(held);
+    this.#standing.told(left);
+    this.#standing.written(result.answers.keys());
+    if (holding) return this.#states.change(holding);
     if (whole) {
       this.#applied = approved;
       this.#dirty = new Set([...this.#dirty].filter((key) => !keys.has(key) || this.#isForeign(key)));
@@ -390,25 +338,6 @@ export class EnvironmentReconciler {
     return due;
   }
 
-  /** Why nothing new may be written now, or nothing at all. */
-  #holding(newest: ApprovedChange): Held | null {
-    const now = this.#now().getTime();
-    const suspended = suspension(this.#settings, now);
-    // What was only recorded meanwhile is put right from here on.
-    if (this.#suspended && !suspended) for (const key of this.#reported.keys()) this.#dirty.add(key);
-    this.#suspended = suspended !== null;
-    const held = suspended ?? (this.#applied === newest ? null : closedWindow(this.#settings, now));
-    this.#heldUntil = held?.until ?? Infinity;
-    return held;
-  }
-
-  #hold({ reason }: Held): void {
-    const trouble = new CountersignError('suspended', `nothing is changed in ${this.environment}: ${reason}`, {
-      remedy: 'Lift it in countersign.yaml: countersign resume',
-    });
-    this.#states.change({ status: 'suspended', trouble });
-  }
-
   /** What was to be deleted, and is, now that its finalizers are through. */
   #forgetGone(keys: ReadonlySet<string>, desired: Desired, live: ReadonlyMap<string, LiveObject | null>): void {
     const gone = [...keys].filter((key) => !desired.has(key) && (live.get(key) ?? null) === null);
@@ -419,7 +348,7 @@ export class EnvironmentReconciler {
 
   /** Drift that is only reported here. */
   #stays(): { status?: ReconcilerStatus; trouble: CountersignError | null } {
-    const found = [...this.#reported.keys()].flatMap((key) => this.#inventory.get(key)?.identity ?? []);
+    const found = [...this.#standing.keys].flatMap((key) => this.#inventory.get(key)?.identity ?? []);
     if (found.length === 0) return { trouble: null };
     const more = found.length > 1 ? ` and ${found.length - 1} more` : '';
     const trouble = new CountersignError(
@@ -430,26 +359,8 @@ export class EnvironmentReconciler {
     return { status: 'degraded', trouble };
   }
 
-  /** What was changed while nobody looked is not put right where that is only reported, until Git changes it. */
-  #rememberStart({ environment }: ApprovedChange, findings: readonly Finding[]): void {
-    if (this.#applied !== null || this.#foundAtStart.size > 0) return;
-    if (environment.reconcile?.afterOutage === 'report') this.#foundAtStart = new Set(findings.map(({ key }) => key));
-  }
-
   #isLeft(key: string, identity: ObjectIdentity): boolean {
-    const { environment } = this.#approved ?? {};
-    return (
-      this.#suspended ||
-      this.#foundAtStart.has(key) ||
-      (environment !== undefined && driftMode(identity, environment) !== 'correct')
-    );
-  }
-
-  /** Drift that stays and was not told yet. What is not found any more is forgotten. */
-  #unreported(keys: ReadonlySet<string>, findings: readonly Finding[]): Finding[] {
-    const left = findings.filter(({ key, basis }) => this.#isLeft(key, basis.identity));
-    for (const key of keys) if (!left.some((finding) => finding.key === key)) this.#reported.delete(key);
-    return left.filter((finding) => this.#reported.get(finding.key) !== signOf(finding));
+    return this.#hold.isSuspended || this.#standing.isLeft(key, identity, this.#approved?.environment);
   }
 
   #learn(result: RunResult, drifts: readonly Drift[]): void {
@@ -474,11 +385,6 @@ export class EnvironmentReconciler {
     return live?.metadata.resourceVersion !== entry?.resourceVersion;
   }
 
-  #failed(trouble: CountersignError): void {
-    this.#backoff.failed(trouble);
-    this.#states.change({ status: trouble.code === 'environment-not-granted' ? 'refused' : 'failed', trouble });
-  }
-
   #see(key: string, live: LiveObject | null): void {
     if (this.#states.see(key, live) && this.#applied && !this.state.trouble) this.#states.change({});
   }
@@ -486,12 +392,6 @@ export class EnvironmentReconciler {
   #now(): Date {
     return this.parts.now?.() ?? new Date();
   }
-}
-
-/** What a drift is, whatever else changes in the object meanwhile. */
-function signOf({ type, live, differences }: Finding): string {
-  const fields = differences.map((one) => [one.type, formatPath(one.path), one.live ?? null]);
-  return canonicalJson([type, type === 'modified' ? '' : (live?.metadata.uid ?? ''), fields]);
 }
 
 function identitiesOf(keys: Iterable<string>, desired: Desired, inventory: Inventory): ObjectIdentity[] {

@@ -90,7 +90,7 @@ export class ClusterReports {
     while (!this.#stopped) {
       try {
         if (this.#all || this.#due.size > 0) await this.#look();
-        this.#backoff.succeeded();
+        this.#backoff.reset();
       } catch (thrown) {
         const trouble = toCountersignError(thrown);
         this.#backoff.failed(trouble);
