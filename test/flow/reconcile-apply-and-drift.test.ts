@@ -1,42 +1,18 @@
-import { startControlPlane, type ControlPlane } from '../../src/adapters/kubernetes/control-plane.js';
-import { configMap, deployment, namespace, Person, until, World } from '../support/cluster.js';
-import { DecisionLog, environmentNamed, writesIn } from '../support/approvals.js';
+import { configMap, deployment, namespace, until } from '../support/cluster.js';
+import { clusterWorlds } from '../support/cluster-worlds.js';
+import { environmentNamed } from '../support/approvals.js';
 
 const pathOf = (ns: string, name: string) => `/api/v1/namespaces/${ns}/configmaps/${name}`;
 const deploymentPath = (ns: string, name: string) => `/apis/apps/v1/namespaces/${ns}/deployments/${name}`;
 
 describe('an approved change on a real API server', () => {
-  let plane: ControlPlane;
-  let dana: Person;
-  const decisions = new DecisionLog();
-  const worlds: World[] = [];
-  let count = 0;
-
-  beforeAll(async () => {
-    plane = await startControlPlane();
-    dana = new Person(plane, 'dana');
-  }, 120_000);
-
-  afterAll(async () => {
-    await dana?.close();
-    await plane?.stop();
-  });
-
-  afterEach(async () => {
-    for (const world of worlds.splice(0)) await world.close();
-  });
-
-  async function open(options: Parameters<typeof World.open>[2] = {}): Promise<{ world: World; ns: string }> {
-    const ns = `shop-${++count}`;
-    const world = await World.open(plane, ns, options);
-    worlds.push(world);
-    return { world, ns };
-  }
+  const cluster = clusterWorlds('shop');
+  const { open } = cluster;
 
   const approve = (ns: string, head: string, objects: readonly object[]) =>
-    decisions.approved(environmentNamed(ns, ns), head.repeat(40).slice(0, 40), objects);
+    cluster.decisions.approved(environmentNamed(ns, ns), head.repeat(40).slice(0, 40), objects);
 
-  const writes = () => writesIn(plane.auditLog, 'countersign').length;
+  const writes = () => cluster.writes().length;
 
   it('is applied in order, says where it came from, and is recorded before and after', async () => {
     const { world, ns } = await open();
@@ -62,7 +38,7 @@ describe('an approved change on a real API server', () => {
       results: [{ outcome: 'written' }, { outcome: 'written' }, { outcome: 'written' }],
     });
     expect(writes() - start).toBe(3);
-    const live = await dana.must(deploymentPath(ns, 'cart'));
+    const live = await cluster.dana.must(deploymentPath(ns, 'cart'));
     expect(live.metadata['annotations']).toEqual({
       'countersign.dev/commit': change.head,
       'countersign.dev/environment': ns,
@@ -80,8 +56,7 @@ describe('an approved change on a real API server', () => {
     world.reconciler.approve(await approve(ns, 'b', objects));
     await world.reconciler.settled();
     expect(world.reconciler.state.trouble).toBeNull();
-    const again = await World.open(plane, ns, { inventory: world.log.runs[0].end!.inventory.values() });
-    worlds.push(again);
+    const { world: again } = await open({ ns, inventory: world.log.runs[0].end!.inventory.values() });
     again.reconciler.approve(await approve(ns, 'c', objects));
     await again.reconciler.settled();
     expect(again.reconciler.state.trouble).toBeNull();
@@ -107,14 +82,15 @@ describe('an approved change on a real API server', () => {
     world.reconciler.approve(second);
     await world.reconciler.settled();
     expect(
-      writesIn(plane.auditLog, 'countersign')
+      cluster
+        .writes()
         .slice(after)
         .map((event) => event.objectRef?.name),
     ).toEqual(['two']);
-    const two = await dana.must(pathOf(ns, 'two'));
+    const two = await cluster.dana.must(pathOf(ns, 'two'));
     expect(two['data']).toEqual({ a: '2' });
     expect(two.metadata['annotations']).toMatchObject({ 'countersign.dev/commit': second.head });
-    expect((await dana.must(pathOf(ns, 'one'))).metadata['annotations']).toMatchObject({
+    expect((await cluster.dana.must(pathOf(ns, 'one'))).metadata['annotations']).toMatchObject({
       'countersign.dev/commit': first.head,
     });
   });
@@ -125,24 +101,23 @@ describe('an approved change on a real API server', () => {
     world.reconciler.approve(await approve(ns, 'a', [namespace(ns), ...three]));
     await world.reconciler.settled();
     await world.reconciler.stop(); // while nobody watches, somebody makes an object of the same name and labels
-    const before = await dana.must(pathOf(ns, 'theirs'));
-    await dana.delete(pathOf(ns, 'theirs'));
-    await dana.create(`/api/v1/namespaces/${ns}/configmaps`, {
+    const before = await cluster.dana.must(pathOf(ns, 'theirs'));
+    await cluster.dana.delete(pathOf(ns, 'theirs'));
+    await cluster.dana.create(`/api/v1/namespaces/${ns}/configmaps`, {
       ...configMap(ns, 'theirs', { precious: 'yes' }),
       metadata: { name: 'theirs', labels: before.metadata['labels'], annotations: before.metadata['annotations'] },
     });
-    await dana.create(`/api/v1/namespaces/${ns}/configmaps`, {
+    await cluster.dana.create(`/api/v1/namespaces/${ns}/configmaps`, {
       ...configMap(ns, 'labelled', {}),
       metadata: { name: 'labelled', labels: before.metadata['labels'] },
     });
-    const again = await World.open(plane, ns, { inventory: world.log.runs[0].end!.inventory.values() });
-    worlds.push(again);
+    const { world: again } = await open({ ns, inventory: world.log.runs[0].end!.inventory.values() });
     again.reconciler.approve(await approve(ns, 'b', [namespace(ns), three[0]]));
     await again.reconciler.settled();
     expect(again.reconciler.state.trouble).toBeNull();
-    expect(await dana.get(pathOf(ns, 'ours'))).toBeNull();
-    expect((await dana.must(pathOf(ns, 'theirs')))['data']).toEqual({ precious: 'yes' });
-    expect(await dana.get(pathOf(ns, 'labelled'))).not.toBeNull();
+    expect(await cluster.dana.get(pathOf(ns, 'ours'))).toBeNull();
+    expect((await cluster.dana.must(pathOf(ns, 'theirs')))['data']).toEqual({ precious: 'yes' });
+    expect(await cluster.dana.get(pathOf(ns, 'labelled'))).not.toBeNull();
     expect([...again.log.runs[0].end!.inventory.keys()].toSorted()).toEqual([
       `/ConfigMap/${ns}/keep`,
       `/Namespace//${ns}`,
@@ -156,13 +131,14 @@ describe('an approved change on a real API server', () => {
     await world.reconciler.settled();
     const seen: unknown[] = [];
     world.log.beforeStart = async () => {
-      seen.push((await dana.must(deploymentPath(ns, 'cart')))['spec']);
+      seen.push((await cluster.dana.must(deploymentPath(ns, 'cart')))['spec']);
     };
     const began = Date.now();
-    await dana.edit(deploymentPath(ns, 'cart'), { spec: { replicas: 5 } });
+    await cluster.dana.edit(deploymentPath(ns, 'cart'), { spec: { replicas: 5 } });
     await until(
       'two replicas again',
-      async () => ((await dana.must(deploymentPath(ns, 'cart')))['spec'] as { replicas: number }).replicas === 2,
+      async () =>
+        ((await cluster.dana.must(deploymentPath(ns, 'cart')))['spec'] as { replicas: number }).replicas === 2,
     );
     expect(Date.now() - began).toBeLessThan(1_000);
     await world.reconciler.settled();
@@ -177,7 +153,7 @@ describe('an approved change on a real API server', () => {
       },
     ]);
     expect(world.log.runs.at(-1)).toMatchObject({ run: { reason: 'repair' }, end: { outcome: 'succeeded' } });
-    expect((await dana.must(deploymentPath(ns, 'cart'))).metadata['annotations']).toMatchObject({
+    expect((await cluster.dana.must(deploymentPath(ns, 'cart'))).metadata['annotations']).toMatchObject({
       'countersign.dev/commit': change.head,
     });
   });
@@ -188,7 +164,7 @@ describe('an approved change on a real API server', () => {
       await approve(ns, 'a', [namespace(ns), deployment(ns, 'cart', 'cart:1'), configMap(ns, 'settings', { a: '1' })]),
     );
     await world.reconciler.settled();
-    await dana.apply(
+    await cluster.dana.apply(
       deploymentPath(ns, 'cart'),
       {
         apiVersion: 'apps/v1',
@@ -207,14 +183,14 @@ describe('an approved change on a real API server', () => {
       'added spec.template.spec.nodeSelector',
     ]);
     expect(world.log.drifts[0].attribution).toMatchObject({ manager: 'dana-tool', operation: 'Apply' });
-    const live = await dana.must(deploymentPath(ns, 'cart'));
+    const live = await cluster.dana.must(deploymentPath(ns, 'cart'));
     expect(live.metadata['labels']).not.toHaveProperty('extra');
     expect((live['spec'] as { template: { spec: { containers: unknown[] } } }).template.spec.containers).toHaveLength(
       1,
     );
-    await dana.edit(pathOf(ns, 'settings'), { data: { smuggled: 'x' } }, 'countersign');
+    await cluster.dana.edit(pathOf(ns, 'settings'), { data: { smuggled: 'x' } }, 'countersign');
     await until('the second drift', () => world.log.drifts.length === 2 && world.log.runs.at(-1)?.end !== null);
-    expect((await dana.must(pathOf(ns, 'settings')))['data']).toEqual({ a: '1' });
+    expect((await cluster.dana.must(pathOf(ns, 'settings')))['data']).toEqual({ a: '1' });
     expect(world.log.drifts[1].fields).toMatchObject([{ type: 'added', path: 'data.smuggled', live: 'x' }]);
   });
 
@@ -222,12 +198,15 @@ describe('an approved change on a real API server', () => {
     const { world, ns } = await open();
     world.reconciler.approve(await approve(ns, 'a', [namespace(ns), configMap(ns, 'settings', { a: '1' })]));
     await world.reconciler.settled();
-    await dana.delete(pathOf(ns, 'settings'));
-    await until('it is back', async () => (await dana.get(pathOf(ns, 'settings'))) !== null);
+    await cluster.dana.delete(pathOf(ns, 'settings'));
+    await until('it is back', async () => (await cluster.dana.get(pathOf(ns, 'settings'))) !== null);
     await world.reconciler.settled();
     expect(world.log.drifts).toMatchObject([{ type: 'deleted', attribution: { strength: 'none' } }]);
-    await dana.edit(pathOf(ns, 'settings'), { metadata: { labels: null } });
-    await until('the label is back', async () => 'labels' in (await dana.must(pathOf(ns, 'settings'))).metadata);
+    await cluster.dana.edit(pathOf(ns, 'settings'), { metadata: { labels: null } });
+    await until(
+      'the label is back',
+      async () => 'labels' in (await cluster.dana.must(pathOf(ns, 'settings'))).metadata,
+    );
     await world.reconciler.settled();
     expect(world.log.drifts[1]).toMatchObject({ type: 'modified', attribution: { strength: 'none' } });
   });
@@ -242,11 +221,11 @@ describe('an approved change on a real API server', () => {
     };
     world.reconciler.approve(await approve(ns, 'a', [namespace(ns), secret]));
     await world.reconciler.settled();
-    await dana.edit(`/api/v1/namespaces/${ns}/secrets/login`, {
+    await cluster.dana.edit(`/api/v1/namespaces/${ns}/secrets/login`, {
       data: { password: Buffer.from('swordfish').toString('base64') },
     });
     await until('the drift is corrected', () => world.log.drifts.length === 1 && world.log.runs.at(-1)?.end !== null);
-    const live = await dana.must(`/api/v1/namespaces/${ns}/secrets/login`);
+    const live = await cluster.dana.must(`/api/v1/namespaces/${ns}/secrets/login`);
     expect(live['data']).toEqual({ password: Buffer.from('hunter2').toString('base64') });
     const told = JSON.stringify(
       world.log.runs.map(({ run, drifts, end }) => ({ run, drifts, end: { ...end, inventory: [...end!.inventory] } })),
@@ -267,7 +246,7 @@ describe('an approved change on a real API server', () => {
     const began = Date.now();
     let edits = 0;
     while (Date.now() - began < 2_500) {
-      await dana.edit(pathOf(ns, 'settings'), { data: { a: `edit ${edits++}` } }, 'rival');
+      await cluster.dana.edit(pathOf(ns, 'settings'), { data: { a: `edit ${edits++}` } }, 'rival');
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     expect(edits).toBeGreaterThan(20);
@@ -278,7 +257,7 @@ describe('an approved change on a real API server', () => {
     // When the other gives up, it ends as approved.
     await until(
       'it is corrected',
-      async () => JSON.stringify((await dana.must(pathOf(ns, 'settings')))['data']) === '{"a":"1"}',
+      async () => JSON.stringify((await cluster.dana.must(pathOf(ns, 'settings')))['data']) === '{"a":"1"}',
     );
     await until('all is well', () => world.reconciler.state.trouble === null);
   });
@@ -294,7 +273,7 @@ describe('an approved change on a real API server', () => {
 
   it('applies a definition and an object of it in one commit', async () => {
     const { world, ns } = await open();
-    const group = `g${count}.example.org`;
+    const group = `${ns}.example.org`;
     const definition = {
       apiVersion: 'apiextensions.k8s.io/v1',
       kind: 'CustomResourceDefinition',
@@ -323,7 +302,10 @@ describe('an approved change on a real API server', () => {
     await world.reconciler.settled();
     expect(world.reconciler.state.trouble).toBeNull();
     const path = `/apis/${group}/v1/namespaces/${ns}/carts/mine`;
-    await dana.edit(path, { spec: { wheels: 3 } });
-    await until('four wheels again', async () => ((await dana.must(path))['spec'] as { wheels: number }).wheels === 4);
+    await cluster.dana.edit(path, { spec: { wheels: 3 } });
+    await until(
+      'four wheels again',
+      async () => ((await cluster.dana.must(path))['spec'] as { wheels: number }).wheels === 4,
+    );
   });
 });

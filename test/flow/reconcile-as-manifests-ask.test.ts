@@ -1,8 +1,6 @@
-import { startControlPlane, type ControlPlane } from '../../src/adapters/kubernetes/control-plane.js';
-import type { Environment } from '../../src/change/environment.js';
 import type { ReconcileSettings } from '../../src/change/reconcile-settings.js';
-import { configMap, deployment, namespace, Person, until, World } from '../support/cluster.js';
-import { DecisionLog, environmentNamed, writesIn } from '../support/approvals.js';
+import { configMap, deployment, namespace, until } from '../support/cluster.js';
+import { clusterWorlds, type OpenOptions } from '../support/cluster-worlds.js';
 
 const maps = (ns: string) => `/api/v1/namespaces/${ns}/configmaps`;
 const jobs = (ns: string) => `/apis/batch/v1/namespaces/${ns}/jobs`;
@@ -30,55 +28,19 @@ const job = (ns: string, name: string, hook: string, more: Record<string, string
   );
 
 describe('manifests say how they are reconciled', () => {
-  let plane: ControlPlane;
-  let dana: Person;
-  const decisions = new DecisionLog();
-  const worlds: World[] = [];
-  let count = 0;
-
-  beforeAll(async () => {
-    plane = await startControlPlane();
-    dana = new Person(plane, 'dana');
-  }, 120_000);
-
-  afterAll(async () => {
-    await dana?.close();
-    await plane?.stop();
-  });
-
-  afterEach(async () => {
-    for (const world of worlds.splice(0)) await world.close();
-  });
-
-  async function open(
-    reconcile: ReconcileSettings = {},
-    options: Parameters<typeof World.open>[2] & { ns?: string } = {},
-  ) {
-    const ns = options.ns ?? `asked-${++count}`;
-    const world = await World.open(plane, ns, options);
-    worlds.push(world);
-    const environment: Environment = { ...environmentNamed(ns, ns), reconcile };
-    const begin = async (head: string, objects: readonly object[], approvals: readonly string[] = []) => {
-      const change = await decisions.approved(environment, head.repeat(40), [namespace(ns), ...objects], approvals);
-      world.reconciler.approve(change);
-      return change;
-    };
-    const apply = async (...args: Parameters<typeof begin>) => {
-      const change = await begin(...args);
-      await world.reconciler.settled();
-      return change;
-    };
-    return { world, ns, begin, apply };
-  }
+  const cluster = clusterWorlds('asked');
+  const open = (reconcile: ReconcileSettings = {}, options: OpenOptions = {}) =>
+    cluster.open({ ...options, reconcile });
 
   const written = (ns: string, from = 0) =>
-    writesIn(plane.auditLog, 'countersign')
+    cluster
+      .writes()
       .slice(from)
       .filter(({ objectRef }) => objectRef?.namespace === ns)
       .map(({ verb, objectRef }) => `${verb} ${objectRef?.resource}/${objectRef?.name}`);
 
   const settle = (path: string, type: 'Complete' | 'Failed') =>
-    dana.edit(`${path}/status`, {
+    cluster.dana.edit(`${path}/status`, {
       status: {
         startTime: '2026-11-21T00:00:00Z',
         ...(type === 'Complete' ? { completionTime: '2026-11-21T00:00:01Z', succeeded: 1 } : {}),
@@ -90,9 +52,9 @@ describe('manifests say how they are reconciled', () => {
     });
 
   const roll = async (ns: string, name: string) =>
-    dana.edit(`${deployments(ns)}/${name}/status`, {
+    cluster.dana.edit(`${deployments(ns)}/${name}/status`, {
       status: {
-        observedGeneration: (await dana.must(`${deployments(ns)}/${name}`)).metadata['generation'],
+        observedGeneration: (await cluster.dana.must(`${deployments(ns)}/${name}`)).metadata['generation'],
         replicas: 2,
         updatedReplicas: 2,
         readyReplicas: 2,
@@ -111,8 +73,8 @@ describe('manifests say how they are reconciled', () => {
       }),
       wave(configMap(ns, 'first', {}), -1),
     ]);
-    await until('the first waves are live', async () => (await dana.get(`${deployments(ns)}/cart`)) !== null);
-    expect(await dana.get(`${maps(ns)}/dependent`)).toBeNull();
+    await until('the first waves are live', async () => (await cluster.dana.get(`${deployments(ns)}/cart`)) !== null);
+    expect(await cluster.dana.get(`${maps(ns)}/dependent`)).toBeNull();
     await roll(ns, 'cart');
     await until('it is through', () => world.reconciler.state.applied === change.decision);
     expect(written(ns).slice(-4)).toEqual([
@@ -130,10 +92,10 @@ describe('manifests say how they are reconciled', () => {
     const late = { [`${ARGO}/sync-wave`]: '5' };
     await apply('b', [configMap(ns, 'early', {}), annotated(configMap(ns, 'Not_A_Name', {}), late)]);
     expect(world.reconciler.state.trouble).toMatchObject({ code: 'cluster-refused' });
-    expect(await dana.get(`${maps(ns)}/early`)).toBeNull();
+    expect(await cluster.dana.get(`${maps(ns)}/early`)).toBeNull();
     await begin('c', [deployment(ns, 'cart', 'cart:1'), annotated(configMap(ns, 'late', {}), late)]);
-    await until('the deployment is there', async () => (await dana.get(`${deployments(ns)}/cart`)) !== null);
-    await dana.edit(`${deployments(ns)}/cart/status`, {
+    await until('the deployment is there', async () => (await cluster.dana.get(`${deployments(ns)}/cart`)) !== null);
+    await cluster.dana.edit(`${deployments(ns)}/cart/status`, {
       status: {
         observedGeneration: 1,
         conditions: [
@@ -145,7 +107,7 @@ describe('manifests say how they are reconciled', () => {
     expect(world.reconciler.state.trouble?.sentence).toMatch(
       `wave 0 is not healthy: Deployment ${ns}/cart: it ran out of time`,
     );
-    expect(await dana.get(`${maps(ns)}/late`)).toBeNull();
+    expect(await cluster.dana.get(`${maps(ns)}/late`)).toBeNull();
     const before = world.log.runs.length;
     await world.reconciler.settled();
     expect(world.log.runs).toHaveLength(before);
@@ -160,11 +122,11 @@ describe('manifests say how they are reconciled', () => {
     [{ 'config.kubernetes.io/depends-on': '/namespaces/x/ConfigMap/gone' }, /which this environment does not have/],
   ])('refuses %j by name before anything is written', async (annotations, message) => {
     const { world, ns, apply } = await open();
-    const start = writesIn(plane.auditLog, 'countersign').length;
+    const start = cluster.writes().length;
     await apply('a', [annotated(configMap(ns, 'one', {}), annotations)]);
     expect(world.reconciler.state).toMatchObject({ status: 'failed', trouble: { code: 'object-invalid' } });
     expect(world.reconciler.state.trouble!.sentence).toMatch(message);
-    expect(writesIn(plane.auditLog, 'countersign')).toHaveLength(start);
+    expect(cluster.writes()).toHaveLength(start);
   });
 
   it('runs hooks before and after, once for each state, and deletes them as their policy says', async () => {
@@ -177,23 +139,23 @@ describe('manifests say how they are reconciled', () => {
       configMap(ns, 'settings', { value }),
     ];
     // The namespace of the hooks is not among them: hooks before need what they run in.
-    await dana.create('/api/v1/namespaces', namespace(ns));
+    await cluster.dana.create('/api/v1/namespaces', namespace(ns));
     const first = await begin('a', objects('1'));
-    await until('the first hook runs', async () => (await dana.get(`${jobs(ns)}/before`)) !== null);
-    expect(await dana.get(`${maps(ns)}/settings`)).toBeNull();
+    await until('the first hook runs', async () => (await cluster.dana.get(`${jobs(ns)}/before`)) !== null);
+    expect(await cluster.dana.get(`${maps(ns)}/settings`)).toBeNull();
     await settle(`${jobs(ns)}/before`, 'Complete');
-    await until('the last hook runs', async () => (await dana.get(`${jobs(ns)}/after`)) !== null);
-    expect(await dana.get(`${maps(ns)}/settings`)).not.toBeNull();
+    await until('the last hook runs', async () => (await cluster.dana.get(`${jobs(ns)}/after`)) !== null);
+    expect(await cluster.dana.get(`${maps(ns)}/settings`)).not.toBeNull();
     await settle(`${jobs(ns)}/after`, 'Complete');
     await until('it is through', () => world.reconciler.state.applied === first.decision);
     await until('its policy is kept', async () => {
-      const after = await dana.get(`${jobs(ns)}/after`);
+      const after = await cluster.dana.get(`${jobs(ns)}/after`);
       return after === null || after.metadata['deletionTimestamp'] !== undefined;
     });
-    expect(await dana.get(`${jobs(ns)}/never`)).toBeNull();
-    expect(await dana.get(`${jobs(ns)}/alarm`)).toBeNull();
+    expect(await cluster.dana.get(`${jobs(ns)}/never`)).toBeNull();
+    expect(await cluster.dana.get(`${jobs(ns)}/alarm`)).toBeNull();
     expect(world.log.runs[0].run.planned.filter(({ op }) => op === 'hook')).toHaveLength(3);
-    const { uid } = (await dana.must(`${jobs(ns)}/before`)).metadata;
+    const { uid } = (await cluster.dana.must(`${jobs(ns)}/before`)).metadata;
 
     // The same state again runs none of them; deleting a hook's object is no drift.
     const inventory = world.log.runs[0].end!.inventory;
@@ -204,17 +166,17 @@ describe('manifests say how they are reconciled', () => {
     await world.close();
     await again.begin('c', objects('2'));
     await until('the hook runs anew', async () => {
-      const now = await dana.get(`${jobs(ns)}/before`);
+      const now = await cluster.dana.get(`${jobs(ns)}/before`);
       return now !== null && now.metadata.uid !== uid;
     });
     await settle(`${jobs(ns)}/before`, 'Failed');
-    await until('what waits for failures runs', async () => (await dana.get(`${jobs(ns)}/alarm`)) !== null);
+    await until('what waits for failures runs', async () => (await cluster.dana.get(`${jobs(ns)}/alarm`)) !== null);
     await settle(`${jobs(ns)}/alarm`, 'Complete');
     await until('it says so', () => again.world.reconciler.state.trouble?.code === 'hook-failed');
     expect(again.world.reconciler.state.trouble?.sentence).toContain(
       `PreSync hook Job ${ns}/before failed: it is Failed`,
     );
-    expect((await dana.must(`${maps(ns)}/settings`))['data']).toEqual({ value: '1' });
+    expect((await cluster.dana.must(`${maps(ns)}/settings`))['data']).toEqual({ value: '1' });
     // It does not run again by itself.
     const third = await open({}, { ns, inventory: again.world.log.runs.at(-1)!.end!.inventory.values() });
     await again.world.close();
@@ -230,13 +192,13 @@ describe('manifests say how they are reconciled', () => {
       immutable: true,
     });
     await apply('a', [fixed('1')]);
-    const { uid } = (await dana.must(`${maps(ns)}/fixed`)).metadata;
+    const { uid } = (await cluster.dana.must(`${maps(ns)}/fixed`)).metadata;
     await apply('b', [fixed('2')]);
     expect(world.reconciler.state.trouble?.sentence).toMatch(/field is immutable.*Force=true/);
-    expect((await dana.must(`${maps(ns)}/fixed`)).metadata.uid).toBe(uid);
+    expect((await cluster.dana.must(`${maps(ns)}/fixed`)).metadata.uid).toBe(uid);
     const force = await apply('c', [fixed('3', { [`${ARGO}/sync-options`]: 'Force=true' })]);
     expect(world.reconciler.state).toMatchObject({ trouble: null, applied: force.decision });
-    const live = await dana.must(`${maps(ns)}/fixed`);
+    const live = await cluster.dana.must(`${maps(ns)}/fixed`);
     expect(live['data']).toEqual({ value: '3' });
     expect(live.metadata.uid).not.toBe(uid);
     expect(world.log.runs.at(-1)!.run.planned).toMatchObject([{ op: 'replace', identity: { name: 'fixed' } }]);
@@ -256,27 +218,27 @@ describe('manifests say how they are reconciled', () => {
     ];
     await apply('a', objects);
     expect(world.reconciler.state.trouble).toBeNull();
-    expect(await dana.get(`${maps(ns)}/ignored`)).toBeNull();
-    for (const name of ['merged', 'once']) await dana.edit(`${maps(ns)}/${name}`, { data: { b: '2' } });
-    await dana.edit(`${maps(ns)}/once`, { data: { a: 'theirs' } });
-    await dana.edit(`${maps(ns)}/merged`, { data: { a: 'drift' } });
+    expect(await cluster.dana.get(`${maps(ns)}/ignored`)).toBeNull();
+    for (const name of ['merged', 'once']) await cluster.dana.edit(`${maps(ns)}/${name}`, { data: { b: '2' } });
+    await cluster.dana.edit(`${maps(ns)}/once`, { data: { a: 'theirs' } });
+    await cluster.dana.edit(`${maps(ns)}/merged`, { data: { a: 'drift' } });
     await until('ours is back', async () => {
-      const { data } = (await dana.must(`${maps(ns)}/merged`)) as unknown as { data: { a: string } };
+      const { data } = (await cluster.dana.must(`${maps(ns)}/merged`)) as unknown as { data: { a: string } };
       return data.a === '1';
     });
-    expect((await dana.must(`${maps(ns)}/merged`))['data']).toEqual({ a: '1', b: '2' });
-    expect((await dana.must(`${maps(ns)}/once`))['data']).toEqual({ a: 'theirs', b: '2' });
+    expect((await cluster.dana.must(`${maps(ns)}/merged`))['data']).toEqual({ a: '1', b: '2' });
+    expect((await cluster.dana.must(`${maps(ns)}/once`))['data']).toEqual({ a: 'theirs', b: '2' });
     expect(world.log.drifts.map(({ identity }) => identity.name)).toEqual(['merged']);
     await apply('b', []);
     expect(world.reconciler.state.trouble).toBeNull();
-    expect(await dana.get(`${maps(ns)}/kept`)).not.toBeNull();
-    expect(await dana.get(`${maps(ns)}/merged`)).toBeNull();
+    expect(await cluster.dana.get(`${maps(ns)}/kept`)).not.toBeNull();
+    expect(await cluster.dana.get(`${maps(ns)}/merged`)).toBeNull();
     // An annotation that is put on in the cluster protects nothing: it is drift (DESIGN 9).
     await apply('c', [configMap(ns, 'plain', {})]);
-    await dana.edit(`${maps(ns)}/plain`, { metadata: { annotations: { [`${FLUX}/prune`]: 'disabled' } } });
+    await cluster.dana.edit(`${maps(ns)}/plain`, { metadata: { annotations: { [`${FLUX}/prune`]: 'disabled' } } });
     await until('it is taken off', () => world.log.drifts.length === 2);
     await apply('d', []);
-    expect(await dana.get(`${maps(ns)}/plain`)).toBeNull();
+    expect(await cluster.dana.get(`${maps(ns)}/plain`)).toBeNull();
   });
 
   it('deletes too much, or what is protected, only with an approval; and follows what finalizers hold', async () => {
@@ -291,21 +253,21 @@ describe('manifests say how they are reconciled', () => {
     await apply('a', [...many, claim]);
     await apply('b', [claim]);
     expect(world.reconciler.state.trouble?.sentence).toMatch(/8 of 10 objects would be deleted, more than 50 %/);
-    expect(await dana.get(`${maps(ns)}/map-0`)).not.toBeNull();
+    expect(await cluster.dana.get(`${maps(ns)}/map-0`)).not.toBeNull();
     await apply('c', many);
     expect(world.reconciler.state.trouble?.sentence).toMatch(
       /PersistentVolumeClaim .*disk would be deleted.*protected/,
     );
-    await dana.edit(`${maps(ns)}/map-7`, { metadata: { finalizers: ['example.org/wait'] } });
+    await cluster.dana.edit(`${maps(ns)}/map-7`, { metadata: { finalizers: ['example.org/wait'] } });
     const approved = await apply('d', [claim], ['approval-1']);
     expect(world.reconciler.state).toMatchObject({ trouble: null, applied: approved.decision, status: 'progressing' });
-    expect(await dana.get(`${maps(ns)}/map-0`)).toBeNull();
+    expect(await cluster.dana.get(`${maps(ns)}/map-0`)).toBeNull();
     await until('it says what it waits for', () => /example\.org\/wait/.test(world.reconciler.state.health.reason));
     expect(world.reconciler.objects().map(({ entry }) => entry.identity.name)).toContain('map-7');
-    const writes = writesIn(plane.auditLog, 'countersign').length;
+    const writes = cluster.writes().length;
     await apply('e', [claim], ['approval-1']);
-    expect(writesIn(plane.auditLog, 'countersign')).toHaveLength(writes);
-    await dana.edit(`${maps(ns)}/map-7`, { metadata: { finalizers: null } });
+    expect(cluster.writes()).toHaveLength(writes);
+    await cluster.dana.edit(`${maps(ns)}/map-7`, { metadata: { finalizers: null } });
     await until('it is gone', () => world.reconciler.objects().every(({ entry }) => entry.identity.name !== 'map-7'));
   });
 
@@ -314,14 +276,14 @@ describe('manifests say how they are reconciled', () => {
     await apply('a', []);
     const last = { 'kubectl.kubernetes.io/last-applied-configuration': '{}' };
     const theirs = annotated(configMap(ns, 'settings', { a: 'old', gone: 'x' }), last);
-    await dana.create(maps(ns), theirs, 'kubectl-client-side-apply');
-    await dana.apply(
+    await cluster.dana.create(maps(ns), theirs, 'kubectl-client-side-apply');
+    await cluster.dana.apply(
       `${maps(ns)}/settings`,
       { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'settings' }, data: { a: 'argo' } },
       'argocd-controller',
     );
     await apply('b', [configMap(ns, 'settings', { a: 'new' })]);
-    const live = await dana.must(`${maps(ns)}/settings`);
+    const live = await cluster.dana.must(`${maps(ns)}/settings`);
     expect(live['data']).toEqual({ a: 'new' });
     expect(live.metadata['annotations']).not.toHaveProperty(['kubectl.kubernetes.io/last-applied-configuration']);
     expect((live.metadata['managedFields'] as { manager: string }[]).map(({ manager }) => manager)).toEqual([
@@ -341,13 +303,13 @@ describe('manifests say how they are reconciled', () => {
     expect(other.world.reconciler.state.trouble!.sentence).toMatch(
       `belongs to another inventory: environment ${one.ns}`,
     );
-    await dana.create(maps(one.ns), {
+    await cluster.dana.create(maps(one.ns), {
       ...configMap(one.ns, 'foreign', {}),
       metadata: { name: 'foreign', annotations: { 'config.k8s.io/owning-inventory': 'of-another-cluster' } },
     });
     await one.apply('b', [configMap(one.ns, 'shared', { of: 'one' }), configMap(one.ns, 'foreign', { a: '1' })]);
     expect(one.world.reconciler.state.trouble!.sentence).toContain('owning-inventory is of-another-cluster');
-    expect((await dana.must(`${maps(one.ns)}/shared`))['data']).toEqual({ of: 'one' });
+    expect((await cluster.dana.must(`${maps(one.ns)}/shared`))['data']).toEqual({ of: 'one' });
   });
 
   it('only reports drift, or does not look for it, where the environment says so', async () => {
@@ -360,25 +322,25 @@ describe('manifests say how they are reconciled', () => {
     });
     const objects = (value: string) => ['told', 'off-1', 'kept'].map((name) => configMap(ns, name, { a: value }));
     await apply('a', objects('1'));
-    for (const name of ['told', 'off-1', 'kept']) await dana.edit(`${maps(ns)}/${name}`, { data: { a: 'x' } });
+    for (const name of ['told', 'off-1', 'kept']) await cluster.dana.edit(`${maps(ns)}/${name}`, { data: { a: 'x' } });
     await until('both are recorded', () => world.log.drifts.length === 2 && world.log.runs.at(-1)?.end !== null);
     await world.reconciler.settled();
     expect(world.log.drifts.map(({ identity }) => identity.name).toSorted()).toEqual(['kept', 'told']);
     await until(
       'one is corrected',
-      async () => JSON.stringify((await dana.must(`${maps(ns)}/kept`))['data']) === '{"a":"1"}',
+      async () => JSON.stringify((await cluster.dana.must(`${maps(ns)}/kept`))['data']) === '{"a":"1"}',
     );
-    expect((await dana.must(`${maps(ns)}/told`))['data']).toEqual({ a: 'x' });
-    expect((await dana.must(`${maps(ns)}/off-1`))['data']).toEqual({ a: 'x' });
+    expect((await cluster.dana.must(`${maps(ns)}/told`))['data']).toEqual({ a: 'x' });
+    expect((await cluster.dana.must(`${maps(ns)}/off-1`))['data']).toEqual({ a: 'x' });
     await until('it is told', () => world.reconciler.state.trouble?.code === 'drifted');
     expect(world.reconciler.state).toMatchObject({ status: 'degraded' });
     // Told once, though the object is written again with the same difference.
-    await dana.edit(`${maps(ns)}/told`, { data: { a: 'x' }, metadata: { annotations: { touched: 'yes' } } });
+    await cluster.dana.edit(`${maps(ns)}/told`, { data: { a: 'x' }, metadata: { annotations: { touched: 'yes' } } });
     await until('the newer difference is told', () => world.log.drifts.length === 3);
     await apply('b', objects('1'));
-    expect((await dana.must(`${maps(ns)}/told`))['data']).toEqual({ a: 'x' });
+    expect((await cluster.dana.must(`${maps(ns)}/told`))['data']).toEqual({ a: 'x' });
     await apply('c', objects('2'));
-    expect((await dana.must(`${maps(ns)}/told`))['data']).toEqual({ a: '2' });
+    expect((await cluster.dana.must(`${maps(ns)}/told`))['data']).toEqual({ a: '2' });
     expect(world.reconciler.state.trouble).toBeNull();
   });
 
@@ -388,28 +350,29 @@ describe('manifests say how they are reconciled', () => {
     const objects = [configMap(ns, 'one', { a: '1' }), configMap(ns, 'two', { a: '1' })];
     await apply('a', objects);
     await world.close();
-    await dana.edit(`${maps(ns)}/one`, { data: { a: 'meanwhile' } });
+    await cluster.dana.edit(`${maps(ns)}/one`, { data: { a: 'meanwhile' } });
     const back = await open(settings, { ns, inventory: world.log.runs[0].end!.inventory.values() });
     await back.apply('a', objects);
     expect(back.world.log.drifts).toMatchObject([{ identity: { name: 'one' } }]);
-    expect((await dana.must(`${maps(ns)}/one`))['data']).toEqual({ a: 'meanwhile' });
-    await dana.edit(`${maps(ns)}/two`, { data: { a: 'now' } });
+    expect((await cluster.dana.must(`${maps(ns)}/one`))['data']).toEqual({ a: 'meanwhile' });
+    await cluster.dana.edit(`${maps(ns)}/two`, { data: { a: 'now' } });
     await until(
       'what is changed now is corrected',
-      async () => JSON.stringify((await dana.must(`${maps(ns)}/two`))['data']) === '{"a":"1"}',
+      async () => JSON.stringify((await cluster.dana.must(`${maps(ns)}/two`))['data']) === '{"a":"1"}',
     );
   });
 
   it('writes nothing while it is suspended, and nothing new outside of its windows, but keeps what is live', async () => {
     const { world, ns, apply } = await open();
     const objects = (value: string) => [configMap(ns, 'one', { a: value })];
-    const value = async () => ((await dana.must(`${maps(ns)}/one`)) as unknown as { data: { a: string } }).data.a;
+    const value = async () =>
+      ((await cluster.dana.must(`${maps(ns)}/one`)) as unknown as { data: { a: string } }).data.a;
     const first = await apply('a', objects('1'));
     world.reconciler.configure({ suspend: { reason: 'INC-7' } });
     await apply('b', objects('2'));
     expect(world.reconciler.state).toMatchObject({ status: 'suspended', applied: first.decision });
     expect(world.reconciler.state.trouble!.sentence).toMatch(/it is suspended: INC-7.*countersign resume/);
-    await dana.edit(`${maps(ns)}/one`, { data: { a: 'by hand' } });
+    await cluster.dana.edit(`${maps(ns)}/one`, { data: { a: 'by hand' } });
     await until('it is recorded', () => world.log.drifts.length === 1 && world.log.runs.at(-1)?.end !== null);
     await world.reconciler.settled();
     expect(await value()).toBe('by hand');
@@ -434,8 +397,8 @@ describe('manifests say how they are reconciled', () => {
       ],
     });
     await apply('a', [deployment(ns, 'cart', 'cart:1'), configMap(ns, 'settings', { a: '1', b: '1' })]);
-    await dana.edit(`${deployments(ns)}/cart`, { spec: { replicas: 7 } });
-    await dana.apply(
+    await cluster.dana.edit(`${deployments(ns)}/cart`, { spec: { replicas: 7 } });
+    await cluster.dana.apply(
       `${deployments(ns)}/cart`,
       {
         apiVersion: 'apps/v1',
@@ -445,15 +408,15 @@ describe('manifests say how they are reconciled', () => {
       },
       'injector',
     );
-    await dana.edit(`${maps(ns)}/settings`, { data: { a: 'robot' } }, 'robot');
+    await cluster.dana.edit(`${maps(ns)}/settings`, { data: { a: 'robot' } }, 'robot');
     await apply('b', [deployment(ns, 'cart', 'cart:2'), configMap(ns, 'settings', { a: '1', b: '2' })]);
     expect(world.reconciler.state.trouble).toBeNull();
     expect(world.log.drifts).toEqual([]);
-    const { spec } = (await dana.must(`${deployments(ns)}/cart`)) as unknown as {
+    const { spec } = (await cluster.dana.must(`${deployments(ns)}/cart`)) as unknown as {
       spec: { replicas: number; template: { spec: { containers: { name: string; image: string }[] } } };
     };
     expect(spec.replicas).toBe(7);
     expect(spec.template.spec.containers.map(({ image }) => image)).toEqual(['cart:2', 'side:1']);
-    expect((await dana.must(`${maps(ns)}/settings`))['data']).toEqual({ a: 'robot', b: '2' });
+    expect((await cluster.dana.must(`${maps(ns)}/settings`))['data']).toEqual({ a: 'robot', b: '2' });
   });
 });

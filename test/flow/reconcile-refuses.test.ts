@@ -2,50 +2,26 @@ import { createServer, type Server } from 'node:net';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startControlPlane, type ControlPlane } from '../../src/adapters/kubernetes/control-plane.js';
 import { openCluster } from '../../src/adapters/kubernetes/cluster.js';
 import { readKubeconfig, readServiceAccount } from '../../src/adapters/kubernetes/kubeconfig.js';
 import { ApiTransport } from '../../src/adapters/kubernetes/transport.js';
 import { CountersignError } from '../../src/errors.js';
 import { ApprovedChange } from '../../src/reconcile/gate.js';
 import { reconcile } from '../../src/reconcile/run.js';
-import { configMap, deployment, namespace, Person, until, World } from '../support/cluster.js';
-import { DecisionLog, environmentNamed, redactor, RunRecorder, writesIn } from '../support/approvals.js';
+import { configMap, deployment, namespace, until } from '../support/cluster.js';
+import { clusterWorlds } from '../support/cluster-worlds.js';
+import { environmentNamed, redactor, RunRecorder } from '../support/approvals.js';
 
 const pathOf = (ns: string, name: string) => `/api/v1/namespaces/${ns}/configmaps/${name}`;
 
 describe('what must not be written is not written', () => {
-  let plane: ControlPlane;
-  let dana: Person;
-  const decisions = new DecisionLog();
-  const worlds: World[] = [];
-  let count = 0;
-
-  beforeAll(async () => {
-    plane = await startControlPlane();
-    dana = new Person(plane, 'dana');
-  }, 120_000);
-
-  afterAll(async () => {
-    await dana?.close();
-    await plane?.stop();
-  });
-
-  afterEach(async () => {
-    for (const world of worlds.splice(0)) await world.close();
-  });
-
-  async function open(options: Parameters<typeof World.open>[2] = {}): Promise<{ world: World; ns: string }> {
-    const ns = `refuse-${++count}`;
-    const world = await World.open(plane, ns, options);
-    worlds.push(world);
-    return { world, ns };
-  }
+  const cluster = clusterWorlds('refuse');
+  const { open } = cluster;
 
   const approve = (ns: string, head: string, objects: readonly object[]) =>
-    decisions.approved(environmentNamed(ns, ns), head.repeat(40), objects);
+    cluster.decisions.approved(environmentNamed(ns, ns), head.repeat(40), objects);
 
-  const writes = (user = 'countersign') => writesIn(plane.auditLog, user).length;
+  const writes = (user = 'countersign') => cluster.writes(undefined, user).length;
 
   it('refuses a change that was cast around the gate (invariant 1)', async () => {
     const { world, ns } = await open();
@@ -158,7 +134,7 @@ describe('what must not be written is not written', () => {
     [
       'a namespace that is being deleted',
       async (ns) => {
-        await dana.delete(`/api/v1/namespaces/${ns}`);
+        await cluster.dana.delete(`/api/v1/namespaces/${ns}`);
         return configMap(ns, 'late', {});
       },
       /ConfigMap .*late \(403\).*because it is being terminated.*is being deleted: it is applied when that is made again/,
@@ -168,8 +144,13 @@ describe('what must not be written is not written', () => {
       async (ns) => {
         const path = `/api/v1/namespaces/${ns}/resourcequotas`;
         const hard = { 'count/configmaps': '1' };
-        await dana.create(path, { apiVersion: 'v1', kind: 'ResourceQuota', metadata: { name: 'few' }, spec: { hard } });
-        await dana.edit(`${path}/few/status`, { status: { hard, used: hard } });
+        await cluster.dana.create(path, {
+          apiVersion: 'v1',
+          kind: 'ResourceQuota',
+          metadata: { name: 'few' },
+          spec: { hard },
+        });
+        await cluster.dana.edit(`${path}/few/status`, { status: { hard, used: hard } });
         return configMap(ns, 'one-more', {});
       },
       /\(403\).*exceeded quota: few.*Raise the ResourceQuota/,
@@ -178,7 +159,7 @@ describe('what must not be written is not written', () => {
       'a rule of the cluster',
       async (ns) => {
         const api = '/apis/admissionregistration.k8s.io/v1';
-        await dana.create(`${api}/validatingwebhookconfigurations`, {
+        await cluster.dana.create(`${api}/validatingwebhookconfigurations`, {
           apiVersion: 'admissionregistration.k8s.io/v1',
           kind: 'ValidatingWebhookConfiguration',
           metadata: { name: `away-${ns}` },
@@ -195,7 +176,7 @@ describe('what must not be written is not written', () => {
         });
         // A new configuration counts a moment after it was made.
         await until('it counts', () =>
-          dana
+          cluster.dana
             .create(`/api/v1/namespaces/${ns}/configmaps?dryRun=All&x=`, configMap(ns, 'probe', {}))
             .then(() => false)
             .catch(() => true),
@@ -230,7 +211,7 @@ describe('what must not be written is not written', () => {
   it('goes on where it was when its credentials, which expired in the middle of a run, are renewed', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'countersign-token-'));
     const token = join(folder, 'token');
-    const config = JSON.parse(await readFile(plane.kubeconfig('countersign'), 'utf8')) as {
+    const config = JSON.parse(await readFile(cluster.plane.kubeconfig('countersign'), 'utf8')) as {
       users: { user: { token?: string; tokenFile?: string } }[];
     };
     const good = config.users[0].user.token!;
@@ -249,7 +230,7 @@ describe('what must not be written is not written', () => {
     expect(world.log.runs[0].end).toMatchObject({ outcome: 'failed', trouble: { code: 'cluster-refused' } });
     await writeFile(token, good);
     await until('it is applied', () => world.reconciler.state.applied === change.decision);
-    expect(await dana.get(pathOf(ns, 'settings'))).not.toBeNull();
+    expect(await cluster.dana.get(pathOf(ns, 'settings'))).not.toBeNull();
     await rm(folder, { recursive: true });
   });
 
@@ -261,7 +242,7 @@ describe('what must not be written is not written', () => {
     expect(world.reconciler.state.trouble!.sentence).toMatch(
       /User "weak" cannot patch.*Give the kubeconfig's user the right/,
     );
-    expect(await dana.get(`/api/v1/namespaces/${ns}`)).toBeNull();
+    expect(await cluster.dana.get(`/api/v1/namespaces/${ns}`)).toBeNull();
   });
 
   it('writes nothing while the log cannot record it (invariant 7), and goes on by itself', async () => {
@@ -274,7 +255,7 @@ describe('what must not be written is not written', () => {
     expect(writes() - start).toBe(0);
     world.log.fail = null;
     await until('it is applied', () => world.reconciler.state.trouble === null);
-    expect(await dana.get(`/api/v1/namespaces/${ns}`)).not.toBeNull();
+    expect(await cluster.dana.get(`/api/v1/namespaces/${ns}`)).not.toBeNull();
   });
 
   it('does not overwrite a hand edit that nobody has seen: it is recorded first', async () => {
@@ -284,7 +265,7 @@ describe('what must not be written is not written', () => {
     let edits = 0;
     world.log.beforeStart = async () => {
       // In the moment between the look at the object and the write to it.
-      if (edits++ === 0) await dana.edit(pathOf(ns, 'settings'), { data: { b: 'by hand' } });
+      if (edits++ === 0) await cluster.dana.edit(pathOf(ns, 'settings'), { data: { b: 'by hand' } });
     };
     const second = await approve(ns, 'b', [namespace(ns), configMap(ns, 'settings', { a: '2', b: '1' })]);
     world.reconciler.approve(second);
@@ -292,7 +273,7 @@ describe('what must not be written is not written', () => {
     expect(world.log.drifts).toMatchObject([
       { fields: [{ path: 'data.b', live: 'by hand' }], attribution: { manager: 'kubectl-edit' } },
     ]);
-    expect((await dana.must(pathOf(ns, 'settings')))['data']).toEqual({ a: '2', b: '1' });
+    expect((await cluster.dana.must(pathOf(ns, 'settings')))['data']).toEqual({ a: '2', b: '1' });
   });
 
   it('stops a run when a newer decision or another holder of the lease takes over', async () => {
@@ -305,7 +286,7 @@ describe('what must not be written is not written', () => {
     world.reconciler.approve(first);
     await until('the second is applied', () => world.reconciler.state.applied === second.decision);
     expect(world.log.runs[0].end).toMatchObject({ outcome: 'superseded' });
-    expect(await dana.get(pathOf(ns, 'old'))).toBeNull();
+    expect(await cluster.dana.get(pathOf(ns, 'old'))).toBeNull();
     expect(() => world.reconciler.approve(first)).toThrow(expect.objectContaining({ code: 'run-superseded' }) as Error);
     await world.reconciler.settled();
     const start = writes();
@@ -313,7 +294,7 @@ describe('what must not be written is not written', () => {
       world.epoch++; // we slept, and somebody else holds the lease
       world.log.beforeStart = () => Promise.reject(new CountersignError('log-conflict', 'not the holder'));
     };
-    await dana.edit(pathOf(ns, 'new'), { data: { x: 'y' } });
+    await cluster.dana.edit(pathOf(ns, 'new'), { data: { x: 'y' } });
     await until('the run has ended', () => world.log.runs.at(-1)?.end?.outcome === 'superseded');
     expect(writes() - start).toBe(0);
   });
@@ -328,7 +309,7 @@ describe('what must not be written is not written', () => {
     const { world, ns } = await open();
     world.reconciler.approve(await approve(ns, 'a', [namespace(ns), configMap(ns, 'settings', { a: '1' })]));
     await world.reconciler.settled();
-    await plane.killApiServer();
+    await cluster.plane.killApiServer();
     await until('it says so', () => world.reconciler.state.trouble?.code === 'cluster-unavailable');
     world.reconciler.approve(await approve(ns, 'b', [namespace(ns), configMap(ns, 'settings', { a: '2' })]));
     await world.reconciler.settled();
@@ -336,19 +317,19 @@ describe('what must not be written is not written', () => {
       status: 'failed',
       trouble: { code: 'cluster-unavailable', retry: true },
     });
-    await plane.restartApiServer();
+    await cluster.plane.restartApiServer();
     await until(
       'it is applied',
       async () =>
-        (await dana.get(pathOf(ns, 'settings')).catch(() => null))?.['data'] !== undefined &&
+        (await cluster.dana.get(pathOf(ns, 'settings')).catch(() => null))?.['data'] !== undefined &&
         world.reconciler.state.trouble === null,
     );
-    expect((await dana.must(pathOf(ns, 'settings')))['data']).toEqual({ a: '2' });
+    expect((await cluster.dana.must(pathOf(ns, 'settings')))['data']).toEqual({ a: '2' });
     // And drift is seen again by the watch.
-    await dana.edit(pathOf(ns, 'settings'), { data: { a: '3' } });
+    await cluster.dana.edit(pathOf(ns, 'settings'), { data: { a: '3' } });
     await until(
       'it is corrected',
-      async () => JSON.stringify((await dana.must(pathOf(ns, 'settings')))['data']) === '{"a":"2"}',
+      async () => JSON.stringify((await cluster.dana.must(pathOf(ns, 'settings')))['data']) === '{"a":"2"}',
     );
   }, 60_000);
 
@@ -358,18 +339,18 @@ describe('what must not be written is not written', () => {
     const folder = await mkdtemp(join(tmpdir(), 'countersign-silent-'));
     try {
       const { port } = silent.address() as { port: number };
-      const config = await readFile(plane.kubeconfig('countersign'), 'utf8');
+      const config = await readFile(cluster.plane.kubeconfig('countersign'), 'utf8');
       await writeFile(join(folder, 'config'), config.replace(/https:\/\/127\.0\.0\.1:\d+/, `http://127.0.0.1:${port}`));
-      const cluster = await openCluster({
+      const slow = await openCluster({
         name: 'slow',
         kubeconfig: join(folder, 'config'),
         deadlines: { request: 300, silence: 300 },
       });
-      await expect(cluster.kind({ group: '', version: 'v1', kind: 'ConfigMap' })).rejects.toMatchObject({
+      await expect(slow.kind({ group: '', version: 'v1', kind: 'ConfigMap' })).rejects.toMatchObject({
         code: 'cluster-unavailable',
         message: expect.stringContaining('cluster slow did not answer within 0.3 s') as string,
       });
-      await cluster.close();
+      await slow.close();
     } finally {
       silent.close();
       await rm(folder, { recursive: true });
@@ -381,11 +362,11 @@ describe('what must not be written is not written', () => {
     const before = { ...process.env };
     const mount = join(pod, 'var/run/secrets/kubernetes.io/serviceaccount');
     await mkdir(mount, { recursive: true });
-    const known = await readKubeconfig(plane.kubeconfig('countersign'));
+    const known = await readKubeconfig(cluster.plane.kubeconfig('countersign'));
     const token = (await known.authorization())!.replace('Bearer ', '');
     await writeFile(join(mount, 'ca.crt'), known.authority!);
     await writeFile(join(mount, 'token'), token);
-    const { hostname, port } = new URL(plane.url);
+    const { hostname, port } = new URL(cluster.plane.url);
     Object.assign(process.env, { KUBERNETES_SERVICE_HOST: hostname, KUBERNETES_SERVICE_PORT: port });
     try {
       const transport = new ApiTransport('pod', await readServiceAccount(pod));
@@ -406,7 +387,7 @@ describe('what must not be written is not written', () => {
   it('refuses a kubeconfig that would run a program', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'countersign-exec-'));
     try {
-      const config = JSON.parse(await readFile(plane.kubeconfig('countersign'), 'utf8')) as {
+      const config = JSON.parse(await readFile(cluster.plane.kubeconfig('countersign'), 'utf8')) as {
         users: { user: object }[];
       };
       config.users[0].user = { exec: { command: '/bin/touch', args: ['/tmp/pwned'] } };
