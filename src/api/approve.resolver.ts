@@ -16,7 +16,9 @@ export interface Approving {
   readonly log: Pick<AccessLog, 'refused'>;
 }
 
-interface ApproveInput extends Omit<ApprovedBytes, 'base'> {
+interface ApproveInput extends Omit<ApprovedBytes, 'base' | 'target'> {
+  /** Not said by who only knows an earlier release: it is then that of the change. */
+  readonly target?: string | null;
   readonly base?: string | null;
   readonly comment?: string | null;
 }
@@ -31,11 +33,12 @@ export class ApproveResolver {
 
   @Mutation('approve')
   approve(@Args('input') input: ApproveInput, @Context() context: ApiContext): Promise<ApprovalRecord> {
-    const { comment, repository, ref, environment, base = null, head, tree, renderedDigest } = input;
+    const { comment, repository, ref, environment, base = null, head, tree, renderedDigest, target } = input;
     if ((comment ?? '').length > LONGEST) {
       throw new CountersignError('query-invalid', `a comment has at most ${LONGEST} characters`);
     }
-    const bytes = { repository, ref, environment, base, head, tree, renderedDigest };
+    const said = target === undefined ? {} : { target };
+    const bytes = { repository, ref, environment, base, head, tree, renderedDigest, ...said };
     return this.#authorised(context, 'approve', bytes, (authority) =>
       this.approving.approvals.approve(authority, bytes, comment ?? undefined),
     );

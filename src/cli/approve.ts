@@ -64,8 +64,8 @@ async function approve(name: string | undefined, options: Options): Promise<void
     process.exitCode = 1;
     return;
   }
-  const { repository, ref, environment, base, head, tree, renderedDigest } = change;
-  const bytes = { repository, ref, environment, base, head, tree, renderedDigest };
+  const { repository, ref, environment, base, head, tree, renderedDigest, target = null } = change;
+  const bytes = { repository, ref, environment, base, head, tree, renderedDigest, target };
   if (options.tokenFile !== undefined) return byLogin(bytes, options.tokenFile, options);
   const text = approval.approvalText({
     ...bytes,

@@ -32,6 +32,7 @@ const bytes: ApprovedBytes = {
   head: 'b'.repeat(40),
   tree: 'c'.repeat(40),
   renderedDigest: 'd'.repeat(64),
+  target: 'prod',
 };
 const statement = { ...bytes, time: '2026-11-21T08:00:00.000Z' };
 const signers: Signers = {
@@ -65,6 +66,16 @@ describe('a statement', () => {
 
   it.each(Object.keys(bytes) as (keyof ApprovedBytes)[])('says so when it names another %s', (field) => {
     expect(otherBytes({ ...bytes, [field]: 'other' }, bytes)).toContain(`it names ${field} other`);
+  });
+
+  it('of an earlier release names no target, and is for any; whoever names none names one', () => {
+    const { target: _target, ...old } = statement;
+    expect(parseApproval(approvalText(old))).toEqual({ apiVersion: 'countersign.dev/v1', kind: 'Approval', ...old });
+    expect(otherBytes(old, bytes)).toBeNull();
+    expect(otherBytes({ ...old, target: null }, bytes)).toBe('it names target nothing, the change has prod');
+    expect(() => parseApproval(approvalText(statement).replace('"target":"prod"', '"target":7'))).toThrow(
+      expect.objectContaining({ code: 'approval-invalid' }),
+    );
   });
 
   it('under an OpenPGP key counts as one under an SSH key does', async () => {

@@ -22,6 +22,8 @@ export interface ApprovedBytes {
   readonly head: string;
   readonly tree: string;
   readonly renderedDigest: string;
+  /** Where those objects go; null: nowhere. Statements of earlier releases do not say it: then it is what the change had that they named. */
+  readonly target?: string | null;
 }
 
 export interface ApprovalStatement extends ApprovedBytes {
@@ -30,7 +32,8 @@ export interface ApprovalStatement extends ApprovedBytes {
   readonly comment?: string;
 }
 
-const FIELDS = ['repository', 'ref', 'environment', 'base', 'head', 'tree', 'renderedDigest'] as const;
+const FIELDS = ['repository', 'ref', 'environment', 'base', 'head', 'tree', 'renderedDigest', 'target'] as const;
+const NULLABLE: readonly string[] = ['base', 'target'];
 const KIND = { apiVersion: 'countersign.dev/v1', kind: 'Approval' } as const;
 
 /** The bytes that are signed: canonical JSON, so that whoever reads them again gets the same. */
@@ -48,11 +51,12 @@ export function parseApproval(text: string): ApprovalStatement {
     throw refuse(`is no JSON: ${toCountersignError(thrown).message}`);
   }
   if (!isJsonObject(value)) throw refuse('is no object');
-  const { apiVersion, kind, comment, base, ...rest } = value;
+  const { apiVersion, kind, comment, base, target, ...rest } = value;
   if (apiVersion !== KIND.apiVersion || kind !== KIND.kind) throw refuse(`is no ${KIND.apiVersion} ${KIND.kind}`);
-  const texts = [...FIELDS.filter((field) => field !== 'base'), 'time'];
+  const texts = [...FIELDS.filter((field) => !NULLABLE.includes(field)), 'time'];
   for (const field of texts) if (typeof rest[field] !== 'string') throw refuse(`has no ${field}`);
   if (base !== null && typeof base !== 'string') throw refuse('has no base');
+  if (target !== undefined && target !== null && typeof target !== 'string') throw refuse('has no target');
   if (comment !== undefined && typeof comment !== 'string') throw refuse('has a comment that is no text');
   const unknown = Object.keys(rest).find((field) => !texts.includes(field));
   if (unknown !== undefined) throw refuse(`has a field that is not known: ${JSON.stringify(unknown)}`);
@@ -69,12 +73,13 @@ function refuse(what: string): CountersignError {
 /** What of the bytes differs, as a sentence without a subject; null when all is the same. */
 export function otherBytes(statement: ApprovedBytes, change: ApprovedBytes): string | null {
   const field = FIELDS.find((name) => statement[name] !== change[name]);
-  if (field === undefined) return null;
+  if (field === undefined || (field === 'target' && statement.target === undefined)) return null;
   return `it names ${field} ${show(statement[field])}, the change has ${show(change[field])}`;
 }
 
-function show(value: string | null): string {
-  return value === null ? 'nothing' : value.slice(0, 60);
+/** For a reason. */
+export function show(value: string | null | undefined): string {
+  return value === null || value === undefined ? 'nothing' : value.slice(0, 60);
 }
 
 /** Whether somebody's signature under an approval counts as that person's. */

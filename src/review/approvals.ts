@@ -1,6 +1,7 @@
 import type { ContentReference } from '../audit/entry.js';
 import type { Ledger } from '../audit/ledger.js';
 import { toCountersignError } from '../errors.js';
+import type { Environment } from '../change/environment.js';
 import type { ChangedCommit } from '../change/proposed-change.js';
 import { personOf } from '../source/identities.js';
 import type { InputApproval } from '../policy/input.js';
@@ -15,6 +16,7 @@ import {
   otherBytes,
   ownWork,
   parseApproval,
+  show,
   strengthOf,
 } from './approval.js';
 import { approvalEntry } from './entries.js';
@@ -142,12 +144,19 @@ export class Approvals {
       else if (carriedFrom !== undefined && reason === null) uncounted.push({ approval: id, reason: own! });
       else if (asking.inForce) await records.update('approval', { id }, { status: 'lapsed', reason: reason ?? own });
     };
-    for (const approval of known) if (otherBytes(bytesOf(approval), bytes) === null) await count(approval);
+    for (const approval of known) {
+      const { target, ...given } = bytesOf(approval);
+      if (otherBytes(given, bytes) !== null) continue;
+      // The same objects somewhere else: whoever agreed to them there was not asked about here.
+      const other = otherBytes({ ...given, target }, bytes);
+      if (other === null) await count(approval);
+      else uncounted.push({ approval: approval.id, reason: other });
+    }
     if (!asking.whyNotCarried) return { counted, uncounted };
     const seen = new Map<string, string | null>();
     for (const approval of await this.#givenElsewhere(bytes)) {
       const from = bytesOf(approval);
-      const key = JSON.stringify([from.base, from.head]);
+      const key = JSON.stringify([from.base, from.head, from.target]);
       if (!seen.has(key)) seen.set(key, await asking.whyNotCarried(from));
       const reason = seen.get(key) ?? null;
       if (reason !== null) uncounted.push({ approval: approval.id, reason });
@@ -192,6 +201,13 @@ export class Approvals {
     return commits;
   }
 
+  /** Approvals that let a head through to another target than the environment's. */
+  async usedElsewhere({ name: environment, target }: Environment, usedFor: string): Promise<readonly string[]> {
+    const where = { repository: this.name, environment, usedFor, status: 'accepted' } as const;
+    const used = await this.parts.records.find('approval', where);
+    return used.filter((approval) => approval.target !== target).map(({ id }) => id);
+  }
+
   /** Environments that wait although an approval came after their decision: the process that saw it died before it judged again. */
   async unjudged(environment: string, head: string, decision: string): Promise<boolean> {
     const { records } = this.parts;
@@ -231,6 +247,7 @@ export class Approvals {
       change: null,
       advice: null,
       usedFor: null,
+      target: null,
       claimedTime: null,
       index: null,
       via,
@@ -266,7 +283,12 @@ export class Approvals {
     if (no !== undefined) return { record: { ...read, reason: no } };
     const { subject, otherwise } = await this.#subjectOf(statement);
     if (!subject) return { record: { ...read, reason: otherwise } };
-    const about = { ...read, change: subject.change?.id ?? null, advice: subject.advice?.id ?? null };
+    const about = {
+      ...read,
+      change: subject.change?.id ?? null,
+      advice: subject.advice?.id ?? null,
+      target: (subject.change ? subject.change.target : subject.advice?.environmentTarget) ?? null,
+    };
     const own =
       ownWork(signature, await this.#commits(subject.commits, signers), signers) ??
       openedBy(subject, account, person, signers);
@@ -289,14 +311,18 @@ export class Approvals {
     const change = changes.find((one) => otherBytes(statement, one) === null);
     const [record] = await records.find('environment', { repository: this.name, name: environment });
     const pushed = change && { change, commits: change.commits };
-    if (pushed && (record?.head === head || (await this.#duty(change)))) return { subject: pushed, otherwise: '' };
+    const waits = record?.head === head && record.target === change?.target;
+    if (pushed && (waits || (await this.#duty(change)))) return { subject: pushed, otherwise: '' };
     const advised = (await records.find('advice', about)).toSorted(newestFirst);
     const advice = advised.find((one) => otherBytes(statement, adviceBytes(one)) === null);
     if (advice && advice.endedAt === null) {
       return { subject: { advice, commits: advice.commits, author: advice.author }, otherwise: '' };
     }
     if (pushed) {
-      const over = `${environment} is no longer at ${head.slice(0, 7)}: a new push needs new approvals`;
+      const over =
+        record?.head === head
+          ? `${environment} no longer goes to the target ${show(change.target)}: approve it where it goes now`
+          : `${environment} is no longer at ${head.slice(0, 7)}: a new push needs new approvals`;
       return { subject: { ...pushed, over }, otherwise: '' };
     }
     if (advice) {
@@ -394,6 +420,7 @@ export function bytesOf({
   head,
   tree,
   renderedDigest,
+  target,
 }: ApprovalRecord): ApprovedBytes {
   return {
     repository,
@@ -403,13 +430,14 @@ export function bytesOf({
     head: head ?? '',
     tree: tree ?? '',
     renderedDigest: renderedDigest ?? '',
+    target,
   };
 }
 
 /** What an approval of a request names. */
 export function adviceBytes(advice: AdviceRecord): ApprovedBytes {
-  const { repository, environment, target: ref, base, head, tree, renderedDigest } = advice;
-  return { repository, ref, environment, base, head, tree: tree ?? '', renderedDigest: renderedDigest ?? '' };
+  const { repository, environment, target: ref, environmentTarget: target, base, head, tree, renderedDigest } = advice;
+  return { repository, ref, environment, base, head, tree: tree ?? '', renderedDigest: renderedDigest ?? '', target };
 }
 
 function inputOf({ principal, person, firstSeen, via }: ApprovalRecord, carriedFrom?: string): InputApproval {

@@ -30,6 +30,9 @@ export async function whyNotCarried(
 ): Promise<string | null> {
   const [approved, head] = [from.head.slice(0, 7), to.head.slice(0, 7)];
   if (from.base === null || to.base === null) return `it is for ${approved}, with nothing before it`;
+  if (from.target !== undefined && from.target !== to.target) {
+    return `it is for ${approved} on ${from.target ?? 'no target'}, and ${to.environment} goes to ${to.target ?? 'none'}`;
+  }
   if (from.renderedDigest !== to.renderedDigest) {
     return `it is for ${approved}, and ${to.environment} holds other objects at ${head} than there`;
   }

@@ -222,6 +222,7 @@ export class Decisions {
           }
         : null;
     const exceptions = state && proposed ? await this.known.exceptions.moves(proposed, decision.time) : null;
+    const usedUp = allowed ? await this.known.approvals.usedElsewhere(environment, change.head) : [];
     const { entries } = await ledger.record(async (transaction) => {
       if (state) await this.known.state.write(transaction, state);
       await records.save(transaction, 'change', [change]);
@@ -232,6 +233,7 @@ export class Decisions {
       const usedFor = change.head;
       if (allowed)
         for (const id of decision.approvals) await records.update('approval', { id }, { usedFor }, transaction);
+      for (const id of usedUp) await records.update('approval', { id }, elsewhere(environment), transaction);
       await this.#writeEnvironment(transaction, after);
       transaction.append(decisionEntry({ ...facts, reviewDue: duty?.dueAt ?? null, ...judgedBy(governance) }));
       if (override && proposed) transaction.append(overrideEntry(override, reviewed, proposed.bundle.digest));
@@ -286,6 +288,11 @@ export class Decisions {
     if (!this.#environments.has(name)) await this.parts.records.save(transaction, 'environment', [record]);
     else await this.parts.records.update('environment', { repository, name }, values, transaction);
   }
+}
+
+/** One approval lets one change through to one place: it does not come to life again when the environment goes back there. */
+function elsewhere({ name, target }: Environment): Pick<ApprovalRecord, 'status' | 'reason'> {
+  return { status: 'lapsed', reason: `${name} has moved to ${target ?? 'no target'} since it let this through` };
 }
 
 /** Somebody else looks at it afterwards, as at any emergency. */

@@ -147,7 +147,7 @@ export function approvalEntry(
   closes: string | null,
 ): EntryDraft {
   const { id, repository, environment, ref, base, head, tree, renderedDigest, status, via, firstSeen } = approval;
-  const { principal, person, key, account, review, reason, change, advice } = approval;
+  const { principal, person, key, account, review, reason, change, advice, target } = approval;
   const known = change ?? advice;
   return {
     type: 'approval',
@@ -156,7 +156,7 @@ export function approvalEntry(
       id,
       repository,
       // What a rejected statement says is anybody's text.
-      ...(known === null ? {} : { environment, ref, base, head, tree, renderedDigest }),
+      ...(known === null ? {} : { environment, ref, base, head, tree, renderedDigest, target }),
       ...(change === null ? {} : { change }),
       ...(advice === null ? {} : { advice }),
       via,

@@ -38,7 +38,8 @@ export async function localApprovals(
   const tip = (await repository.refs([APPROVALS_REF])).get(APPROVALS_REF);
   if (tip === undefined) return [];
   const { environment, base, head, headTree: tree, commits, rendered } = change;
-  const here = { ref: environment.ref, environment: environment.name, base, head, tree, repository: '' };
+  const { ref, name, target } = environment;
+  const here = { ref, environment: name, base, head, tree, repository: '', target };
   const digest = renderedDigest(rendered, redactor);
   const found: InputApproval[] = [];
   for await (const { text, signature: armoured } of pushedStatements(repository, tip, null)) {
@@ -46,6 +47,7 @@ export async function localApprovals(
     if (statement?.ref !== here.ref || statement.environment !== here.environment) continue;
     const { signature, person, reason } = checkApprover(text, armoured, law.signers, time);
     if (reason !== null || ownWork(signature, commits, law.signers) !== null) continue;
+    if (statement.target !== undefined && statement.target !== target) continue;
     const same = statement.head === head && statement.base === base && statement.tree === tree;
     if (!same && !(await isCarried(statement))) continue;
     found.push({

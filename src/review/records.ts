@@ -129,6 +129,8 @@ export interface ChangeRecord {
   readonly commits: readonly string[];
   readonly objectChanges: number;
   readonly renderedDigest: string;
+  /** Where the environment's objects go; null: nowhere. */
+  readonly target: string | null;
   readonly otherDocuments: number;
   readonly notRendered: readonly string[];
   readonly time: string;
@@ -259,6 +261,8 @@ export interface AdviceRecord {
   readonly id: string;
   readonly repository: string;
   readonly environment: string;
+  /** Where that environment's objects go; null: nowhere. */
+  readonly environmentTarget: string | null;
   /** `refs/pull/7/head`. */
   readonly request: string;
   /** The ref that it would be merged into. */
@@ -339,6 +343,8 @@ export interface ApprovalRecord {
   readonly change: string | null;
   /** The advice on a request that it names to the byte. */
   readonly advice: string | null;
+  /** Where the objects go that it is for; null: nowhere. It counts for no other place. */
+  readonly target: string | null;
   /** The head of the first change that was allowed by it. It is carried to no other. */
   readonly usedFor: string | null;
   readonly claimedTime: string | null;

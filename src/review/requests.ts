@@ -323,6 +323,7 @@ export class RequestFollower {
       id: facts.id,
       repository: facts.repository,
       environment: facts.environment,
+      environmentTarget: facts.target,
       request: request.ref,
       target: request.target,
       base: facts.base,

@@ -131,7 +131,10 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
   const { headTree: tree } = change;
   const approved = { repository: repository.name, ref: environment.ref, environment: environment.name };
   const { counted: approvals, uncounted } =
-    (await request.approvals?.({ ...approved, base, head, tree, renderedDigest: digest }, commits)) ?? NOBODY;
+    (await request.approvals?.(
+      { ...approved, base, head, tree, renderedDigest: digest, target: environment.target },
+      commits,
+    )) ?? NOBODY;
   const counted = approvals.map(({ id }) => id);
   const emergency = operationOf(change, last, isBack);
   const { operation } = emergency;
@@ -196,6 +199,7 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
         commits: change.commits.map(({ commit }) => commit.id),
         objectChanges: change.changes.length,
         renderedDigest: digest,
+        target: environment.target,
         otherDocuments: [...change.otherDocuments.values()].reduce((sum, count) => sum + count, 0),
         notRendered: change.notRendered,
       },

@@ -151,6 +151,88 @@ describe('two approvals', () => {
   });
 });
 
+const to = (target: string): string => `apiVersion: countersign.dev/v1
+environments:
+  - {name: ${PRODUCTION}, path: environments/production, namespace: shop, ref: refs/heads/live, target: ${target}}
+policies: {starter: {profile: baseline, data: {approvals: 1}}}
+`;
+
+describe('an approval and where the objects go', () => {
+  let postgres: TestPostgres;
+  let office: ApprovingOffice;
+  let governed: string;
+
+  beforeAll(async () => {
+    postgres = await startPostgres();
+    // Nobody answers there: nothing is applied, and what is decided does not depend on it.
+    const kubeconfig = JSON.stringify({
+      apiVersion: 'v1',
+      kind: 'Config',
+      clusters: [{ name: 'c', cluster: { server: 'https://127.0.0.1:9' } }],
+      users: [{ name: 'u', user: {} }],
+      contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
+      'current-context': 'c',
+    });
+    const grants = '[{repository: shop, namespaces: [shop], kinds: ["*"]}]';
+    office = await ApprovingOffice.open(await postgres.database(), {
+      data: '{approvals: 1}',
+      files: { 'countersign.yaml': to('east') },
+      branches: ['live'],
+      settings: 'refs: [refs/heads/main, refs/heads/live]',
+      beside: { 'cluster.json': kubeconfig },
+      service: `targets:\n${['east', 'west'].map((name) => `  - {name: ${name}, kind: kubernetes, kubeconfig: cluster.json, grants: ${grants}}\n`).join('')}`,
+    });
+    governed = office.genesis;
+  }, 120_000);
+
+  afterAll(async () => {
+    await office?.close();
+    await Promise.all([postgres?.stop(), forgetPeople()]);
+  }, 60_000);
+
+  /** What governs from here on sends the environment somewhere else, and Bo agrees to that. */
+  async function move(target: string): Promise<void> {
+    governed = await office.repository.commit({
+      author: office.ann,
+      message: `go ${target}`,
+      files: { 'countersign.yaml': to(target) },
+    });
+    const { change } = await office.decided('pending', governed, 'governance');
+    await office.recorded(() => office.approve(office.bo, change));
+    await office.decided('allow', governed, 'governance');
+  }
+
+  it('lets a change through to one target, once', async () => {
+    const head = office.genesis;
+    const first = await office.decided('pending', head);
+    expect(first.change.target).toBe('east');
+    const east = await office.recorded(() => office.approve(office.bo, first.change));
+    await office.decided('allow', head);
+
+    await move('west');
+    const moved = await office.decided('pending', head);
+    const { target, ...same } = first.change;
+    expect(moved.change).toEqual({ ...same, target: 'west' });
+    expect(moved.uncountedApprovals).toEqual([
+      { approval: { id: east.id }, reason: `it names target ${target}, the change has west` },
+    ]);
+    // Neither the same statement again, nor one that an earlier release made before the move and that names no target …
+    const again = await office.recorded(() => office.approve(office.cy, first.change));
+    expect(again).toMatchObject({ status: 'rejected', reason: expect.stringContaining('the target east') as string });
+    expect((await office.decisions(PRODUCTION, head))[0].outcome).toBe('pending');
+    // … which is for what waits when it comes, and for that alone.
+    const old = await office.recorded(() => office.approve(office.cy, same));
+    expect(old).toMatchObject({ status: 'accepted', target: 'west' });
+    await office.decided('allow', head);
+
+    await move('east');
+    const back = await office.decided('pending', head);
+    expect(back.approvals).toEqual([]);
+    const ofEast = (await office.approvals()).find(({ id }) => id === east.id);
+    expect(ofEast).toMatchObject({ status: 'lapsed', reason: expect.stringContaining('has moved to west') as string });
+  });
+});
+
 describe('who approves is a person, not a name (invariant 6)', () => {
   let postgres: TestPostgres;
   let office: ApprovingOffice;

@@ -25,6 +25,7 @@ export interface ApprovalRow {
   readonly status: string;
   readonly reason: string | null;
   readonly principal: string | null;
+  readonly target: string | null;
   readonly environment: string | null;
   readonly head: string | null;
   readonly index: number | null;
@@ -37,6 +38,7 @@ export interface DecisionRow {
   readonly required: readonly { readonly rule: string; readonly message: string }[];
   readonly violations: readonly { readonly rule: string; readonly message: string }[];
   readonly approvals: readonly { readonly id: string; readonly principal: string }[];
+  readonly uncountedApprovals: readonly { readonly approval: { readonly id: string }; readonly reason: string }[];
   readonly reviewDuty: {
     readonly principal: string;
     readonly reason: string;
@@ -48,9 +50,9 @@ export interface DecisionRow {
   readonly change: ApprovedBytes & { readonly operation: string };
 }
 
-const FIELDS = `id outcome index required { rule message } violations { rule message } approvals { id principal }
+const FIELDS = `id outcome index required { rule message } violations { rule message } approvals { id principal } uncountedApprovals { approval { id } reason }
   reviewDuty { principal reason ticket dueAt closedAt expired }
-  change { repository environment ref base head tree renderedDigest operation }`;
+  change { repository environment target ref base head tree renderedDigest operation }`;
 
 /** A line of allowed_signers for somebody who may commit and approve. */
 export function mayApprove({ email, publicKey }: Person, names = email): string {
@@ -66,6 +68,9 @@ export interface Office {
   readonly settings?: string;
   readonly service?: string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Names of branches that begin where the repository does, and files beside service.yaml. */
+  readonly branches?: readonly string[];
+  readonly beside?: Readonly<Record<string, string>>;
 }
 
 /** A governed repository of three people and a service that follows it; nothing is deployed anywhere, so that no cluster is needed. */
@@ -103,6 +108,8 @@ export class ApprovingOffice {
         ...office.files,
       },
     });
+    for (const branch of office.branches ?? []) await repository.git('branch', branch);
+    for (const [name, text] of Object.entries(office.beside ?? {})) await writeFile(join(root, name), text);
     const made = new ApprovingOffice(root, database, repository, ann, bo, cy, genesis, office);
     await made.start();
     return made;
@@ -178,7 +185,7 @@ export class ApprovingOffice {
 
   async approvals(): Promise<ApprovalRow[]> {
     const { approvals } = await this.query<{ approvals: { nodes: ApprovalRow[] } }>(
-      '{ approvals(first: 100) { nodes { id status reason principal environment head index } } }',
+      '{ approvals(first: 100) { nodes { id status reason principal target environment head index } } }',
     );
     return approvals.nodes;
   }
@@ -198,10 +205,11 @@ export class ApprovingOffice {
   /** What `countersign approve` does, of any bytes. */
   async approve(
     who: Person,
-    { repository, ref, environment, base, head, tree, renderedDigest }: ApprovedBytes,
+    { repository, ref, environment, base, head, tree, renderedDigest, target }: ApprovedBytes,
     more: { readonly tamper?: (statement: ApprovalStatement) => ApprovalStatement; readonly namespace?: string } = {},
   ): Promise<void> {
-    const bytes = { repository, ref, environment, base, head, tree, renderedDigest };
+    const said = target === undefined ? {} : { target };
+    const bytes = { repository, ref, environment, base, head, tree, renderedDigest, ...said };
     const statement = { ...bytes, time: new Date().toISOString() };
     const signature = await signWithSsh(who.keyFile, more.namespace ?? APPROVAL_NAMESPACE, approvalText(statement));
     await this.put(more.tamper?.(statement) ?? statement, signature, who);

@@ -6,11 +6,11 @@ const PATCH_LINES = 12;
 
 /** What somebody is about to approve, one line a thing; everything from outside made safe to print. */
 export function describe(change: Waiting): string[] {
-  const { repository, base, head, outcome } = change;
+  const { repository, base, head, outcome, target } = change;
   const range = `${base?.slice(0, 7) ?? 'nothing'} → ${head.slice(0, 7)}`;
   const { commits, objects, objectChangeCount } = change;
   return [
-    `${outcome}  ${nameOf(change)}  ${repository} ${range}   ${count(commits.length, 'commit')}, ${count(objectChangeCount, 'object')} changed`,
+    `${outcome}  ${nameOf(change)}  ${repository} ${range}   ${count(commits.length, 'commit')}, ${count(objectChangeCount, 'object')} changed${target ? `, in ${target}` : ''}`,
     '',
     ...commits.map(
       ({ id, message, author, signature }) =>

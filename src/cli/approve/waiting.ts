@@ -33,18 +33,20 @@ export interface Waiting extends ApprovedBytes {
 }
 
 const DECISION = `outcome violations { rule message fix } warnings { rule message fix } required { rule message fix }
-  change { repository environment ref base head tree renderedDigest commitIds objectChangeCount
+  change { repository environment target ref base head tree renderedDigest commitIds objectChangeCount
     commits { id message author { name email } signature { status principal } }
     objectChanges(first: 500) { nodes { op object { kind namespace name } patch source { path line } } } }`;
 
 const ADVICE = `number outcome violations { rule message fix } required { rule message fix }
-  repository environment target base head tree renderedDigest commitIds objectChangeCount
+  repository environment target environmentTarget base head tree renderedDigest commitIds objectChangeCount
   commits { id message author { name email } signature { status principal } }
   objectChanges(first: 500) { nodes { op object { kind namespace name } patch source { path line } } }`;
 
-interface AdviceAnswer extends Omit<Waiting, 'request' | 'ref' | 'objects' | 'warnings'> {
+interface AdviceAnswer extends Omit<Waiting, 'request' | 'ref' | 'target' | 'objects' | 'warnings'> {
   readonly number: number;
+  /** The ref that it would be merged into. */
   readonly target: string;
+  readonly environmentTarget: string | null;
   readonly objectChanges: { readonly nodes: Waiting['objects'] };
 }
 
@@ -124,10 +126,11 @@ async function requested(url: string, number: number | undefined): Promise<Waiti
   );
   return found
     .flatMap(({ advice: { nodes } }) => nodes)
-    .map(({ number: request, target, objectChanges, ...rest }) => ({
+    .map(({ number: request, target: ref, environmentTarget: target, objectChanges, ...rest }) => ({
       ...rest,
       request,
-      ref: target,
+      ref,
+      target,
       warnings: [],
       objects: objectChanges.nodes,
     }));
