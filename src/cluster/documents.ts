@@ -36,20 +36,17 @@ export function splitDocuments(bytes: Buffer): Buffer[] {
 
 /**
  * Reads a part of a file by itself; undefined where that could say something else than reading the whole file, or finds a fault,
- * whose place only the whole file gives. A mapping at the top cannot go on over a `---` at the start of a line: a quoted string
- * or a flow mapping that is cut there has no end and is a fault, and all other text of a mapping is indented.
+ * whose place only the whole file gives. A mapping or list at the top cannot go on over a `---` at the start of a line: a quoted string
+ * or what stands in brackets has no end when it is cut there and is a fault, and all other text of a mapping or list is indented.
  */
 export function readDocument(
   path: string,
   part: Buffer,
   limits: Partial<ManifestLimits>,
 ): ManifestDocument | undefined {
-  const text = part.toString('latin1');
-  // Directives, and ends of documents, after which directives may come; line breaks of old Macs, which count for YAML.
-  if (/^(?:%|\.\.\.)/m.test(text) || /\r(?!\n)/.test(text)) return undefined;
   try {
-    const { objects, otherDocuments, mappings } = readManifest(path, part, limits);
-    if (!mappings) return undefined;
+    const { objects, otherDocuments, separable } = readManifest(path, part, limits);
+    if (!separable) return undefined;
     return {
       objects: objects.map(({ identity, object, source }) => ({ identity, object, line: source.line - 1 })),
       otherDocuments,

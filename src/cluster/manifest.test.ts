@@ -50,7 +50,7 @@ describe('readManifest', () => {
   });
 
   it('counts documents that are no objects', () => {
-    expect(read('a: 1\n---\n- 1\n---\nkind: X\n---\n')).toEqual({ objects: [], otherDocuments: 3, mappings: false });
+    expect(read('a: 1\n---\n- 1\n---\nkind: X\n---\n')).toEqual({ objects: [], otherDocuments: 3, separable: true });
   });
 
   it('reads a byte order mark and CRLF', () => {

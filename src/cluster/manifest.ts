@@ -31,8 +31,8 @@ export interface Manifest {
   readonly objects: ManifestObject[];
   /** Documents that are no Kubernetes objects: they have no apiVersion or no kind. */
   readonly otherDocuments: number;
-  /** Whether each document is a mapping or empty, as those of manifests are. */
-  readonly mappings: boolean;
+  /** Whether its documents may be read one by one, wherever a line begins with `---`. */
+  readonly separable: boolean;
 }
 
 interface Located {
@@ -51,20 +51,19 @@ interface Located {
 export function readManifest(path: string, bytes: Buffer, limits: Partial<ManifestLimits> = {}): Manifest {
   const bound = { ...defaultLimits, ...limits };
   if (bytes.length > bound.bytes) throw tooLarge(path, bytes.length, bound.bytes);
-  const text = decode(path, bytes);
-  const documents = path.endsWith('.json') ? readJson(path, text) : readYaml(path, text, bound);
+  const { documents, marks } = path.endsWith('.json') ? readJson(path, bytes) : readYaml(path, bytes, bound);
   const objects: ManifestObject[] = [];
   let otherDocuments = 0;
-  let mappings = true;
+  let separable = !marks;
   for (const { value, line, itemLines } of documents) {
     if (value === undefined || value === null) continue;
-    mappings &&= isJsonObject(value);
+    separable &&= typeof value === 'object';
     if (!isJsonObject(value) || typeof value.apiVersion !== 'string' || typeof value.kind !== 'string')
       otherDocuments++;
     else if (isList(value)) flatten(path, value, line, itemLines(), objects);
     else objects.push(asObject(path, line, value));
   }
-  return { objects, otherDocuments, mappings };
+  return { objects, otherDocuments, separable };
 }
 
 export function tooLarge(path: string, bytes: number, limit: number): CountersignError {
@@ -95,19 +94,29 @@ function firstInvalid(bytes: Buffer): number {
   return i;
 }
 
-function readJson(path: string, text: string): Located[] {
-  if (text.trim() === '') return [];
+interface Documents {
+  readonly documents: readonly Located[];
+  /** Directives, and ends of documents, after which directives may come; line breaks of old Macs, which count for YAML. */
+  readonly marks: boolean;
+}
+
+function readJson(path: string, bytes: Buffer): Documents {
+  const text = decode(path, bytes);
+  if (text.trim() === '') return { documents: [], marks: false };
   const starts = new Map<object, number>();
   const value = parseStrictJson(text, { file: path }, starts);
   const lineOf = (item: Json) => (typeof item === 'object' && item !== null ? (starts.get(item) ?? 1) : 1);
   const itemLines = () => (isJsonObject(value) && Array.isArray(value.items) ? value.items.map(lineOf) : []);
-  return [{ value, line: lineOf(value), itemLines }];
+  return { documents: [{ value, line: lineOf(value), itemLines }], marks: false };
 }
 
-function readYaml(path: string, text: string, limits: ManifestLimits): Located[] {
-  const plain = limits.depth >= defaultLimits.depth ? readPlainYaml(text) : undefined;
+function readYaml(path: string, bytes: Buffer, limits: ManifestLimits): Documents {
+  const plain = limits.depth >= defaultLimits.depth ? readPlainYaml(bytes) : undefined;
   // The items of a list have lines of their own, which only the full reader knows.
-  if (plain && !(isJsonObject(plain.value) && isList(plain.value))) return [{ ...plain, itemLines: () => [] }];
+  if (plain && !(isJsonObject(plain.value) && isList(plain.value))) {
+    return { documents: [{ ...plain, itemLines: () => [] }], marks: false };
+  }
+  const text = decode(path, bytes);
   let loaded: ReturnType<typeof loadYaml>;
   try {
     loaded = loadYaml(text, limits, (events) => guardAliases(events, text, path, limits));
@@ -135,7 +144,7 @@ function readYaml(path: string, text: string, limits: ManifestLimits): Located[]
       refuseInexact(value, { path, text, events, root });
     }
   }
-  return located;
+  return { documents: located, marks: /^(?:%|\.\.\.)/m.test(text) || /\r(?!\n)/.test(text) };
 }
 
 function fromYaml(path: string, text: string, error: YAMLException): CountersignError {

@@ -1,12 +1,14 @@
 import { readPlainYaml } from './plain-yaml.js';
 import { loadYaml } from './yaml.js';
 
-/** What the full reader makes of a text that is one mapping; undefined for all else. */
+const plainOf = (text: string) => readPlainYaml(Buffer.from(text));
+
+/** What the full reader makes of a text of one document; undefined for all else. */
 function inFull(text: string): { value: string } | undefined {
   try {
     const { documents, inexact } = loadYaml(text, { depth: 100, aliases: 1000 }, () => undefined);
-    if (documents.length !== 1 || inexact.length > 0) return undefined;
-    return { value: JSON.stringify(documents[0]) };
+    if (documents.length > 1 || inexact.length > 0) return undefined;
+    return { value: JSON.stringify(documents[0] ?? null) };
   } catch {
     return undefined;
   }
@@ -14,7 +16,7 @@ function inFull(text: string): { value: string } | undefined {
 
 /** Whether it is read at all; what is read must be what the full reader reads. */
 function same(text: string): boolean {
-  const plain = readPlainYaml(text);
+  const plain = plainOf(text);
   expect({ text, ...(plain && { value: JSON.stringify(plain.value) }) }).toEqual({ text, ...(plain && inFull(text)) });
   return plain !== undefined;
 }
@@ -70,6 +72,32 @@ data:
 
 
   after: é — ü
+  folded: >
+    one
+    two
+
+    three
+      deeper
+
+
+      still
+    back
+  chomped: >-
+
+    only
+    this
+  plain: it goes
+    on, and - on
+
+    past "quotes" too
+  single: 'it''s
+    one
+
+    two   '
+  double: "a \\
+    b\\n\\
+    \\  c \\u00e9
+    d"
 `;
 
 describe('readPlainYaml', () => {
@@ -77,7 +105,7 @@ describe('readPlainYaml', () => {
     expect(same(MANIFEST)).toBe(true);
     expect(same(`---\n${MANIFEST}`)).toBe(true);
     expect(same(`\n--- # comment\n\n${MANIFEST}`)).toBe(true);
-    expect(readPlainYaml(`---\n# c\n\na: 1\n`)).toEqual({ value: { a: 1 }, line: 4 });
+    expect(plainOf(`---\n# c\n\na: 1\n`)).toEqual({ value: { a: 1 }, line: 4 });
   });
 
   it('reads text in quotes and lists on one line with all that they may hold', () => {
@@ -88,16 +116,31 @@ describe('readPlainYaml', () => {
       `a: {"b": 'c', d: 0x1F, "e#": f, g: 1_000}\n`,
       `'k"q': 'v"w\\'\nb: back\\slash\n`,
       `a: [1000000, 0.00001, 0o17, 1., .5]\nb: -0\nc: -0.0\nd: +1\ne: 0.1e-7\n`,
+      `a: "\\u00e9\\t\\/"\nb: "\n  x\n  "\nc: '\n\n  x'\n`,
+      `a: ["it's", 'it''s', "\\""]\n`,
     ])
       expect(same(text)).toBe(true);
+  });
+
+  it('reads lists, and documents that say nothing', () => {
+    for (const text of [
+      '- a\n',
+      '- op: add\n  value: {a: b}\n- - 1\n- x\n  y\n',
+      '',
+      '# c\n',
+      '---\n',
+      '\n--- # c\n\n',
+    ]) {
+      expect(same(text)).toBe(true);
+    }
   });
 
   it('sees a key written twice in a mapping of many', () => {
     const many = Array.from({ length: 300 }, (_, i) => `k${i}: ${i}\n`).join('');
     expect(same(many)).toBe(true);
     expect(same(`a:\n${many.replace(/^/gm, '  ').trimEnd()}\nb: {k1: 1}\n`)).toBe(true);
-    expect(readPlainYaml(`${many}k17: 0\n`)).toBeUndefined();
-    expect(readPlainYaml(`${many}"k280": 0\n`)).toBeUndefined();
+    expect(plainOf(`${many}k17: 0\n`)).toBeUndefined();
+    expect(plainOf(`${many}"k280": 0\n`)).toBeUndefined();
   });
 
   it.each([
@@ -106,18 +149,21 @@ describe('readPlainYaml', () => {
     'a: *x\n',
     'a: !!str 1\n',
     '<<: {a: 1}\n',
-    'a: >\n  x\n',
     'a: |+\n  x\n',
+    'a: >2\n   x\n',
+    'a: x # c\n  y\n',
+    'a: x\n  # c\n  y\n',
+    'a: x\n  y: z\n',
+    'a: "x\ny"\n',
+    'a: "x\\ \n  y"\n',
+    'a: "x\\\n\n  y"\n',
+    'a: "\\ud83d\\ude00"\n',
+    'a: "\\x41"\n',
     'a: |2\n   x\n',
-    'a: "x\n  y"\n',
-    'a: x\n  y\n',
     'a: b: c\n',
     'a:\tb\n',
     '? a\n: b\n',
-    '- a\n',
     'text\n',
-    '',
-    '# c\n',
     'on: 1\n',
     '1: a\n',
     'a: 1\n---\nb: 2\n',
@@ -136,7 +182,6 @@ describe('readPlainYaml', () => {
     'a: |\n  x',
     'a: |\n\n    \n  x\n',
     'a: |\nb: 1\n',
-    'a: "\\u00e9"\n',
     "a: 'x'y'\n",
     'a: {b}\n',
     'a: {b: 1, b: 2}\n',
@@ -144,7 +189,7 @@ describe('readPlainYaml', () => {
     'a: x:\n',
     '"<<": 1\n',
   ])('leaves %j to the full reader', (text) => {
-    expect(readPlainYaml(text)).toBeUndefined();
+    expect(plainOf(text)).toBeUndefined();
   });
 
   it('agrees with the full reader on whatever else it reads: manifests with lines changed, moved and mangled', () => {
@@ -178,6 +223,10 @@ describe('readPlainYaml', () => {
       '---',
       '0',
       'y',
+      '>',
+      '\\',
+      '\n    ',
+      '\n\n      ',
     ];
     const lines = MANIFEST.split('\n');
     let read = 0;

@@ -77,7 +77,8 @@ export class InputReader {
     let cut = bytes.indexOf(CUT_BYTES);
     if (cut < 0) {
       const json = this.plain.write(bytes, 0, bytes.length);
-      return json && [json];
+      // The members of a list are documents of their own.
+      return json && json[0] !== 0x5b ? [json] : undefined;
     }
     const texts: Uint8Array[] = [];
     for (let from = 0; ; cut = bytes.indexOf(CUT_BYTES, from)) {
@@ -103,7 +104,7 @@ function yamlValues(bytes: Buffer): readonly Json[] | undefined {
   const parts = text.split(CUT);
   const values: Json[] = [];
   for (const part of parts) {
-    const plain = readPlainYaml(part);
+    const plain = readPlainYaml(Buffer.from(part));
     if (plain) {
       values.push(plain.value);
       continue;
