@@ -3,17 +3,16 @@ import type { ManifestDocument } from '../cluster/documents.js';
 /** Values parsed from YAML take about this many times the bytes of their text; and their key takes as many again. */
 const BYTES_PER_BYTE = 5;
 
-interface Kept {
-  /** undefined: it cannot be read by itself. */
-  readonly document: ManifestDocument | undefined;
-  readonly bytes: number;
-  users: number;
-}
-
 /** A document that somebody holds. */
 export interface HeldDocument {
-  readonly key: string;
+  /** undefined: it cannot be read by itself. */
   readonly document: ManifestDocument | undefined;
+}
+
+interface Kept extends HeldDocument {
+  readonly key: string;
+  readonly bytes: number;
+  users: number;
 }
 
 /**
@@ -32,25 +31,24 @@ export class DocumentCache {
     const key = `${variant}\0${bytes.toString('latin1')}`;
     let kept = this.documents.get(key);
     if (!kept) {
-      kept = { document: read(), bytes: bytes.length * BYTES_PER_BYTE, users: 0 };
+      kept = { key, document: read(), bytes: bytes.length * BYTES_PER_BYTE, users: 0 };
       this.documents.set(key, kept);
       this.used += kept.bytes;
     }
     kept.users++;
-    return { key, document: kept.document };
+    return kept;
   }
 
   /** One more holder of what somebody holds. */
   share(held: HeldDocument): HeldDocument {
-    this.documents.get(held.key)!.users++;
+    (held as Kept).users++;
     return held;
   }
 
   release(held: readonly HeldDocument[]): void {
-    for (const { key } of held) {
-      const kept = this.documents.get(key);
-      if (!kept || --kept.users > 0) continue;
-      this.documents.delete(key);
+    for (const kept of held as readonly Kept[]) {
+      if (--kept.users > 0) continue;
+      this.documents.delete(kept.key);
       this.used -= kept.bytes;
     }
   }
