@@ -50,6 +50,15 @@ describe('countersign policy test', () => {
     expect(code).toBe(0);
   });
 
+  it('says so where no rule would take part in decisions', async () => {
+    const file = join(folder, 'allow.rego');
+    writeFileSync(file, 'package shop.authz\n\nallow if input.good\n');
+    const { code, stdout, stderr } = await run('check', file);
+    rmSync(file);
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'valid, 0 rules\n' });
+    expect(stderr).toContain('none of these rules takes part in decisions');
+  });
+
   it('cannot tell when the policy does not compile, and says where', async () => {
     const file = join(folder, 'broken.rego');
     writeFileSync(file, 'package broken\n\ndeny contains x if y\n');

@@ -110,6 +110,11 @@ async function check(compiler: RegoCompiler, path: string, { output }: Options):
   const rules = await compiler.check(policyFolder(path, { profile: 'off' }));
   for (const rule of rules) await print(output === 'json' ? jsonLine(rule) : printable(ruleLine(rule)));
   await print(output === 'json' ? jsonLine({ rules: rules.length }) : `valid, ${rules.length} rules`);
+  if (rules.length > 0) return;
+  // Valid as a library is, and most often a mistake: it would allow everything.
+  process.stderr.write(
+    'note  none of these rules takes part in decisions: those called deny, warn or require in a package countersign.<area> do, and those called deny, violation or warn in any other\n',
+  );
 }
 
 async function list(compiler: RegoCompiler, path: string): Promise<void> {

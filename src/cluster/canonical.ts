@@ -263,7 +263,10 @@ class StrictReader {
   }
 
   private malformed(what: string): CountersignError {
-    return new CountersignError('manifest-malformed', `malformed JSON: ${what}`, { place: this.here() });
+    return new CountersignError('manifest-malformed', `malformed JSON: ${what}`, {
+      place: this.here(),
+      remedy: 'Correct the file',
+    });
   }
 }
 

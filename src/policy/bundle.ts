@@ -1,4 +1,5 @@
 import type { Json } from '../cluster/object.js';
+import type { Place } from '../errors.js';
 import type { Rule } from './decision.js';
 import type { GatekeeperSources, InventoryNeed } from './gatekeeper/gatekeeper.js';
 import type { SyncSettings } from './gatekeeper/sync.js';
@@ -53,6 +54,8 @@ export interface RuleSet {
 export interface PolicySources {
   readonly files: ReadonlyMap<string, string>;
   readonly data: Json;
+  /** Where something of the data is written, if a file gives it. */
+  readonly dataPlace?: (path: readonly string[]) => Place | undefined;
   readonly starter?: StarterChoice;
   readonly gatekeeper?: GatekeeperSources;
 }

@@ -127,7 +127,7 @@ function failed(
   violations: readonly Violation[],
   digests: Pick<Decision, 'bundleDigest' | 'wasmDigest' | 'inputDigest' | 'resultDigest'>,
 ): Decision {
-  const { code, message, place } = error;
+  const { code, message, place, remedy } = error;
   return {
     outcome: 'error',
     violations,
@@ -137,7 +137,7 @@ function failed(
     exceptions: [],
     rulesRun: 0,
     rulesPassed: 0,
-    error: { code, message, ...(place ? { place } : {}) },
+    error: { code, message, ...(place ? { place } : {}), ...(remedy === undefined ? {} : { remedy }) },
     ...digests,
   };
 }

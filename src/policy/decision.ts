@@ -59,7 +59,12 @@ export interface Decision {
   readonly rulesRun: number;
   readonly rulesPassed: number;
   /** For outcome `error`: why it could not be judged. Never acted on (invariant 7). */
-  readonly error?: { readonly code: string; readonly message: string; readonly place?: Place };
+  readonly error?: {
+    readonly code: string;
+    readonly message: string;
+    readonly place?: Place;
+    readonly remedy?: string;
+  };
   readonly bundleDigest: string;
   readonly wasmDigest: string;
   /** SHA-256, hex, over the canonical JSON of the input and of the result. */

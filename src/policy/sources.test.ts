@@ -1,4 +1,3 @@
-import { CountersignError } from '../errors.js';
 import { STARTER_PREFIX } from './bundle.js';
 import { policySources } from './sources.js';
 
@@ -20,14 +19,40 @@ describe('collecting policy', () => {
     expect(data).toEqual({ countersign: { mine: 1, settings: { registries: ['r'] } } });
   });
 
-  it('refuses data that contradicts other data', () => {
-    expect(() => sources({ 'a/data.yaml': 'x: 1', 'data.yaml': 'a: {x: 2}' })).toThrow('data.a.x is given twice');
-  });
-
-  it('tells where data is malformed', () => {
-    expect(() => sources({ 'data.yaml': 'a: 1\nb: [' })).toThrow(CountersignError);
-    expect(() => sources({ 'data.yaml': 'a: 1\nb: [' })).toThrow(
-      expect.objectContaining({ place: expect.objectContaining({ file: 'data.yaml' }) as object }) as Error,
+  it.each<[string, Record<string, string>, string, number, RegExp]>([
+    [
+      'in two folders',
+      { 'a/data.yaml': 'x: 1', 'data.yaml': 'b: 1\na: {x: 2}' },
+      'data.yaml',
+      2,
+      /data\.a\.x is given twice, here and at a\/data\.yaml:1/,
+    ],
+    [
+      'in two formats',
+      { 'data.json': '{"b": 1,\n"a": 1}', 'data.yaml': 'a: 2' },
+      'data.yaml',
+      1,
+      /data\.a is given twice, here and at data\.json:2/,
+    ],
+    ['in place of a folder', { 'a/data.yaml': 'x: 1', 'data.yaml': 'a: 7' }, 'data.yaml', 1, /data\.a is given twice/],
+    ['in one file', { 'data.yaml': 'a: 1\na: 2' }, 'data.yaml', 2, /duplicated mapping key/],
+    ['in one JSON file', { 'data.json': '{"a": 1,\n"a": 2}' }, 'data.json', 2, /written twice/],
+    ['and is no object', { 'data.yaml': '- 1' }, 'data.yaml', 1, /data is not an object/],
+    ['and is malformed', { 'data.yaml': 'a: 1\nb: [' }, 'data.yaml', 2, /malformed YAML/],
+    [
+      'and is more than JSON carries',
+      { 'data.json': '{"a":\n12345678901234567890}' },
+      'data.json',
+      2,
+      /cannot be carried exactly/,
+    ],
+  ])('refuses data that is given %s, with its place', (_what, files, file, line, says) => {
+    expect(() => sources(files)).toThrow(
+      expect.objectContaining({
+        message: expect.stringMatching(says) as string,
+        place: expect.objectContaining({ file, line }) as object,
+        remedy: expect.any(String) as string,
+      }) as Error,
     );
   });
 

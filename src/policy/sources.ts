@@ -2,7 +2,7 @@ import { readFileSync, readdirSync } from 'node:fs';
 import { load } from 'js-yaml';
 import { parseStrictJson } from '../cluster/canonical.js';
 import { isJsonObject, type Json, type JsonObject } from '../cluster/object.js';
-import { CountersignError, type Place } from '../errors.js';
+import { CountersignError, formatPlace, type Place } from '../errors.js';
 import { readSettings } from '../settings.js';
 import { STARTER_PREFIX, type PolicySources, type StarterProfile } from './bundle.js';
 import { readGatekeeper } from './gatekeeper/gatekeeper.js';
@@ -53,15 +53,20 @@ export function policySources(
   for (const [path, text] of ours) rego.set(path, text);
 
   const data: Record<string, Json> = {};
-  if (organisation)
-    for (const one of dataFiles(organisation.files, organisation.root)) merge(data, one.value, one.path);
+  const read: DataFile[] = [];
+  const add = (file: DataFile) => {
+    merge(data, file, read);
+    read.push(file);
+  };
+  if (organisation) dataFiles(organisation.files, organisation.root).forEach(add);
   const reserved = organisation ? reservedData(organisation, data, ours.values()) : [];
-  for (const { path, text, folders, value } of dataFiles(files, root)) {
-    refuseReserved(value, reserved, (names) => placeIn(text, path, names.slice(folders.length)));
-    merge(data, value, path);
+  for (const file of dataFiles(files, root)) {
+    refuseReserved(file.value, reserved, (names) => placeIn(file, names));
+    add(file);
   }
   const settings = flooredSettings(starter.data ?? {}, organisation);
-  if (starter.data || organisation) merge(data, { countersign: { settings } }, 'countersign.yaml');
+  if (starter.data || organisation)
+    add({ path: 'countersign.yaml', text: '', folders: [], value: { countersign: { settings } } });
 
   const gatekeeper = readGatekeeper(all);
   if (gatekeeper?.inventory && Object.hasOwn(data, 'inventory')) {
@@ -74,13 +79,27 @@ export function policySources(
       },
     );
   }
-  return { files: rego, data, starter: choice, ...(gatekeeper ? { gatekeeper } : {}) };
+  return {
+    files: rego,
+    data,
+    dataPlace: (path) => placeOf(read, path),
+    starter: choice,
+    ...(gatekeeper ? { gatekeeper } : {}),
+  };
 }
 
 const isData = (path: string): boolean => /(^|\/)data\.(ya?ml|json)$/.test(path);
 
+interface DataFile {
+  readonly path: string;
+  readonly text: string;
+  /** Under which its content is placed in `value`. */
+  readonly folders: readonly string[];
+  readonly value: Json;
+}
+
 /** Each data file, in the order of their paths, placed under the folders it lies in. */
-function dataFiles(files: ReadonlyMap<string, string>, root: string) {
+function dataFiles(files: ReadonlyMap<string, string>, root: string): readonly DataFile[] {
   return [...files]
     .filter(([path]) => isData(path))
     .toSorted(([a], [b]) => (a < b ? -1 : 1))
@@ -90,12 +109,26 @@ function dataFiles(files: ReadonlyMap<string, string>, root: string) {
     });
 }
 
-function placeIn(text: string, file: string, path: readonly string[]): Place {
+function placeIn({ text, path: file, folders }: DataFile, path: readonly string[]): Place {
   try {
-    return readSettings(text, file).place(path);
+    return readSettings(text, file).place(path.slice(folders.length));
   } catch {
     return { file }; // with aliases, which data may have and settings may not
   }
+}
+
+/** Where the first of the files says something at a path, or something in place of what would be there. */
+function placeOf(files: readonly DataFile[], path: readonly string[]): Place | undefined {
+  const file = files.find(({ value }) => {
+    let here: Json | undefined = value;
+    for (const name of path) {
+      if (!isJsonObject(here)) return true;
+      if (!Object.hasOwn(here, name)) return false;
+      here = here[name];
+    }
+    return true;
+  });
+  return file && placeIn(file, path);
 }
 
 let starters: ReadonlyMap<string, string> | undefined;
@@ -167,6 +200,7 @@ function readData(path: string, text: string): Json {
     const { reason, mark } = cause as { reason?: string; mark?: { line: number } };
     throw new CountersignError('manifest-malformed', `malformed YAML: ${reason ?? String(cause)}`, {
       place: { ...place, line: mark ? mark.line + 1 : undefined },
+      remedy: 'Correct the file',
       cause,
     });
   }
@@ -181,20 +215,30 @@ function nested(folders: readonly string[], value: Json): Json {
   return folders.reduceRight<Json>((inner, folder) => ({ [folder]: inner }), value);
 }
 
-function merge(into: Record<string, Json>, from: Json, file: string, at = 'data'): void {
+/** Throws `rego-invalid`, with both places, where one of the files that were read says it already. */
+function merge(
+  into: Record<string, Json>,
+  file: DataFile,
+  read: readonly DataFile[],
+  from = file.value,
+  at: readonly string[] = [],
+): void {
   if (!isJsonObject(from)) {
-    throw new CountersignError('rego-invalid', `${at} is not an object`, {
-      place: { file },
+    throw new CountersignError('rego-invalid', 'data is not an object', {
+      place: { file: file.path, line: 1 },
       remedy: 'Write keys and values at its top',
     });
   }
   for (const [key, value] of Object.entries(from)) {
     const existing = Object.hasOwn(into, key) ? into[key] : undefined;
+    const path = [...at, key];
     if (existing === undefined) into[key] = structuredClone(value);
-    else if (isJsonObject(existing) && isJsonObject(value)) merge(existing, value, file, `${at}.${key}`);
+    else if (isJsonObject(existing) && isJsonObject(value)) merge(existing, file, read, value, path);
     else {
-      throw new CountersignError('rego-invalid', `${at}.${key} is given twice`, {
-        place: { file },
+      const first = placeOf(read, path);
+      const also = first ? `, here and at ${formatPlace(first)}` : '';
+      throw new CountersignError('rego-invalid', `data.${path.join('.')} is given twice${also}`, {
+        place: placeIn(file, path),
         remedy: 'Keep one of the two',
       });
     }

@@ -33,8 +33,9 @@ function block(verdict: Verdict, report: Report, { color, printable, limit = 50 
   const paint = (code: number, text: string) => (color ? `\x1b[${code}m${text}\x1b[0m` : text);
   const lines = [`${paint(colors[decision.outcome], `${mark} ${word}`)}   ${printable(headline(verdict))}`];
   if (decision.error) {
-    const { message, place } = decision.error;
+    const { message, place, remedy } = decision.error;
     lines.push('', `  ${printable(`${place ? `${formatPlace(place)}  ` : ''}${message}`)}`);
+    if (remedy !== undefined) lines.push(`  ${printable(`fix    ${remedy}`)}`);
   }
   const groups = verdict.explanations
     ? []

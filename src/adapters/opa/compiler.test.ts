@@ -2,11 +2,13 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CountersignError } from '../../errors.js';
+import { policySources } from '../../policy/sources.js';
 import { RegoCompiler } from './compiler.js';
 import { programVersion } from './program.js';
 
 const native = (body: string) => `package countersign.test\n\n${body}\n`;
 const sourcesOf = (body: string, file = 'x.rego') => ({ files: new Map([[file, `package x\n\n${body}\n`]]), data: {} });
+const rulesOf = (count: number) => [...Array(count).keys()].map((i) => `x${i} if input.a == "${i}"\n`).join('\n');
 const compiler = new RegoCompiler();
 afterAll(() => compiler.close());
 
@@ -97,6 +99,14 @@ describe('compiling policy', () => {
     expect(changed.digest).not.toBe(one.digest);
   });
 
+  it('refuses an entry point that is undefined', async () => {
+    const files = new Map([['x.rego', native('deny contains "x" if true')]]);
+    await expect(compiler.compileRaw(files, ['countersign/test/denny'])).rejects.toMatchObject({
+      code: 'rego-invalid',
+      message: expect.stringContaining('countersign/test/denny') as string,
+    });
+  });
+
   it('says so where OPA itself fails', async () => {
     const endless = 'g(x) := x\n\nf(x) := g(x)\n\ndeny contains "x" if f(1) with g as f';
     expect((await refusal(native(endless))).message).toContain('OPA cannot handle these sources');
@@ -115,6 +125,21 @@ describe('Rego without end', () => {
   const doubling = [...Array(27).keys()].map((i) => `s${i + 1} := concat("", [s${i}, s${i}])`).join('\n\n');
   const evaluate = (body: string) =>
     impatient.evaluate(sourcesOf(body), 'data.x.found', { text: '0123456789abcdef' }, 0n);
+
+  it.each([
+    ['at rules nested without end', 60_000, 16_384, `x := ${'['.repeat(20_000)}${']'.repeat(20_000)}`],
+    ['at more than it has memory for', 60_000, 600, rulesOf(500)],
+    ['at more than it has time for', 100, 16_384, rulesOf(3000)],
+  ])('is stopped %s while it compiles, and tells of the largest file', async (_, timeLimit, maxPages, body) => {
+    const limited = new RegoCompiler({ timeLimit, maxPages });
+    const small = native('deny contains "x"');
+    const files = new Map([['a.rego', small], ['z.rego', `${small}\n${body}\n`]]); // prettier-ignore
+    await expect(limited.compile({ files, data: {} })).rejects.toMatchObject({
+      code: expect.stringMatching(/^policy-(timeout|memory)$/) as unknown,
+      place: { file: 'z.rego' },
+    });
+    await limited.close();
+  });
 
   it.each([
     [
@@ -175,11 +200,40 @@ describe('faults that would be silent elsewhere', () => {
   });
 
   it.each([
-    ['metadata that is no YAML', '# METADATA\n# title: [\ndeny contains "x" if true', 4],
-    ['conflicting rules', 'a := 1\n\na contains 2 if true', 3],
-  ])('tells the place of %s', async (_, text, line) => {
-    const error = await refusal(native(text));
-    expect([error.code, error.place?.file, error.place?.line]).toEqual(['rego-invalid', 'policies/x.rego', line]);
+    [
+      'metadata that is no YAML',
+      '# METADATA\n# title: [\ndeny contains "x" if true',
+      4,
+      /METADATA block is not as it should be: did not/,
+    ],
+    [
+      'metadata of another form',
+      '# METADATA\n# title: x\n# custom: [1]\ndeny contains "x" if true',
+      5,
+      /METADATA block is not as it should be: cannot/,
+    ],
+    ['metadata of nothing', 'deny contains "x" if true\n\n# METADATA\n# title: x', 5, /describes nothing/],
+    ['conflicting rules', 'a := 1\n\na contains 2 if true', 3, /conflicting rules/],
+  ])('tells the place of %s', async (_, text, line, says) => {
+    const { code, place, message, remedy } = await refusal(native(text));
+    expect([code, place?.file, place?.line]).toEqual(['rego-invalid', 'policies/x.rego', line]);
+    expect(message).toMatch(says);
+    expect(remedy).toBeTruthy();
+  });
+
+  it.each([
+    ['a rule writes', 'countersign:\n  test: {y: 1}\n', 2, 'data.countersign.test.y'],
+    ['rules of a package lie', 'other: 1\ncountersign: {test: 7}\n', 2, 'data.countersign.test'],
+  ])('refuses data where %s, with both places', async (_, text, line, path) => {
+    const files = { 'x.rego': native('deny contains "x" if y == 2\n\ny := 2'), 'data.yaml': text };
+    const sources = policySources(new Map(Object.entries(files)), { profile: 'off' });
+    for (const work of [() => compiler.compile(sources), () => compiler.check(sources)]) {
+      await expect(work()).rejects.toMatchObject({
+        code: 'rego-invalid',
+        message: expect.stringContaining(`${path} is given by data, and by the rule at x.rego:`) as string,
+        place: { file: 'data.yaml', line },
+      });
+    }
   });
 });
 

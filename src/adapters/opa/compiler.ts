@@ -7,7 +7,8 @@ import { STARTER_PREFIX, type BundleOutputs, type BundleSources, type Compiler, 
 import type { ConftestNamespace } from '../../policy/conftest.js';
 import type { Rule } from '../../policy/decision.js';
 import type { ExplainedView, Explainer, View } from '../../policy/explain.js';
-import { BundleCache } from './bundle-cache.js';
+import { BundleCache, type Compiled } from './bundle-cache.js';
+import { refuseShadowedData, refuseSharedIds, type RulePath } from './clashes.js';
 import { builtFile, programVersion } from './program.js';
 
 export interface CompilerOptions {
@@ -76,6 +77,7 @@ export interface CompiledConftest {
 interface Answer {
   readonly faults?: readonly Fault[];
   readonly rules?: readonly (Omit<Rule, 'place'> & { readonly file: string; readonly row: number })[];
+  readonly paths?: readonly RulePath[];
   readonly outputs?: BundleOutputs;
   readonly tests?: readonly RegoTestResult[];
   readonly coverage?: Json;
@@ -100,6 +102,16 @@ interface Answer {
   }[];
 }
 
+/** A compiled bundle on disk, and where its rules write. */
+type Kept = Compiled & { readonly paths: readonly RulePath[] };
+
+/** What request.go reads. */
+interface Asked {
+  readonly op: string;
+  readonly files: Readonly<Record<string, string>>;
+  readonly [more: string]: unknown;
+}
+
 interface Reply {
   readonly json: Answer;
   readonly wasm: Uint8Array;
@@ -115,7 +127,7 @@ const WAITING_FACTOR = 20;
  */
 export class RegoCompiler implements Compiler, Explainer {
   readonly version = programVersion();
-  private readonly cache: BundleCache | undefined;
+  private readonly cache: BundleCache<Kept> | undefined;
   private worker: Worker | undefined;
   private queue: Promise<unknown> = Promise.resolve();
   private idle: NodeJS.Timeout | undefined;
@@ -135,8 +147,8 @@ export class RegoCompiler implements Compiler, Explainer {
       starter: { ...starter, off: starter.off.toSorted() } as unknown as Json,
       ...(gatekeeper ? { gatekeeper: gatekeeper as unknown as Json } : {}),
     });
-    let compiled = await this.cache?.read(key);
-    if (!compiled) {
+    let kept = await this.cache?.read(key);
+    if (!kept) {
       const { json, wasm } = await this.request({
         op: 'compile',
         files,
@@ -144,14 +156,17 @@ export class RegoCompiler implements Compiler, Explainer {
         gatekeeper: theirs,
       });
       const wasmDigest = createHash('sha256').update(wasm).digest('hex');
-      compiled = {
+      kept = {
         wasm,
         wasmDigest,
-        rules: [...(json.rules?.map(toRule) ?? []), ...(gatekeeper?.rules ?? [])],
+        rules: withConstraints(json, sources),
+        paths: json.paths ?? [],
         outputs: { ...json.outputs!, ...(gatekeeper ? { gatekeeper: gatekeeper.outputs } : {}) },
       };
-      await this.cache?.write(key, compiled);
+      await this.cache?.write(key, kept);
     }
+    const { paths, ...compiled } = kept;
+    refuseShadowedData(paths, sources); // each time: data has no part in what is kept
     const digest = digestOf({ sources: key, data: sources.data, wasm: compiled.wasmDigest });
     return {
       digest,
@@ -205,7 +220,9 @@ export class RegoCompiler implements Compiler, Explainer {
     const theirs = gatekeeper && { templates: gatekeeper.templates, glue: gatekeeper.glue };
     const files = Object.fromEntries(sources.files);
     const request = { op: 'check', files, starter: prefixed(starter), gatekeeper: theirs };
-    return [...((await this.request(request)).json.rules?.map(toRule) ?? []), ...(gatekeeper?.rules ?? [])];
+    const { json } = await this.request(request);
+    refuseShadowedData(json.paths ?? [], sources);
+    return withConstraints(json, sources);
   }
 
   /** Those files that are Rego v0 and no v1. */
@@ -285,13 +302,13 @@ export class RegoCompiler implements Compiler, Explainer {
   }
 
   /** One at a time: the program has one thread, and a request's time must not count another's. */
-  private request(request: object): Promise<Reply> {
+  private request(request: Asked): Promise<Reply> {
     const turn = this.queue.then(() => this.run(request));
     this.queue = turn.catch(() => undefined);
     return turn;
   }
 
-  private async run(request: object): Promise<Reply> {
+  private async run(request: Asked): Promise<Reply> {
     if (this.closed) throw new CountersignError('internal', 'the Rego compiler is closed');
     clearTimeout(this.idle);
     const worker = (this.worker ??= await this.start());
@@ -312,7 +329,7 @@ export class RegoCompiler implements Compiler, Explainer {
     }
   }
 
-  private exchange(worker: Worker, request: object): Promise<Reply> {
+  private exchange(worker: Worker, request: Asked): Promise<Reply> {
     const limit = this.options.timeLimit ?? 60_000;
     return new Promise<Reply>((resolve, reject) => {
       const finish = (settle: () => void) => {
@@ -321,9 +338,9 @@ export class RegoCompiler implements Compiler, Explainer {
         settle();
       };
       const answered = (reply: Reply) => finish(() => resolve(reply));
-      const failed = (error: Error) => finish(() => reject(crashed(error)));
+      const failed = (error: Error) => finish(() => reject(crashed(error, request)));
       const watch = setInterval(
-        stopwatch(worker, limit, () => finish(() => reject(tooSlow(limit)))),
+        stopwatch(worker, limit, () => finish(() => reject(tooSlow(limit, request)))),
         limit / 16,
       );
       worker.on('message', answered).on('error', failed);
@@ -380,6 +397,12 @@ const NO_STARTERS: StarterChoice = { profile: 'off', off: [] };
 
 const prefixed = (starter: StarterChoice): object => ({ prefix: STARTER_PREFIX, ...starter });
 
+function withConstraints({ rules = [] }: Answer, { gatekeeper }: PolicySources): readonly Rule[] {
+  const [own, constraints] = [rules.map(toRule), gatekeeper?.rules ?? []];
+  refuseSharedIds(own, constraints);
+  return [...own, ...constraints];
+}
+
 function toFinding({ code, message, remedy = '', file = '', row, col }: Fault): Finding {
   return { code, message, remedy, place: { file, line: row, column: col } };
 }
@@ -398,16 +421,26 @@ function invalid(faults: readonly Fault[]): CountersignError {
   });
 }
 
-function tooSlow(limit: number): CountersignError {
+function tooSlow(limit: number, { files }: Asked): CountersignError {
   return new CountersignError('policy-timeout', `the policy took more than ${limit / 1000} s to compile or test`, {
-    remedy: 'Look for tests that never end, or generated Rego of great size',
+    place: largest(files),
+    remedy: 'Look for tests that never end, or generated Rego of great size; the place told is the largest file',
   });
 }
 
-function crashed(cause: Error): CountersignError {
+function crashed(cause: Error, { files }: Asked): CountersignError {
   if (cause instanceof CountersignError) return cause;
   return new CountersignError('policy-memory', 'the Rego compiler ran out of memory or crashed on these sources', {
-    remedy: 'Look for tests that build very large values, or generated Rego of great size',
+    place: largest(files),
+    remedy:
+      'Look for tests that build very large values, or generated Rego of great size or depth; the place told is the largest file',
     cause,
   });
+}
+
+/** What never came back cannot say where it was; most often it is the largest file of those that are not ours. */
+function largest(files: Asked['files']): Place | undefined {
+  const sizes = Object.entries(files).filter(([file]) => !file.startsWith(STARTER_PREFIX));
+  const [first] = sizes.toSorted(([, a], [, b]) => b.length - a.length);
+  return first && { file: first[0] };
 }

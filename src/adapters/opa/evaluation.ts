@@ -118,9 +118,11 @@ export class Evaluation {
     into: RuleResult[],
   ): void {
     const outputs = this.bundle.outputs[scope] ?? [];
-    const sets = this.enter((host) => host.evaluate(host.entrypoints[ENTRY_POINTS[scope]], view, { now }));
+    const sets = this.enter((host) => host.evaluate(entryPoint(host, scope), view, { now }));
     if (!Array.isArray(sets) || sets.length !== outputs.length) {
-      throw new CountersignError('policy-failed', `the compiled policy gave no results for scope ${scope}`);
+      throw new CountersignError('policy-failed', `the compiled policy gave no results for scope ${scope}`, {
+        remedy: RECOMPILE,
+      });
     }
     const excepted = scope === 'conftest' ? exceptions(outputs, sets) : undefined;
     for (let i = 0; i < outputs.length; i++) {
@@ -162,6 +164,27 @@ export class Evaluation {
   }
 }
 
+/** What OPA's Wasm says where rules contradict each other, in more words. */
+const CONFLICTS: Readonly<Record<string, readonly [message: string, remedy: string]>> = {
+  'var assignment conflict': [
+    'rules conflict: this one gives a value, and another of its name gives another',
+    'Let their conditions exclude each other, or write `else`',
+  ],
+  'object insert conflict': [
+    'an object is given two values for one key',
+    'Let each key have one value, or collect the values in a set',
+  ],
+};
+
+const RECOMPILE = 'Its Wasm and the list of its rules do not belong together: compile it again from its sources';
+
+/** Throws `policy-failed`: the guest takes any number for an entry point, and would evaluate another. */
+function entryPoint({ entrypoints }: PolicyHost, scope: keyof BundleOutputs): number {
+  const name = ENTRY_POINTS[scope];
+  if (Object.hasOwn(entrypoints, name)) return entrypoints[name];
+  throw new CountersignError('policy-failed', `the compiled policy has no entry point ${name}`, { remedy: RECOMPILE });
+}
+
 /** What the guest or a builtin threw, as one of our errors. */
 export function toPolicyError(error: unknown, maxPages: number): CountersignError {
   if (error instanceof CountersignError) return error;
@@ -178,9 +201,11 @@ export function toPolicyError(error: unknown, maxPages: number): CountersignErro
   if (error instanceof PolicyAbort || error instanceof WebAssembly.RuntimeError || error instanceof BuiltinError) {
     // OPA writes its own errors as file:row:column: message.
     const at = /^(.+?):(\d+):(\d+): (.*)$/s.exec(error.message);
-    return new CountersignError('policy-failed', `the policy could not be evaluated: ${at?.[4] ?? error.message}`, {
+    const said = at?.[4] ?? error.message;
+    const [message, remedy] = CONFLICTS[said] ?? [said, 'Correct the policy'];
+    return new CountersignError('policy-failed', `the policy could not be evaluated: ${message}`, {
       place: at ? { file: at[1], line: Number(at[2]), column: Number(at[3]) } : undefined,
-      remedy: 'Correct the policy',
+      remedy,
       cause: error,
     });
   }

@@ -138,11 +138,38 @@ describe('policy that misbehaves', () => {
     expect(error.message).toContain(message);
   });
 
-  it('fails where it contradicts itself, with the place', async () => {
-    const error = await failure(
+  it.each([
+    [
+      'a rule',
       'port := 1 if input.time\n\nport := 2 if input.changes\n\ndeny contains "x" if port == 3',
-    );
-    expect([error.code, error.place?.file]).toEqual(['policy-failed', 'x.rego']);
+      5,
+      /rules conflict/,
+    ],
+    ['a function', 'f(x) := 1 if x > 0\n\nf(x) := 2 if x > 1\n\ndeny contains "x" if f(3) == 3', 5, /rules conflict/],
+    [
+      'an object',
+      'o := {"a": v | some v in [input.time, 1]}\n\ndeny contains "x" if o.a == 3',
+      3,
+      /two values for one key/,
+    ],
+  ])('fails where %s contradicts itself, with the place', async (_, body, line, says) => {
+    const { code, message, place, remedy } = await failure(body);
+    expect({ code, place }).toEqual({ code: 'policy-failed', place: { file: 'x.rego', line, column: expect.any(Number) as number } }); // prettier-ignore
+    expect(message).toMatch(says);
+    expect(remedy).toMatch(/^Let /);
+  });
+
+  it('is not evaluated where its entry point is undefined', async () => {
+    const files = new Map([['x.rego', 'package countersign.test\n\ndeny contains "x"\n']]);
+    const wasm = await compiler.compileRaw(files, ['countersign/test/deny']);
+    const error: unknown = await evaluator
+      .evaluate({ ...good, wasm, wasmDigest: 'raw', digest: 'raw' }, input([]))
+      .catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({
+      code: 'policy-failed',
+      message: 'the compiled policy has no entry point countersign__run/change',
+      remedy: expect.stringContaining('compile it again') as string,
+    });
   });
 
   it('fails on input that is no input', async () => {

@@ -469,6 +469,17 @@ describe('bad input', () => {
       /written twice/,
     ],
     [
+      'a rule in Rego that is called like a constraint',
+      {
+        'p/t.yaml': ANY,
+        'p/c.yaml': constraint('a', '{}', 'Any'),
+        'p/x.rego': 'package main\n\n# METADATA\n# custom: {id: Any/a}\ndeny contains "x" if input.kind\n',
+      },
+      'p/x.rego',
+      5,
+      /the id Any\/a is that of the constraint at p\/c\.yaml, too/,
+    ],
+    [
       'a match field that is not known',
       { 'p/t.yaml': ANY, 'p/c.yaml': constraint('a', '\n  match:\n    namespace: [a]', 'Any') },
       'p/c.yaml',

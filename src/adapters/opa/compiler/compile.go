@@ -47,6 +47,34 @@ func (q *Request) check(modules map[string]*ast.Module) (*ast.Compiler, []Rule, 
 	return c, rules, nil
 }
 
+// Path is where in data a rule writes: nothing else may be there.
+type Path struct {
+	Path []string `json:"path"`
+	File string   `json:"file"`
+	Row  int      `json:"row"`
+}
+
+// pathsOf lists the paths of all rules, each with the first of its clauses.
+func pathsOf(c *ast.Compiler) (paths []Path) {
+	var walk func(node *ast.TreeNode, path []string)
+	walk = func(node *ast.TreeNode, path []string) {
+		if len(node.Values) > 0 {
+			l := node.Values[0].Location
+			paths = append(paths, Path{Path: slices.Clone(path), File: l.File, Row: l.Row})
+		}
+		for _, key := range node.Sorted {
+			// Other keys than texts are in no data file.
+			if name, ok := key.(ast.String); ok {
+				walk(node.Children[key], append(path, string(name)))
+			}
+		}
+	}
+	if root := c.RuleTree.Child(ast.DefaultRootDocument.Value); root != nil {
+		walk(root, nil)
+	}
+	return paths
+}
+
 // blind finds rules of scope object that look at commits: they see one change and no commits, so they would never say anything.
 func blind(c *ast.Compiler, rules []Rule) (faults Faults) {
 	for _, r := range rules {
@@ -92,10 +120,11 @@ func (q *Request) compile(ctx context.Context, modules map[string]*ast.Module) (
 		}
 	}
 	if len(points) == 0 {
-		_, rules, err := q.check(modules)
+		c, rules, err := q.check(modules)
 		if err != nil {
 			return nil, nil, err
 		}
+		response.Paths = pathsOf(c)
 		locate(modules, rules)
 		source, outputs := aggregateOf(modules, rules)
 		m, err := ast.ParseModuleWithOpts(aggregate+".rego", source, ast.ParserOptions{RegoVersion: ast.RegoV1})

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"sort"
+	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/util"
@@ -63,6 +65,7 @@ type Response struct {
 	Version     string            `json:"version,omitempty"`
 	Faults      Faults            `json:"faults,omitempty"`
 	Rules       []Rule            `json:"rules,omitempty"`
+	Paths       []Path            `json:"paths,omitempty"`
 	Outputs     *Outputs          `json:"outputs,omitempty"`
 	Tests       []TestResult      `json:"tests,omitempty"`
 	Coverage    any               `json:"coverage,omitempty"`
@@ -114,11 +117,12 @@ func (q *Request) answer(ctx context.Context) (*Response, []byte, error) {
 	case "compile":
 		return q.compile(ctx, modules)
 	case "check":
-		_, rules, err := q.check(modules)
-		if err == nil {
-			_, err = q.gatekeeper()
+		c, rules, err := q.check(modules)
+		if err != nil {
+			return nil, nil, err
 		}
-		return &Response{Rules: rules}, nil, err
+		_, err = q.gatekeeper()
+		return &Response{Rules: rules, Paths: pathsOf(c)}, nil, err
 	case "conftest":
 		return q.conftest(ctx, modules)
 	case "lint":
@@ -171,6 +175,7 @@ func faultsOf(err error) Faults {
 	}
 	for _, e := range list {
 		f := Fault{Code: e.Code, Message: e.Message}
+		reword(&f)
 		if e.Location != nil {
 			f.File, f.Row, f.Col = e.Location.File, e.Location.Row, e.Location.Col
 		}
@@ -183,4 +188,18 @@ func faultsOf(err error) Faults {
 		return faults[i].Row < faults[j].Row
 	})
 	return faults
+}
+
+var yamlError = regexp.MustCompile(`^yaml: (unmarshal errors:\s+)?(line \d+: )?`)
+
+// reword says what OPA's parser means where it tells of METADATA blocks: its lines are counted from the block.
+func reword(f *Fault) {
+	switch {
+	case yamlError.MatchString(f.Message):
+		f.Message = "the METADATA block is not as it should be: " + yamlError.ReplaceAllString(f.Message, "")
+		f.Remedy = "Correct the block: the comment lines after # METADATA are one YAML mapping"
+	case strings.HasPrefix(f.Message, "invalid annotation scope ''"):
+		f.Message = "the METADATA block describes nothing: no rule or package follows it"
+		f.Remedy = "Put it right above what it describes, or remove it"
+	}
 }
