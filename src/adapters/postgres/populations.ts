@@ -130,12 +130,19 @@ class Reading {
        WHERE ${WITHIN} ORDER BY decision.log_index`,
       chosen,
     );
-    for (;;) {
-      const rows = await rowsOf<Row>(this.runner, `FETCH FORWARD ${PAGE} FROM population`);
-      if (rows.length === 0) break;
-      yield await this.#whole(rows);
+    // The database reads a page while the one before it is written.
+    let next = this.#page();
+    for (let page = await next; page.length > 0; page = await next) {
+      next = this.#page();
+      next.catch(() => undefined); // thrown when it is its turn
+      yield page;
     }
     await rowsOf(this.runner, 'CLOSE population');
+  }
+
+  async #page(): Promise<readonly DecidedChange[]> {
+    const rows = await rowsOf<Row>(this.runner, `FETCH FORWARD ${PAGE} FROM population`);
+    return rows.length === 0 ? [] : this.#whole(rows);
   }
 
   async #whole(rows: readonly Row[]): Promise<readonly DecidedChange[]> {
