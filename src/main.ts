@@ -65,7 +65,7 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
     const module = AppModule.of({ state, queries, reports, logFiles, metrics, logger, access, approving });
     const webhooks = {
       secrets: new Map(followedIn(config).flatMap(({ name, webhook }) => (webhook ? [[name, webhook.secret]] : []))),
-      hint: (repository: string) => service.nudge(repository),
+      hint: (repository: string, claim: PusherClaim | null) => service.hint(repository, claim),
     };
     const app = await createHttp(module, { logger, requests: requestHistogram(metrics), webhooks });
     stops.push(() => app.close());

@@ -54,6 +54,7 @@ import { ImpactFiles } from './adapters/folder/impact-files.js';
 import { PostgresPast } from './adapters/postgres/past-decisions.js';
 import type { PolicyBundle } from './policy/bundle.js';
 import { explainDecision } from './review/explain-decision.js';
+import type { PusherClaim } from './review/pusher.js';
 import type { DecisionRecord, Records, Trouble } from './review/records.js';
 import { describeTrouble } from './review/trouble.js';
 
@@ -84,8 +85,8 @@ export interface Service {
   readonly admission: Pick<AdmissionOptions, 'view' | 'recordBypass'>;
   /** Approvals by people who log in, and where those are logged who may not. */
   readonly approving: { readonly approvals: LoginApprovals; readonly log: AccessLog };
-  /** Looks at a repository now rather than at its next poll. */
-  nudge(repository: string): void;
+  /** Looks at a repository now rather than at its next poll; a webhook may say whose push it is about. */
+  hint(repository: string, claim: PusherClaim | null): void;
   /** Finishes what is under way, in order, and stops what it started. */
   close(): Promise<void>;
 }
@@ -301,8 +302,8 @@ export async function startService(config: Config, commentary: Commentary): Prom
       opened.push(() => follow.stop());
     }
     for (const part of [...followers.values(), ...requests.values(), ...reports.values()]) part.start();
-    const nudge = (repository: string): void => {
-      followers.get(repository)?.nudge();
+    const hint = (repository: string, claim: PusherClaim | null): void => {
+      followers.get(repository)?.hint(claim);
       requests.get(repository)?.nudge();
     };
     const log = new AccessLog(ledger, (thrown) =>
@@ -325,7 +326,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
         await ledger.record(async (transaction) => transaction.append(bypassEntry({ target, request, reason, time })));
       },
     };
-    return { config, ledger, records, dataSource, close, nudge, approving, ready, explain, impact, checkpoint, targets, admission }; // prettier-ignore
+    return { config, ledger, records, dataSource, close, hint, approving, ready, explain, impact, checkpoint, targets, admission }; // prettier-ignore
   } catch (thrown) {
     await close().catch((again: unknown) =>
       commentary.error({ trouble: describeTrouble(toCountersignError(again)) }, 'while stopping'),

@@ -2,6 +2,7 @@ import { Inject } from '@nestjs/common';
 import { Args, Context, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
 import type { LoggedEntry } from '../audit/entry.js';
 import type { Filters, Queries } from '../report/queries.js';
+import { accountName } from '../review/approval.js';
 import type {
   CommitRecord,
   EnvironmentRecord,
@@ -82,6 +83,11 @@ export class PushResolver {
   @ResolveField('newCommit')
   newCommit(@Parent() push: PushRecord, @Context() { loaders }: ApiContext): Promise<CommitRecord | null> | null {
     return push.new === null ? null : loaders.commit.load({ repository: push.repository, id: push.new });
+  }
+
+  @ResolveField('pusher')
+  pusher(@Parent() { pusher }: PushRecord): string | null {
+    return pusher && accountName(pusher);
   }
 
   @ResolveField('entry')

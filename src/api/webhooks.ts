@@ -3,13 +3,18 @@ import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { toCountersignError } from '../errors.js';
 import { problem, sendProblem } from './problems.js';
+import type { PusherClaim } from '../review/pusher.js';
 import { deliveryOf, FORGES, type ForgeKind, isGenuine, SeenDeliveries } from './webhook-delivery.js';
+import { pusherOf } from './webhook-push.js';
 
 export interface WebhookOptions {
   /** Secrets by repository; one that is not in it has no webhook. */
   readonly secrets: ReadonlyMap<string, string>;
-  /** Somebody who knows the secret says that something happened. Nothing of what else he says is believed. */
-  readonly hint: (repository: string) => void;
+  /**
+   * Somebody who knows the secret says that something happened. Nothing of what else he says is believed, but for whose push it was: he
+   * let them in, and nothing in Git tells it.
+   */
+  readonly hint: (repository: string, claim: PusherClaim | null) => void;
   /** Bytes of one body. */
   readonly bodyLimit?: number;
   /** Milliseconds within which a body must be here. */
@@ -73,7 +78,7 @@ export async function registerWebhooks(fastify: FastifyInstance, options: Webhoo
     if (!seen.add(repository, delivery, body)) {
       return sendProblem(reply, problem(409, 'webhook-refused', 'this delivery was received before'));
     }
-    hint(repository);
+    hint(repository, pusherOf(delivery, body));
     void reply.code(202).send({ status: 'accepted' });
   }
 }

@@ -10,6 +10,8 @@ import { checkCommits, type CheckParts } from '../review/check.js';
 import { isGoverned } from '../review/governed-files.js';
 import { GovernanceReader, problemsOf, governanceEnvironment } from '../review/governance.js';
 import { type Law, readLaw } from '../review/law.js';
+import { pusherInput, pusherOfHook } from '../review/pusher.js';
+import type { Account } from '../review/records.js';
 import type { Repository } from '../source/repository.js';
 import type { Engine } from './engine.js';
 import { overruledNotes, ungoverned } from './examination.js';
@@ -81,7 +83,10 @@ export async function examinePush(
     if (before === undefined && first === null) return ungovernedYet(governanceRef, pushed);
     const governedAt = before ?? (await repository.resolve(first!));
     const law = await readLaw(repository, governedAt, await lawOptions(options, engine));
-    const push = new Push(repository, law, governedAt, governanceRef, engine, options.policies);
+    const push = new Push(
+      { repository, law, governedAt, governanceRef, engine, pusher: pusherOfHook(env) },
+      options.policies,
+    );
     for (const one of pushed) await push.examine(one);
     const start = `nothing governed this repository yet: ${short(governanceRef)} was judged by its own policy`;
     const { verdicts, refusals } = push;
@@ -95,32 +100,30 @@ export async function examinePush(
   }
 }
 
+interface PushFacts {
+  readonly repository: Repository;
+  readonly law: Law;
+  readonly governedAt: string;
+  readonly governanceRef: string;
+  readonly engine: Engine;
+  /** By the word of the Git server. */
+  readonly pusher: Account | null;
+}
+
 class Push {
   readonly verdicts: Verdict[] = [];
   readonly refusals: string[] = [];
   readonly #cache: ManifestCache;
 
-  constructor(
-    repository: Repository,
-    law: Law,
-    governedAt: string,
-    governanceRef: string,
-    engine: Engine,
-    policies: string | undefined,
-  ) {
+  constructor(facts: PushFacts, policies: string | undefined) {
+    const { governanceRef, governedAt, engine } = facts;
     const from = `${short(governanceRef)} ${governedAt.slice(0, 7)}`;
     this.#cache = new ManifestCache(undefined, undefined, engine.folders);
-    this.#facts = { repository, law, governedAt, governanceRef, engine };
+    this.#facts = facts;
     this.#lawFrom = policies === undefined ? from : `${policies}, settings from ${from}`;
   }
 
-  readonly #facts: {
-    readonly repository: Repository;
-    readonly law: Law;
-    readonly governedAt: string;
-    readonly governanceRef: string;
-    readonly engine: Engine;
-  };
+  readonly #facts: PushFacts;
   readonly #lawFrom: string;
 
   async examine(pushed: PushedRef): Promise<void> {
@@ -135,7 +138,14 @@ class Push {
     const head = await repository.resolve(pushed.new);
     const base = pushed.old === null ? null : await repository.resolve(pushed.old);
     const rewritten = base !== null && !(await repository.isAncestor(base, head));
-    const push = { ref: pushed.ref, old: pushed.old, new: pushed.new, forced: rewritten };
+    const { law, pusher } = this.#facts;
+    const push = {
+      ref: pushed.ref,
+      old: pushed.old,
+      new: pushed.new,
+      forced: rewritten,
+      ...pusherInput(pusher, 'hook', law.signers.identities),
+    };
     const problems = rewritten ? [rewrittenRef(pushed.ref, base, head)] : [];
     const parts = { ...this.#parts(), push, problems };
     for (const environment of environments) await this.#judge(environment, base, head, parts);

@@ -59,7 +59,12 @@ export interface InputPush {
   readonly old: string | null;
   readonly new: string | null;
   readonly forced: boolean;
+  /** Who pushed: the person of the identity map, else the account; absent where nobody said it. */
   readonly pusher?: string;
+  /** By what account: `github:bo-codes`, `login:bo`. */
+  readonly pusherAccount?: string;
+  /** Whose word that is: the forge's, in a webhook that it signed, or the Git server's, in the environment of its hook. */
+  readonly pusherVia?: 'webhook' | 'hook';
 }
 
 export interface InputCommit {

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import type { ContentDraft, EntryDraft } from '../audit/entry.js';
 import { canonicalJson } from '../cluster/canonical.js';
 import type { Json, JsonObject, KubernetesObject } from '../cluster/object.js';
@@ -7,7 +7,7 @@ import type { Decision } from '../policy/decision.js';
 import type { RuleResult } from '../policy/evaluator.js';
 import type { ImpactTally } from './impact-tally.js';
 import { strengthOf } from './approval.js';
-import type { ApprovalRecord, ExceptionRecord, FaultRecord, ProtectionRecord, PushRecord } from './records.js';
+import type { Account, ApprovalRecord, ExceptionRecord, FaultRecord, ProtectionRecord, PushRecord } from './records.js';
 
 // What review writes into the log. Predicates hold identities and digests only; anything that may name a person or quote an
 // object is salted content (invariants 10, 11).
@@ -41,6 +41,7 @@ export function genesisEntry(genesis: {
   };
 }
 
+/** Who pushed is in its contents only (invariant 11). */
 export function pushEntry(push: PushRecord, commits: number): EntryDraft {
   const { id, repository, ref, kind, time } = push;
   const subject = push.new ?? push.old;
@@ -48,7 +49,22 @@ export function pushEntry(push: PushRecord, commits: number): EntryDraft {
     type: 'push',
     subjects: subject ? gitSubjects(repository, subject) : [],
     predicate: { id, repository, ref, kind, old: push.old, new: push.new, commits, time },
+    ...pusherContents(push.pusher),
   };
+}
+
+/** The forge said who made a push only when that was in the log already; what was decided until then stays decided. */
+export function latePusherEntry({ id: of, repository, ref }: PushRecord, by: Account, time: string): EntryDraft {
+  return {
+    type: 'push',
+    subjects: [],
+    predicate: { id: randomUUID(), of, repository, ref, time },
+    ...pusherContents(by),
+  };
+}
+
+function pusherContents(by: Account | null): Pick<EntryDraft, 'contents'> {
+  return by ? { contents: { pusher: json({ account: { ...by } }) } } : {};
 }
 
 /** Everything a decision commits to, and everything needed to compute it again. */

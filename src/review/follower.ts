@@ -9,6 +9,7 @@ import type { Standing } from './governance.js';
 import { GovernanceMoves } from './governance-moves.js';
 import { pauseAfter } from './pace.js';
 import { PushedApprovals } from './pushed-approvals.js';
+import type { PusherClaim } from './pusher.js';
 import { Pushes } from './pushes.js';
 import { RecordedExceptions } from './recorded-exceptions.js';
 import type { ApprovalRecord } from './records.js';
@@ -75,6 +76,12 @@ export class RepositoryFollower {
   nudge(): void {
     this.#nudged = true;
     this.#wake?.();
+  }
+
+  /** A webhook: looks now, and takes its word on whose push it is about. */
+  hint(claim: PusherClaim | null): void {
+    if (claim) this.#pushes.vouch(claim);
+    this.nudge();
   }
 
   /** What governs now, and where the followed refs are; null until something governs. */

@@ -3,19 +3,36 @@ import { CountersignError } from '../errors.js';
 import type { CommitWithFiles, RefMove } from '../source/repository.js';
 import { checkSignature, type Signers } from '../source/signers.js';
 import { APPROVALS_REF } from './approval.js';
-import { pushEntry } from './entries.js';
+import { latePusherEntry, pushEntry } from './entries.js';
 import type { ClockedParts } from './followed-repository.js';
 import { changeCommits, ingestCommits } from './ingest.js';
+import { type PusherClaim, PusherClaims, sameMove } from './pusher.js';
 import type { CommitRecord, PushRecord, TipRecord } from './records.js';
+
+/** Webhooks heard of between two looks; the rest is the forge's word for nothing. */
+const MOST_TOLD = 1_000;
+/** A webhook that comes after the poll that saw its push: it is looked for among so many, and milliseconds back. */
+const MOST_RECENT = 50;
+const LATE = 3_600_000;
 
 /** The pushes of one repository: each ref move becomes a push in the log, its commits recorded with it. */
 export class Pushes {
   #tips = new Map<string, TipRecord>();
+  readonly #claims: PusherClaims;
+  /** Not looked at yet. */
+  #told: PusherClaim[] = [];
 
   constructor(
     private readonly repository: string,
     private readonly parts: Pick<ClockedParts, 'ledger' | 'records' | 'mirror' | 'now'>,
-  ) {}
+  ) {
+    this.#claims = new PusherClaims(parts.now);
+  }
+
+  /** Somebody who let a push in says whose it was. It counts from the next look on. */
+  vouch(claim: PusherClaim): void {
+    if (this.#told.length < MOST_TOLD) this.#told.push(claim);
+  }
 
   async load(): Promise<void> {
     const tips = await this.parts.records.find('tip', { repository: this.repository });
@@ -43,9 +60,31 @@ export class Pushes {
 
   /** Records what moved since it was seen last; signatures are checked against `signers`. */
   async see(signers: Signers): Promise<void> {
+    await this.#hear();
     const remote = await this.parts.mirror.poll();
     if (sameTips(remote, this.#tips)) return;
     for (const move of await this.parts.mirror.fetch(this.commits)) await this.#record(move, signers);
+  }
+
+  /** Of a push that is recorded already it is recorded, too; another is waited for. */
+  async #hear(): Promise<void> {
+    const { ledger, records, now } = this.parts;
+    for (let claim = this.#told[0]; claim; claim = this.#told[0]) {
+      const { ref, old, new: head, by } = claim;
+      const since = now().getTime() - LATE;
+      const seen = (await records.newest('push', { repository: this.repository, ref }, 'time', MOST_RECENT)).filter(
+        (push) => sameMove(push, { ref, old, new: head }) && Date.parse(push.time) >= since,
+      );
+      const [push] = seen;
+      // Of two moves from here to there nobody can tell which is meant.
+      if (seen.length === 1 && push.pusher === null)
+        await ledger.record(async (transaction) => {
+          await records.update('push', { id: push.id }, { pusher: by }, transaction);
+          transaction.append(latePusherEntry(push, by, now().toISOString()));
+        });
+      else if (seen.length === 0) this.#claims.add(claim);
+      this.#told.shift();
+    }
   }
 
   async #record(move: RefMove, signers: Signers): Promise<void> {
@@ -58,6 +97,7 @@ export class Pushes {
       kind: move.kind,
       old: move.old,
       new: move.new,
+      pusher: this.#claims.take(move),
       time: time.toISOString(),
       index: null,
     };

@@ -54,6 +54,8 @@ export interface PushRecord {
   readonly kind: RefMove['kind'];
   readonly old: string | null;
   readonly new: string | null;
+  /** Who pushed, by the forge's word; null where it said nothing of exactly this move. */
+  readonly pusher: Account | null;
   readonly time: string;
   readonly index: number | null;
 }

@@ -284,6 +284,7 @@ export class RequestFollower {
       kind: 'advanced',
       old: target,
       new: request.head,
+      pusher: null,
       time: now().toISOString(),
       index: null,
     };

@@ -29,6 +29,7 @@ import { withFieldLines } from './field-lines.js';
 import type { Governance } from './governance.js';
 import { reviewDuty } from './emergency.js';
 import { operationOf } from './operation.js';
+import { pusherInput } from './pusher.js';
 import { exceptionsFor } from './exceptions.js';
 import { attestationInput } from './attestation.js';
 import { belongingInput } from './governed-owners.js';
@@ -152,7 +153,13 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
     ...belongingInput(change, governance),
     attestations,
     ...emergency,
-    push: { ref: push.ref, old: push.old, new: push.new ?? head, forced },
+    push: {
+      ref: push.ref,
+      old: push.old,
+      new: push.new ?? head,
+      forced,
+      ...pusherInput(push.pusher, 'webhook', governance.signers.identities),
+    },
   });
   const results = unseen ? live : await evaluate(request.evaluator, governance.bundle, input);
   const decision = await withFieldLines(decide(governance.bundle, input, change, results), change, reader, redactor);

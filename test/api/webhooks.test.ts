@@ -6,6 +6,7 @@ import pino from 'pino';
 import { Histogram, Registry } from 'prom-client';
 import { createHttp } from '../../src/api/http.js';
 import { SeenDeliveries } from '../../src/api/webhook-delivery.js';
+import type { PusherClaim } from '../../src/review/pusher.js';
 
 interface Sample {
   readonly headers: Readonly<Record<string, string>>;
@@ -23,6 +24,7 @@ let app: NestFastifyApplication;
 let url: string;
 let clock = Date.parse('2026-11-21T07:00:00Z');
 const hints: string[] = [];
+const claims: (PusherClaim | null)[] = [];
 const logged: string[] = [];
 
 beforeEach(async () => {
@@ -39,7 +41,7 @@ beforeEach(async () => {
       ['shop', SECRET],
       ['other', 'another secret of 16'],
     ]),
-    hint: (repository: string) => void hints.push(repository),
+    hint: (repository: string, claim: PusherClaim | null) => void (hints.push(repository), claims.push(claim)),
     bodyLimit: 100_000,
     bodyTimeout: 300,
     seen: new SeenDeliveries(60_000, 100, () => clock),
@@ -48,6 +50,7 @@ beforeEach(async () => {
   await app.listen(0, '127.0.0.1');
   url = `http://127.0.0.1:${(app.getHttpServer().address() as AddressInfo).port}`;
   hints.length = 0;
+  claims.length = 0;
   logged.length = 0;
 });
 afterEach(() => app.close());
@@ -69,6 +72,9 @@ describe('a webhook', () => {
     const one = sample(name);
     expect(await send(`${forge}/shop`, one, signed(one, forge))).toEqual({ status: 202, body: { status: 'accepted' } });
     expect(hints).toEqual(['shop']);
+    const [old, head] = ['1f3c9a2b4d5e6f708192a3b4c5d6e7f8091a2b3c', '8be0d4117c2f9a0b1c2d3e4f5061728394a5b6c7'];
+    const pushed = { ref: 'refs/heads/main', old, new: head, by: { forge, name: 'ann' } };
+    expect(claims).toEqual([name.endsWith('-push') ? pushed : null]);
   });
 
   it.each(names)('with a wrong signature, none, or one of another body is refused: %s', async (name) => {

@@ -34,10 +34,17 @@ let bare: ScratchRepository;
 let clone: ScratchRepository;
 
 async function install(hook: 'pre-receive' | 'update', ...args: string[]): Promise<void> {
+  await installWith('', hook, ...args);
+}
+
+async function installWith(lines: string, hook: string, ...args: string[]): Promise<void> {
   const file = join(bare.path, 'hooks', hook);
   const words = [process.execPath, resolve('dist/cli/main.js'), 'hook', hook, ...args].map((word) => `'${word}'`);
   await mkdir(join(bare.path, 'hooks'), { recursive: true });
-  await writeFile(file, `#!/bin/sh\nexport COUNTERSIGN_CACHE='${cacheFolder()}'\nexec ${words.join(' ')} "$@"\n`);
+  await writeFile(
+    file,
+    `#!/bin/sh\nexport COUNTERSIGN_CACHE='${cacheFolder()}'\n${lines}exec ${words.join(' ')} "$@"\n`,
+  );
   await chmod(file, 0o755);
 }
 
@@ -82,6 +89,28 @@ describe('a push to a server with the pre-receive hook', () => {
     await commit('faster cart', { [manifest]: deployment(pinned, '  replicas: 3\n') }, { amend: true });
     expect(await pushed('origin', 'main')).toBe('accepted');
     expect(await bare.head('main')).toBe(await clone.head());
+  });
+
+  it('is by whom the server says, where it says so', async () => {
+    await commit('who', {
+      'countersign.yaml': `${settings}policies: {starter: {profile: off}}\n`,
+      '.countersign/identities.yaml': `apiVersion: countersign.dev/v1\npeople: [{person: ann, accounts: {gitlab: [ann-codes]}}]\n`,
+      'policies/known.rego': `package countersign.team.known
+
+# METADATA
+# custom: {id: team.known, scope: change}
+deny contains sprintf("%s pushed", [object.get(input.push, "pusher", "nobody knows who")]) if not by_ann
+
+by_ann if input.push == object.union(input.push, {"pusher": "ann", "pusherAccount": "gitlab:ann-codes", "pusherVia": "hook"})
+`,
+    });
+    expect(await pushed('origin', 'main')).toBe('accepted');
+    await commit('more', { [manifest]: deployment(pinned, '  replicas: 2\n') });
+    expect(await pushed('origin', 'main')).toContain('nobody knows who pushed');
+    await installWith("export GL_USERNAME='bo codes' REMOTE_USER=bo\n", 'pre-receive');
+    expect(await pushed('origin', 'main')).toContain('login:bo pushed');
+    await installWith('export GL_USERNAME=ann-codes\n', 'pre-receive');
+    expect(await pushed('origin', 'main')).toBe('accepted');
   });
 
   it('over HTTP is judged the same', async () => {

@@ -1,30 +1,83 @@
 import { createHmac, randomUUID } from 'node:crypto';
-import { allowedSigners, createRepository, person, temporaryFolder } from '../support/git-fixture.js';
+import {
+  allowedSigners,
+  createRepository,
+  person,
+  type Person,
+  type ScratchRepository,
+  temporaryFolder,
+} from '../support/git-fixture.js';
 import { startTestService, type TestService } from '../support/service.js';
 import { eventually } from '../support/world.js';
 
 const folder = temporaryFolder();
 const SECRET = 'correct horse battery staple';
-let service: TestService | undefined;
-afterEach(() => service?.close());
+
+interface Seen {
+  readonly new: string;
+  readonly pusher: string | null;
+}
 
 describe('a webhook', () => {
-  it('makes the service look at once, and nothing it says of commits is believed', async () => {
-    const ann = await person('Ann', 'ann@example.org');
-    const repository = await createRepository(folder.path('shop'));
+  let service: TestService;
+  let repository: ScratchRepository;
+  let ann: Person;
+  let first: string;
+
+  beforeAll(async () => {
+    ann = await person('Ann', 'ann@example.org');
+    repository = await createRepository(folder.path('shop'));
     const files = {
-      'countersign.yaml':
-        'apiVersion: countersign.dev/v1\nenvironments: [{name: prod, path: environments, namespace: shop}]\n',
+      'countersign.yaml': `apiVersion: countersign.dev/v1
+environments: [{name: prod, path: environments, namespace: shop}]
+policies: {starter: {profile: off}}
+`,
       '.countersign/allowed_signers': allowedSigners([ann]),
+      '.countersign/identities.yaml': `apiVersion: countersign.dev/v1
+people: [{person: ann, principals: [ann@example.org], accounts: {github: [ann-codes]}}]
+`,
+      'policies/pushed.rego': `package countersign.team.pushed
+
+# METADATA
+# custom: {id: team.pushed, scope: change}
+warn contains sprintf("%s (%s) pushed, says the %s", [input.push.pusher, input.push.pusherAccount, input.push.pusherVia])
+`,
       'environments/a.yaml': 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n',
     };
-    const first = await repository.commit({ author: ann, message: 'begin', files });
+    first = await repository.commit({ author: ann, message: 'begin', files });
     service = await startTestService(
       `  - {name: shop, url: ${repository.path}, trust: {commit: ${first}}, poll: 1h, webhook: {secretEnv: HOOK}}`,
       { HOOK: SECRET },
     );
+  }, 120_000);
+  afterAll(() => service?.close());
+
+  const pushes = async () =>
+    (await service.query<{ pushes: { nodes: Seen[] } }>('{ pushes { nodes { new pusher } } }')).pushes.nodes;
+  const pusherOf = async (head: string) => (await pushes()).find((push) => push.new === head)?.pusher;
+  const tell = async (before: string, after: string, name = 'ann-codes') => {
+    const body = JSON.stringify({ ref: 'refs/heads/main', before, after, pusher: { name }, nonce: randomUUID() });
+    const response = await fetch(`${service.url}/webhook/github/shop`, {
+      method: 'POST',
+      body,
+      headers: {
+        'x-github-event': 'push',
+        'x-github-delivery': randomUUID(),
+        'x-hub-signature-256': `sha256=${createHmac('sha256', SECRET).update(body).digest('hex')}`,
+      },
+    });
+    expect(response.status).toBe(202);
+  };
+  const warned = async (head: string) => {
+    const { decisions } = await service.query<{
+      decisions: { nodes: { change: { head: string }; warnings: { message: string }[] }[] };
+    }>('{ decisions(first: 100, filter: {environment: "prod"}) { nodes { change { head } warnings { message } } } }');
+    return decisions.nodes.find(({ change }) => change.head === head)?.warnings.map(({ message }) => message);
+  };
+
+  it('makes the service look at once, and nothing it says of commits is believed', async () => {
     const heads = async () => {
-      const { pushes } = await service!.query<{ pushes: { nodes: { new: string; kind: string }[] } }>(
+      const { pushes } = await service.query<{ pushes: { nodes: { new: string; kind: string }[] } }>(
         '{ pushes { nodes { new kind } } }',
       );
       return pushes.nodes.map((push) => push.new);
@@ -34,7 +87,7 @@ describe('a webhook', () => {
     const second = await repository.commit({ author: ann, message: 'more' });
     const body = JSON.stringify({ ref: 'refs/heads/main', before: first, after: 'f'.repeat(40) });
     const post = (secret: string) =>
-      fetch(`${service!.url}/webhook/github/shop`, {
+      fetch(`${service.url}/webhook/github/shop`, {
         method: 'POST',
         body,
         headers: {
@@ -51,5 +104,41 @@ describe('a webhook', () => {
     await eventually('the push to be seen', async () => (await heads()).includes(second));
     expect((await heads()).toSorted()).toEqual([first, second].toSorted());
     expect(service.said.join('')).not.toContain(SECRET);
+  }, 60_000);
+
+  it('says who pushed from one commit to another, and of no other push', async () => {
+    const begun = await repository.head();
+    await eventually('the first two to be judged', async () => (await warned(begun)) !== undefined);
+    expect((await pushes()).map(({ pusher }) => pusher)).toEqual([null, null]);
+
+    const change = (n: number) =>
+      repository.commit({
+        author: ann,
+        message: `change ${n}`,
+        files: { 'environments/a.yaml': `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a${n}}\n` },
+      });
+    const second = await change(2);
+    await tell(begun, second);
+    await eventually('the second to be judged', async () => (await warned(second)) !== undefined);
+    expect(await pusherOf(second)).toBe('github:ann-codes');
+    expect(await warned(second)).toEqual(['ann (github:ann-codes) pushed, says the webhook']);
+
+    // Two pushes that are seen as one move, of which two webhooks told: nobody made this one.
+    const [third, fourth] = [await change(3), await change(4)];
+    await tell(third, fourth, 'bo-codes');
+    await eventually('both to be judged', async () => (await warned(fourth)) !== undefined);
+    await tell(second, third);
+    expect(await pusherOf(fourth)).toBeNull();
+    expect(await warned(fourth)).toEqual([]);
+
+    // One that comes after the poll that saw its push is recorded beside it.
+    await tell(second, fourth, 'cy-codes');
+    await eventually('the late word', async () => (await pusherOf(fourth)) === 'github:cy-codes');
+    await tell(second, fourth, 'mallory');
+    await tell('0'.repeat(40), 'f'.repeat(40), 'mallory');
+    const fifth = await change(5);
+    await tell(fourth, fifth);
+    await eventually('the fifth', async () => (await pusherOf(fifth)) === 'github:ann-codes');
+    expect(await pusherOf(fourth)).toBe('github:cy-codes');
   }, 60_000);
 });

@@ -39,6 +39,7 @@ export async function seedShop(api: TestApi, decisions: number): Promise<void> {
         kind: 'created',
         old: null,
         new: hex(1),
+        pusher: null,
         time,
         index: 0,
       },

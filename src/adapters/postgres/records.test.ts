@@ -12,6 +12,7 @@ const push = (id: string): PushRecord => ({
   kind: 'created',
   old: null,
   new: 'a'.repeat(40),
+  pusher: null,
   time: '2026-11-21T01:02:03.004Z',
   index: null,
 });

@@ -64,6 +64,7 @@ export const schemas = {
     kind: text,
     old: maybeText,
     new: maybeText,
+    pusher: maybeJson,
     time: time('time'),
     index: named('log_index', maybeIndex),
   }),
