@@ -15,6 +15,7 @@ import { type AdmissionServer, startAdmission } from './api/admission.js';
 import { type AdmissionConfig, type Config, followedIn, withoutSecrets } from './config.js';
 import { CountersignError } from './errors.js';
 import { LoggedReports } from './report/reports.js';
+import type { PusherClaim } from './review/pusher.js';
 import { packageVersion, type Service, startService } from './service.js';
 
 export interface RunningService {
