@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { ApprovalResolver, ReviewDutyResolver } from './api/approval.resolver.js';
+import { BlameResolver } from './api/blame.resolver.js';
 import { ChangeResolver } from './api/change.resolver.js';
 import { DriftResolver, FaultResolver, LiveObjectResolver, RunResolver } from './api/cluster.resolver.js';
 import { CommitResolver } from './api/commit.resolver.js';
@@ -67,6 +68,7 @@ const resolvers = [
   ChangeResolver,
   DecisionResolver,
   LiveObjectResolver,
+  BlameResolver,
   RunResolver,
   DriftResolver,
   FaultResolver,

@@ -57,6 +57,7 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       explain: service.explain,
       impact: service.impact,
       targets: service.targets,
+      blame: service.blame,
     };
     const reports = new LoggedReports(ledger, new PostgresPopulations(service.dataSource));
     const metrics = createMetrics(state, queries);

@@ -13,6 +13,7 @@ import { RenderedFolders } from './change/rendered-folders.js';
 import { RegoEvaluator } from './adapters/opa/evaluator.js';
 import { openDatabase } from './adapters/postgres/connect.js';
 import { openLedger, type PostgresLedger } from './adapters/postgres/ledger.js';
+import { PostgresQueries } from './adapters/postgres/queries.js';
 import { PostgresRecords } from './adapters/postgres/records.js';
 import { PostgresCosigned } from './adapters/postgres/cosigned.js';
 import { HttpWitness } from './adapters/witness/client.js';
@@ -33,6 +34,8 @@ import { type LogDuties, openLogDuties, requireWitnessesNotAhead } from './log-d
 import { Deployments } from './reconcile/deployments.js';
 import type { Cluster } from './reconcile/cluster.js';
 import type { ReportsState } from './report/cluster-reports.js';
+import { openBlaming } from './blaming.js';
+import type { BlameAnswer, BlameQuestion } from './report/blame-question.js';
 import { openReports } from './reporting.js';
 import { WatchedInventory } from './reconcile/live-inventory.js';
 import { RecordedRuns } from './reconcile/recorded-runs.js';
@@ -71,9 +74,11 @@ export interface Service {
   readonly ledger: PostgresLedger;
   readonly records: Records;
   readonly dataSource: DataSource;
-  /** Why a recorded decision came out as it did. */
+  /** Who set each field of a live object. */
+  readonly blame: (question: BlameQuestion) => Promise<BlameAnswer>;
   /** What the policy at a commit would have done to what was decided since, as far as that is known by now. */
   readonly impact: (repository: string, commit: string, since: string) => Promise<ImpactReport>;
+  /** Why a recorded decision came out as it did. */
   readonly explain: (decision: DecisionRecord, trace: boolean) => Promise<readonly Explanation[]>;
   /** Whether it can do all of its work right now, and why not. */
   ready(): Promise<{ readonly ok: boolean; readonly reasons: readonly string[] }>;
@@ -318,6 +323,9 @@ export async function startService(config: Config, commentary: Commentary): Prom
       impacts.ask(repository, commit, since);
     const explain = (decision: DecisionRecord, trace: boolean): Promise<readonly Explanation[]> =>
       explainDecision(decision, ledger, compiler, trace);
+    const queries = new PostgresQueries(dataSource);
+    const repository = (name: string) => readers.get(name)?.mirror.repository;
+    const blame = openBlaming({ queries, clusters, deployments, redactor, cache, standing, repository });
     const targets: Service['targets'] = () => [...reports].map(([name, { state }]) => ({ name, reports: state }));
     const admission: Service['admission'] = {
       view: (target) => (clusters.has(target) ? deployments.approvedIn(target) : undefined),
@@ -326,7 +334,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
         await ledger.record(async (transaction) => transaction.append(bypassEntry({ target, request, reason, time })));
       },
     };
-    return { config, ledger, records, dataSource, close, hint, approving, ready, explain, impact, checkpoint, targets, admission }; // prettier-ignore
+    return { config, ledger, records, dataSource, close, hint, approving, ready, explain, blame, impact, checkpoint, targets, admission }; // prettier-ignore
   } catch (thrown) {
     await close().catch((again: unknown) =>
       commentary.error({ trouble: describeTrouble(toCountersignError(again)) }, 'while stopping'),

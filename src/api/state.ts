@@ -1,5 +1,6 @@
 import type { Ledger } from '../audit/ledger.js';
 import type { Explanation } from '../policy/explain.js';
+import type { BlameAnswer, BlameQuestion } from '../report/blame-question.js';
 import type { ReportsState } from '../report/cluster-reports.js';
 import type { ImpactReport } from '../review/impact-jobs.js';
 import type { DecisionRecord } from '../review/records.js';
@@ -21,6 +22,8 @@ export interface ServiceState {
   explain(decision: DecisionRecord, trace: boolean): Promise<readonly Explanation[]>;
   /** What the policy at a commit would have done to what was decided since, as far as that is known by now. */
   impact(repository: string, commit: string, since: string): Promise<ImpactReport>;
+  /** Who set each field of a live object. Throws `not-found`, `query-invalid`, `cluster-unavailable`. */
+  blame(question: BlameQuestion): Promise<BlameAnswer>;
   /** The clusters that it is configured to write to, by name. */
   targets(): readonly TargetState[];
   /** Whether it can do all of its work right now, and why not, one sentence each. */

@@ -19,6 +19,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
   pin: 'hold an environment at a commit',
   suspend: 'write nothing to an environment for now',
   resume: 'lift what holds an environment',
+  blame: 'say who set each field of a live object',
   explain: 'say why a recorded decision came out as it did',
   serve: 'follow repositories, judge, record and apply',
   admission: 'print what makes an API server ask the service before it writes',

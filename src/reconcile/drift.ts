@@ -267,6 +267,13 @@ export function owns(tree: FieldTree, path: readonly Step[]): boolean {
   return true;
 }
 
+/** A field of a live object in what its manifest says, where items of lists may name less of their keys. */
+export function manifestAt(manifest: Json, path: readonly Step[]): Json | undefined {
+  let here: Json | undefined = manifest;
+  for (const step of path) here = here === undefined ? undefined : inDesired(here, step);
+  return here;
+}
+
 function inDesired(d: Json, step: Step): Json | undefined {
   if (typeof step === 'string' || typeof step === 'number') return valueAt(d, [step]);
   if (!Array.isArray(d)) return undefined;

@@ -59,7 +59,7 @@ const state = {
   ledger,
   ready: () => Promise.resolve({ ok: true, reasons: [] }),
   explain: () => Promise.resolve([]),
-
+  blame: () => Promise.reject(new Error('none here')),
   impact: () => Promise.reject(new Error('none here')),
   targets: () => [],
 };

@@ -52,4 +52,53 @@ describe('a change that needs approvals', () => {
     await eventually('the edit to be corrected', async () => (await world.replicas()) === 3);
     expect(await world.replicas()).toBe(3);
   });
+
+  it('is blamed field by field on the commits, people and decisions that made it so, and on whoever did it outside of Git', async () => {
+    const { world } = here;
+    const blame = async (...more: string[]) => {
+      const args = ['blame', 'deploy/cart', '-n', world.namespace, '--url', world.url, ...more];
+      const { code, stdout, stderr } = await runCli(args);
+      expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+      return stdout;
+    };
+    const { fields, drift } = JSON.parse(await blame('--output', 'json')) as {
+      fields: { path: string; value: unknown; by: string; differs: boolean; commitId: string | null; decisionIndex: number | null; commit: { author: { name: string } } | null; decision: { approvals: { principal: string }[] } | null }[]; // prettier-ignore
+      drift: { index: number; attribution: { manager: string }; correctedAt: string | null }[];
+    };
+    const field = (path: string) => fields.find((one) => one.path === path);
+    const decisions = (await world.decisions()).filter(({ outcome }) => outcome === 'allow');
+    const replicas = decisions.find(({ change }) => change.head === field('spec.replicas')?.commitId);
+    expect(field('spec.replicas')).toMatchObject({
+      value: 3,
+      by: 'git',
+      commit: { author: { name: 'Ann' } },
+      decisionIndex: replicas?.index,
+      decision: { approvals: [{ principal: 'bo@example.org' }] },
+    });
+    expect(replicas?.change.head).not.toBe(world.genesis);
+    expect(field('spec.template.spec.containers[name=cart].image')).toMatchObject({
+      by: 'git',
+      commitId: world.genesis,
+      commit: { author: { name: 'Bo' } },
+      decision: { approvals: [] },
+    });
+    expect(field('spec.template.spec.dnsPolicy')).toMatchObject({ by: 'server', commitId: null });
+    expect(field('metadata.annotations["countersign.dev/commit"]')).toMatchObject({ by: 'countersign' });
+    expect(fields.filter(({ differs }) => differs)).toEqual([]);
+    expect(drift).toMatchObject([
+      { attribution: { manager: 'kubectl-edit' }, correctedAt: expect.any(String) as string },
+    ]);
+    const text = await blame('--environment', PRODUCTION);
+    expect(text).toContain(`spec.replicas                `);
+    expect(text).toMatch(
+      /spec\.replicas +3 {3}[0-9a-f]{7} Ann <ann@example.org> \(signed by ann@example.org, SHA256:.+approved by bo@example.org {2}decision \d+ {2}applied /,
+    );
+    expect(text).toMatch(/everything else that Git has +[0-9a-f]{7} Bo <bo@example.org>/);
+    expect(text).toMatch(/spec\.replicas 7 {3}kubectl-edit, .+ \(managed fields: hint\) → reverted .+, entry \d+/);
+    const wrong = await runCli(['blame', 'service/none', '--url', world.url]);
+    expect(wrong).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('no environment holds service/none') as string,
+    });
+  });
 });

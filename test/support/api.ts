@@ -66,7 +66,7 @@ export async function startApi(): Promise<TestApi> {
     vkey: keys.log.vkey,
     ledger,
     explain: () => Promise.resolve([]),
-
+    blame: () => Promise.reject(new Error('none here')),
     impact: () => Promise.reject(new Error('none here')),
     targets: () => [],
     ready: () => Promise.resolve({ ok: reasons.length === 0, reasons }),

@@ -5,14 +5,16 @@ import type { ApprovedChange } from '../../src/reconcile/gate.js';
 import { DecisionLog, environmentNamed, writesIn, type ApiAuditEvent } from './approvals.js';
 import { namespace, Person, World } from './cluster.js';
 
+type Approving = (head: string, objects: readonly object[], approvals?: readonly string[]) => Promise<ApprovedChange>;
+
 export interface OpenWorld {
   readonly world: World;
   /** Also the environment's name. */
   readonly ns: string;
   /** Approves a commit (of which a letter is given) that holds these objects and the namespace, and hands it over. */
-  begin(head: string, objects: readonly object[], approvals?: readonly string[]): Promise<ApprovedChange>;
+  readonly begin: Approving;
   /** As `begin`; resolves when nothing is left to do. */
-  apply(head: string, objects: readonly object[], approvals?: readonly string[]): Promise<ApprovedChange>;
+  readonly apply: Approving;
 }
 
 export type OpenOptions = Parameters<typeof World.open>[2] & {
@@ -25,7 +27,7 @@ export interface ClusterWorlds {
   readonly dana: Person;
   readonly decisions: DecisionLog;
   /** A reconciler for a new namespace, closed after the test. */
-  open(options?: OpenOptions): Promise<OpenWorld>;
+  readonly open: (options?: OpenOptions) => Promise<OpenWorld>;
   /** Answered writes so far, by the API server's own audit log; of one namespace if it is given. */
   writes(ns?: string, user?: string): ApiAuditEvent[];
 }
@@ -62,7 +64,7 @@ export function clusterWorlds(
       return made.dana!;
     },
     decisions,
-    async open({ reconcile, ns = `${prefix}-${++count}`, ...rest } = {}) {
+    open: async ({ reconcile, ns = `${prefix}-${++count}`, ...rest } = {}) => {
       const world = await World.open(made.plane!, ns, rest);
       worlds.push(world);
       const environment: Environment = { ...environmentNamed(ns, ns), ...(reconcile ? { reconcile } : {}) };
