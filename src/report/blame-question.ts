@@ -192,7 +192,8 @@ async function historyOf(object: LiveObjectRecord, queries: Queries): Promise<Pa
   const found = decisions.map(({ id, change, index }): Past => {
     const { head, commits, operation } = changes.get(change)!;
     const { after } = touched.find((one) => one.change === change)!;
-    const appliedAt = runs.filter((run) => run.decision === id).map(({ finishedAt }) => finishedAt).toSorted()[0] ?? null; // prettier-ignore
+    const ends = runs.flatMap((run) => (run.decision === id && run.finishedAt !== null ? [run.finishedAt] : []));
+    const appliedAt = ends.reduce<string | null>((first, end) => (first === null || end < first ? end : first), null);
     return { after, head, commits, operation, decision: index, appliedAt };
   });
   const newest = found.toSorted((a, b) => b.decision - a.decision);

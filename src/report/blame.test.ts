@@ -49,6 +49,28 @@ function live(): LiveObject {
   } as unknown as LiveObject;
 }
 
+const kindOf = (kind: string, group = '') => ({ kind, group });
+
+const line = (path: string, more: Partial<BlameLine> = {}): BlameLine => ({
+  path,
+  value: 1,
+  by: 'git',
+  differs: false,
+  commitId: '1'.repeat(40),
+  isExact: true,
+  commit: {
+    author: { name: 'Bo', email: 'bo@example.org' },
+    signature: { principal: null, status: 'none', key: null },
+  },
+  operation: 'push',
+  decision: { approvals: [] },
+  decisionIndex: 4,
+  appliedAt: null,
+  attribution: null,
+  drift: null,
+  ...more,
+});
+
 describe('blame', () => {
   it('finds for each field the change since which it has its value, or whoever else wrote it', () => {
     const object = live();
@@ -89,34 +111,14 @@ describe('blame', () => {
   });
 
   it('takes kinds by the words that kubectl takes', () => {
-    const of = (kind: string, group = '') => ({ kind, group });
-    for (const word of ['deploy', 'deployment', 'Deployments', 'deployments.apps']) expect(isKind(word, of('Deployment', 'apps'))).toBe(true); // prettier-ignore
-    expect(isKind('ingresses', of('Ingress', 'networking.k8s.io'))).toBe(true);
-    expect(isKind('networkpolicies.networking.k8s.io', of('NetworkPolicy', 'networking.k8s.io'))).toBe(true);
-    expect(isKind('deployment.other', of('Deployment', 'apps'))).toBe(false);
-    expect(isKind('svc', of('ServiceAccount'))).toBe(false);
+    for (const word of ['deploy', 'deployment', 'Deployments', 'deployments.apps']) expect(isKind(word, kindOf('Deployment', 'apps'))).toBe(true); // prettier-ignore
+    expect(isKind('ingresses', kindOf('Ingress', 'networking.k8s.io'))).toBe(true);
+    expect(isKind('networkpolicies.networking.k8s.io', kindOf('NetworkPolicy', 'networking.k8s.io'))).toBe(true);
+    expect(isKind('deployment.other', kindOf('Deployment', 'apps'))).toBe(false);
+    expect(isKind('svc', kindOf('ServiceAccount'))).toBe(false);
   });
 
   it('is told with the common origin last, each line once', () => {
-    const line = (path: string, more: Partial<BlameLine> = {}): BlameLine => ({
-      path,
-      value: 1,
-      by: 'git',
-      differs: false,
-      commitId: '1'.repeat(40),
-      isExact: true,
-      commit: {
-        author: { name: 'Bo', email: 'bo@example.org' },
-        signature: { principal: null, status: 'none', key: null },
-      },
-      operation: 'push',
-      decision: { approvals: [] },
-      decisionIndex: 4,
-      appliedAt: null,
-      attribution: null,
-      drift: null,
-      ...more,
-    });
     const evidence = { strength: 'hint', source: 'managedFields', manager: 'robot', time: null };
     const text = blameText({
       object: { object: identityOf(cart(1, 'x')), repository: 'shop', environment: 'prod', health: 'healthy' },
