@@ -36,15 +36,20 @@ environments:
       },
       { name: 'staging', path: '', ref: 'refs/heads/staging', target: null, namespace: null, labels: {}, ignore: [] },
     ]);
-    expect(settings.policies).toEqual({ path: 'policies', starter: { profile: 'baseline', off: [], data: {} } });
+    expect(settings.policies).toEqual({
+      path: 'policies',
+      strict: false,
+      starter: { profile: 'baseline', off: [], data: {} },
+    });
   });
 
   it('reads where policies are and which starter rules run, with their data', () => {
     const { policies } = parseSettings(
-      'apiVersion: countersign.dev/v1\npolicies: {path: rules, starter: {profile: strict, off: [a.b], data: {registries: [r.example.org]}}}',
+      'apiVersion: countersign.dev/v1\npolicies: {path: rules, strict: true, starter: {profile: strict, off: [a.b], data: {registries: [r.example.org]}}}',
     );
     expect(policies).toEqual({
       path: 'rules',
+      strict: true,
       starter: { profile: 'strict', off: ['a.b'], data: { registries: ['r.example.org'] } },
     });
   });

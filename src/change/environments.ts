@@ -39,6 +39,8 @@ export interface OrganisationRules {
 export interface PolicySettings {
   /** Folder of the repository with *.rego and data files, '' for its root. */
   readonly path: string;
+  /** Refuse rules that read what the input does not have. */
+  readonly strict: boolean;
   readonly starter: {
     readonly profile: 'baseline' | 'strict' | 'off';
     /** Ids of starter rules that do not run. */
@@ -50,6 +52,7 @@ export interface PolicySettings {
 
 export const defaultPolicies: PolicySettings = {
   path: 'policies',
+  strict: false,
   starter: { profile: 'baseline', off: [], data: {} },
 };
 
@@ -134,9 +137,10 @@ const schema = z.strictObject({
   policies: z
     .strictObject({
       path: folder('policies'),
+      strict: z.boolean().default(false),
       starter: starter('baseline'),
     })
-    .default({ path: 'policies', starter: { profile: 'baseline', off: [], data: {} } }),
+    .default({ path: 'policies', strict: false, starter: { profile: 'baseline', off: [], data: {} } }),
   organisation: z
     .strictObject({
       starter: starter('off'),

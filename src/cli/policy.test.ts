@@ -68,3 +68,15 @@ describe('countersign policy test', () => {
     expect(stderr).toContain('broken.rego:3');
   });
 });
+
+describe('countersign policy check --strict', () => {
+  it('refuses what reads more than the input has, which policy schema prints', async () => {
+    const file = join(folder, 'misread.rego');
+    writeFileSync(file, 'package countersign.m\n\ndeny contains "no" if input.change.op == "create"\n');
+    const [strict, lax, schema] = [await run('check', file, '--strict'), await run('check', file), await run('schema')];
+    rmSync(file);
+    expect([lax.code, strict.code]).toEqual([0, 2]);
+    expect(strict.stderr).toContain('misread.rego:3:23  input.change does not exist. Did you mean input.changes?');
+    expect(Object.keys((JSON.parse(schema.stdout) as { properties: object }).properties)).toContain('changes');
+  });
+});

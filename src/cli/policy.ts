@@ -10,6 +10,7 @@ interface Options {
   readonly output: 'text' | 'json';
   readonly run?: string;
   readonly write?: boolean;
+  readonly strict?: boolean;
 }
 
 export function register(program: Command): void {
@@ -19,14 +20,24 @@ export function register(program: Command): void {
     .description('run the tests of a policy folder: test_ rules in *_test.rego, and suites of Gatekeeper')
     .argument('[path]', 'folder or file', 'policies')
     .option('--run <pattern>', 'only tests whose full name matches this regular expression')
+    .option('--strict', STRICT)
     .addOption(outputOption())
     .action((path: string, options: Options) => withCompiler((compiler) => test(compiler, path, options)));
   policy
     .command('check')
     .description('compile a policy folder and list the rules that would run')
     .argument('[path]', 'folder or file', 'policies')
+    .option('--strict', STRICT)
     .addOption(outputOption())
     .action((path: string, options: Options) => withCompiler((compiler) => check(compiler, path, options)));
+  policy
+    .command('schema')
+    .description('print the JSON Schema of what policies see as input, for editors and other tools')
+    .addHelpText('after', SCHEMA_HELP)
+    .action(async () => {
+      const { inputJsonSchema } = await import('../policy/input-schema.js');
+      await print(JSON.stringify(inputJsonSchema(), null, 2));
+    });
   policy
     .command('list')
     .description('print what a policy folder holds as a Markdown page: each rule with its controls and examples')
@@ -56,6 +67,7 @@ export function register(program: Command): void {
     .command('lint')
     .description('show what is slow or unstable as Wasm, and rules without metadata')
     .argument('[path]', 'folder or file', 'policies')
+    .option('--strict', 'show what reads what the input does not have, too')
     .addOption(outputOption())
     .action((path: string, options: Options) => withCompiler((compiler) => lint(compiler, path, options)));
   policy
@@ -66,6 +78,13 @@ export function register(program: Command): void {
     .option('--write', 'format them')
     .action((path: string, options: Options) => withCompiler((compiler) => format(compiler, path, options)));
 }
+
+const STRICT = 'refuse rules that read what the input does not have; policies.strict in countersign.yaml is the same';
+
+const SCHEMA_HELP = `
+Example, for what understands annotations of OPA (Regal, the OPA extension of VS Code, opa check --schema schemas):
+  countersign policy schema > schemas/input.json
+The schema is that of countersign.dev/v1; docs/policies.md tells how editors use it.`;
 
 function outputOption(): Option {
   return new Option('--output <format>', 'how to print').choices(['text', 'json']).default('text');
@@ -81,9 +100,10 @@ async function withCompiler(action: (compiler: RegoCompiler) => Promise<void>): 
   }
 }
 
-async function test(compiler: RegoCompiler, path: string, { output, run }: Options): Promise<void> {
-  const { testFolder } = await import('../policy/folder.js');
+async function test(compiler: RegoCompiler, path: string, { output, run, strict }: Options): Promise<void> {
+  const { policyFolder, testFolder } = await import('../policy/folder.js');
   const { testPolicies } = await import('./policy-tests.js');
+  if (strict) await compiler.check(policyFolder(path, { profile: 'off', strict }));
   const results = await testPolicies(compiler, testFolder(path), run);
   const count = (...outcomes: RegoTestResult['outcome'][]) =>
     results.filter((r) => outcomes.includes(r.outcome)).length;
@@ -105,9 +125,9 @@ function testLines({ outcome, file, row, package: pkg, name, error, output }: Re
   return [`${outcome}  ${file}:${row}  ${pkg}.${name}`, ...more.map((line) => `  ${line}`)].map(printable).join('\n');
 }
 
-async function check(compiler: RegoCompiler, path: string, { output }: Options): Promise<void> {
+async function check(compiler: RegoCompiler, path: string, { output, strict = false }: Options): Promise<void> {
   const { policyFolder } = await import('../policy/folder.js');
-  const rules = await compiler.check(policyFolder(path, { profile: 'off' }));
+  const rules = await compiler.check(policyFolder(path, { profile: 'off', strict }));
   for (const rule of rules) await print(output === 'json' ? jsonLine(rule) : printable(ruleLine(rule)));
   await print(output === 'json' ? jsonLine({ rules: rules.length }) : `valid, ${rules.length} rules`);
   if (rules.length > 0) return;
@@ -139,11 +159,13 @@ function ruleLine({ id, kind, scope, severity, place, controls, title = '' }: Ru
   ].join('  ');
 }
 
-async function lint(compiler: RegoCompiler, path: string, { output }: Options): Promise<void> {
-  const { regoFiles } = await import('../policy/folder.js');
-  const { starterFiles } = await import('../policy/sources.js');
-  const findings = await compiler.lint({ files: new Map([...starterFiles(), ...regoFiles(path)]), data: {} });
-  const own = findings.filter(({ place }) => !place.file.startsWith('countersign:'));
+async function lint(compiler: RegoCompiler, path: string, { output, strict = false }: Options): Promise<void> {
+  const { policyFolder } = await import('../policy/folder.js');
+  const { STARTER_PREFIX } = await import('../policy/bundle.js');
+  const sources = policyFolder(path, { profile: 'off', strict });
+  const starters = sources.starter?.profile === 'off'; // else they are the very folder
+  const findings = await compiler.lint(sources);
+  const own = findings.filter(({ place }) => !starters || !place.file.startsWith(STARTER_PREFIX));
   for (const finding of own) {
     const { code, message, remedy, place } = finding;
     await print(output === 'json' ? jsonLine(finding) : printable(`${formatPlace(place)}  ${message}. ${remedy} (${code})`)); // prettier-ignore

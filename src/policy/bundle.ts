@@ -58,6 +58,8 @@ export interface PolicySources {
   readonly dataPlace?: (path: readonly string[]) => Place | undefined;
   readonly starter?: StarterChoice;
   readonly gatekeeper?: GatekeeperSources;
+  /** Rules of packages `countersign.<area>` that read what the input does not have are refused. */
+  readonly strict?: boolean;
 }
 
 /** Which of the rules that ship with Countersign run: `baseline` those that suit nearly everybody, `strict` all, `off` none. */

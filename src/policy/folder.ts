@@ -17,7 +17,8 @@ export function policyFolder(path: string, starter: StarterSettings = {}): Polic
   const folder = isFolder(path);
   // Our own rules, in a clone: adding the starters would be adding them twice.
   if (folder && realpathSync(path) === realpathSync(fileURLToPath(STARTER_FOLDER))) {
-    return { files: readStarterFolder(), data: {}, starter: { profile: 'strict', off: starter.off ?? [] } };
+    const choice = { profile: 'strict' as const, off: starter.off ?? [] };
+    return { files: readStarterFolder(), data: {}, starter: choice, strict: starter.strict ?? false };
   }
   return policySources(readFiles(path, folder), starter, relative('', path));
 }

@@ -4,7 +4,7 @@ import { identityKey, identityOf, type Json, type JsonObject, type KubernetesObj
 import type { Redactor } from '../cluster/secret.js';
 import type { Groups, OwnersAsked } from '../change/owners.js';
 import type { ChangedCommit, ObjectChange, ProposedChange } from '../change/proposed-change.js';
-import type { PersonClaim } from '../source/repository.js';
+import type { FileOperation, PersonClaim } from '../source/repository.js';
 import type { Signature } from '../source/signature.js';
 import { type InventoryNeed, inventoryOf } from './gatekeeper/gatekeeper.js';
 import type { ExceptionScope } from './exception.js';
@@ -76,7 +76,7 @@ export interface InputCommit {
   readonly author: PersonClaim;
   readonly committer: PersonClaim;
   readonly signature: Signature;
-  readonly files: readonly { readonly path: string; readonly op: string; readonly mode: string }[];
+  readonly files: readonly { readonly path: string; readonly op: FileOperation; readonly mode: string }[];
 }
 
 export interface InputChange {
@@ -98,7 +98,7 @@ export interface InputApproval {
   readonly principal: string;
   /** Who that is, where one person has several principals. */
   readonly person?: string;
-  readonly via: string;
+  readonly via: 'git' | 'forge' | 'login';
   /** `signed` by a key of the approver's own; `vouched` for by a forge, or by this service. */
   readonly strength?: 'signed' | 'vouched';
   readonly time: string;

@@ -21,6 +21,8 @@ export interface StarterSettings {
   readonly off?: readonly string[];
   /** What the starter rules are told, as `data.countersign.settings`. */
   readonly data?: JsonObject;
+  /** Whether rules that read what the input does not have are refused. */
+  readonly strict?: boolean;
   /** What lies above it. */
   readonly organisation?: OrganisationPolicy | undefined;
 }
@@ -85,6 +87,7 @@ export function policySources(
     dataPlace: (path) => placeOf(read, path),
     starter: choice,
     ...(gatekeeper ? { gatekeeper } : {}),
+    ...(starter.strict ? { strict: true } : {}),
   };
 }
 

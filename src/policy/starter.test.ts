@@ -236,6 +236,12 @@ describe('the starter rules', () => {
     expect(results.filter(({ outcome }) => outcome !== 'passed')).toEqual([]);
   });
 
+  it('read nothing that the input does not have', async () => {
+    const sources = { ...policySources(new Map(), { profile: 'strict' }), strict: true };
+    const found = await compiler.lint(sources);
+    expect(found.filter(({ code }) => code === 'input_schema')).toEqual([]);
+  });
+
   it('say of each what they are for, by title, control and severity', () => {
     expect(new Set(bundle.rules.map(({ id }) => id)).size).toBeGreaterThanOrEqual(80);
     for (const rule of bundle.rules) {

@@ -23,7 +23,7 @@ export async function readSources(
   organisation: OrganisationPolicy | undefined,
 ): Promise<PolicySources> {
   const files = await policyFiles(repository, commit, policies.path);
-  return policySources(files, { ...policies.starter, organisation }, policies.path);
+  return policySources(files, { ...policies.starter, organisation, strict: policies.strict }, policies.path);
 }
 
 /** What of a folder may take part in a bundle, as texts by path. */

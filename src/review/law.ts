@@ -49,11 +49,12 @@ export interface LawOptions {
 export async function readLaw(tree: TreeReader, commit: string, options: LawOptions): Promise<Law> {
   const text = await readText(tree, commit, SETTINGS_FILE);
   const written = text === null ? noSettings : await settingsAt(tree, commit, text);
+  const { strict } = written.policies;
   const starter = { ...written.policies.starter, ...(options.profile ? { profile: options.profile } : {}) };
   const settings = { ...written, policies: { ...written.policies, starter } };
   const { organisation } = options;
   const sources = options.policies
-    ? options.policies({ ...starter, organisation })
+    ? options.policies({ ...starter, organisation, strict })
     : await readSources(tree, commit, settings, organisation);
   const [signers, belonging, attesters, bundle] = await Promise.all([
     readSigners(tree, commit),

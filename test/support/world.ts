@@ -19,6 +19,7 @@ import { run, type RunningService, type ServiceAddress } from '../../src/main.js
 import { writesIn, type ApiAuditEvent } from './approvals.js';
 import { Person } from './cluster.js';
 import { ScratchRepository } from '../../src/adapters/git/scratch-repository.js';
+import { checkInputs } from './input-schema.js';
 import { decisionFields, entryFields, environmentFields, faultFields, runFields } from './world-queries.js';
 import type { Decision, Entry, EnvironmentState, Fault, LiveRow, RepositoryState, Run } from './world-queries.js';
 
@@ -436,6 +437,7 @@ ${this.options.limits ?? ''}
         ...(earlier === undefined ? {} : { earlier }),
       });
       if (verification.fault) throw verification.fault;
+      await checkInputs(evidence);
       return verification;
     } finally {
       await evidence.close();

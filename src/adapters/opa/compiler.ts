@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
 import { Worker } from 'node:worker_threads';
 import { digestOf } from '../../cluster/canonical.js';
-import type { Json } from '../../cluster/object.js';
+import type { Json, JsonObject } from '../../cluster/object.js';
 import { CountersignError, type Place } from '../../errors.js';
 import { STARTER_PREFIX, type BundleOutputs, type BundleSources, type Compiler, type PolicyBundle, type PolicySources, type StarterChoice } from '../../policy/bundle.js'; // prettier-ignore
 import type { ConftestNamespace } from '../../policy/conftest.js';
 import type { Rule } from '../../policy/decision.js';
 import type { ExplainedView, Explainer, View } from '../../policy/explain.js';
+import { inputJsonSchema } from '../../policy/input-schema.js';
 import { BundleCache, type Compiled } from './bundle-cache.js';
 import { refuseShadowedData, refuseSharedIds, type RulePath } from './clashes.js';
 import { builtFile, programVersion } from './program.js';
@@ -141,11 +142,13 @@ export class RegoCompiler implements Compiler, Explainer {
     const files = Object.fromEntries(sources.files);
     const { starter = NO_STARTERS, gatekeeper } = sources;
     const theirs = gatekeeper && { templates: gatekeeper.templates, glue: gatekeeper.glue };
+    const schema = schemaFor(sources);
     const key = digestOf({
       compiler: this.version,
       files,
       starter: { ...starter, off: starter.off.toSorted() } as unknown as Json,
       ...(gatekeeper ? { gatekeeper: gatekeeper as unknown as Json } : {}),
+      ...(schema ? { schema } : {}),
     });
     let kept = await this.cache?.read(key);
     if (!kept) {
@@ -154,6 +157,7 @@ export class RegoCompiler implements Compiler, Explainer {
         files,
         starter: prefixed(starter),
         gatekeeper: theirs,
+        schema,
       });
       const wasmDigest = createHash('sha256').update(wasm).digest('hex');
       kept = {
@@ -196,7 +200,8 @@ export class RegoCompiler implements Compiler, Explainer {
 
   /** What compiles but is slow or unstable as Wasm, or lacks metadata. Throws as `compile`. */
   async lint(sources: PolicySources): Promise<readonly Finding[]> {
-    const { json } = await this.request({ op: 'lint', files: Object.fromEntries(sources.files) });
+    const request = { op: 'lint', files: Object.fromEntries(sources.files), schema: schemaFor(sources) };
+    const { json } = await this.request(request);
     return (json.findings ?? []).map(toFinding);
   }
 
@@ -219,7 +224,8 @@ export class RegoCompiler implements Compiler, Explainer {
     const { starter = NO_STARTERS, gatekeeper } = sources;
     const theirs = gatekeeper && { templates: gatekeeper.templates, glue: gatekeeper.glue };
     const files = Object.fromEntries(sources.files);
-    const request = { op: 'check', files, starter: prefixed(starter), gatekeeper: theirs };
+    const schema = schemaFor(sources);
+    const request = { op: 'check', files, starter: prefixed(starter), gatekeeper: theirs, schema };
     const { json } = await this.request(request);
     refuseShadowedData(json.paths ?? [], sources);
     return withConstraints(json, sources);
@@ -393,6 +399,9 @@ async function processorTime(worker: Worker): Promise<number> {
   }
 }
 
+/** What nothing else of the input may be read than. */
+const schemaFor = ({ strict }: PolicySources): JsonObject | undefined => (strict ? inputJsonSchema() : undefined);
+
 const NO_STARTERS: StarterChoice = { profile: 'off', off: [] };
 
 const prefixed = (starter: StarterChoice): object => ({ prefix: STARTER_PREFIX, ...starter });
@@ -413,7 +422,10 @@ function toRule({ file, row, ...rule }: NonNullable<Answer['rules']>[number]): R
 
 function invalid(faults: readonly Fault[]): CountersignError {
   const first = faults[0];
-  const others = faults.slice(1).map((f) => `${f.file === undefined ? '' : `${f.file}:${f.row} `}${f.message}`);
+  const others = faults.slice(1).map(({ file, row, message, remedy }) => {
+    const advice = remedy === undefined || remedy === first.remedy ? '' : ` (${remedy})`;
+    return `${file === undefined ? '' : `${file}:${row} `}${message}${advice}`;
+  });
   const also = others.length > 0 ? ` (also: ${others.join('; ')})` : '';
   return new CountersignError('rego-invalid', first.message + also, {
     place: first.file === undefined ? undefined : { file: first.file, line: first.row, column: first.col },

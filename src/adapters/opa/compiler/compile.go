@@ -41,6 +41,9 @@ func (q *Request) check(modules map[string]*ast.Module) (*ast.Compiler, []Rule, 
 	}
 	rules, faults := q.rules(modules)
 	faults = append(faults, blind(c, rules)...)
+	if len(faults) == 0 {
+		faults = q.strict(c, modules, rules)
+	}
 	if len(faults) > 0 {
 		return nil, nil, faults
 	}

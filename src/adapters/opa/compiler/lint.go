@@ -18,11 +18,14 @@ func (q *Request) lint(modules map[string]*ast.Module) (*Response, error) {
 	for _, m := range modules {
 		noteSorted(m, sorted)
 	}
+	// Said here with the rest, not instead of it.
+	strict := *q
+	q.Schema = nil
 	c, rules, err := q.check(modules)
 	if err != nil {
 		return nil, err
 	}
-	found := Faults{}
+	found := append(Faults{}, strict.strict(c, modules, rules)...)
 	seen := map[string]bool{}
 	add := func(l *ast.Location, code, message, remedy string) {
 		key := fmt.Sprint(code, l.File, l.Row)

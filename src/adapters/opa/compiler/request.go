@@ -33,6 +33,7 @@ type Request struct {
 	Views      []View      `json:"views"`      // explain
 	Trace      bool        `json:"trace"`      // explain: the whole story, not only which rules were true
 	Gatekeeper *Gatekeeper `json:"gatekeeper"` // compile, check
+	Schema     any         `json:"schema"`     // JSON Schema of the input: what reads anything else is a fault
 
 	Conftest ConftestRequest `json:"conftest"` // conftest
 }
@@ -76,6 +77,7 @@ type Response struct {
 	Explained   []Explained       `json:"explained,omitempty"`
 	Conftest    *Conftest         `json:"conftest,omitempty"`
 	Findings    Faults            `json:"findings,omitempty"`
+	Described   []Described       `json:"described,omitempty"`
 }
 
 // Handle answers one request with a frame: length of the JSON (4 bytes, little endian), the JSON, then Wasm if any was made.
@@ -127,6 +129,9 @@ func (q *Request) answer(ctx context.Context) (*Response, []byte, error) {
 		return q.conftest(ctx, modules)
 	case "lint":
 		r, err := q.lint(modules)
+		return r, nil, err
+	case "describe":
+		r, err := q.describe(modules)
 		return r, nil, err
 	case "inspect":
 		r, err := inspect(modules)
