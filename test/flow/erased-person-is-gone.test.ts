@@ -1,14 +1,19 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { zstdDecompressSync } from 'node:zlib';
+import { Client } from 'pg';
 import { exportBundle } from '../../src/adapters/evidence/export.js';
 import { openMirror } from '../../src/adapters/git/mirror.js';
 import { person, type Person, ScratchRepository } from '../../src/adapters/git/scratch-repository.js';
 import { signWithSsh } from '../../src/adapters/keys/ssh-keygen.js';
 import { folderFiles } from '../../src/adapters/log-files/folder.js';
 import { openLedger } from '../../src/adapters/postgres/ledger.js';
+import { lockSpace } from '../../src/adapters/postgres/lease.js';
 import { PostgresRecords } from '../../src/adapters/postgres/records.js';
 import { Mirroring } from '../../src/audit/mirroring.js';
 import { parseVkey } from '../../src/audit/note.js';
@@ -33,6 +38,7 @@ let stranger: Person;
 
 const EMAIL = 'zenobia@example.org';
 const NAME = 'Zenobia Palmer';
+const OTHER = 'walter@example.org';
 const POLICY = 'b'.repeat(64);
 
 beforeAll(async () => {
@@ -96,6 +102,7 @@ async function fill(): Promise<void> {
   });
   const policy = { ...json({ digest: POLICY, data: { people: [EMAIL] } }), salted: false };
   await log.ledger.append({ ...pushDraft(5), contents: { policy } });
+  await log.ledger.append({ ...pushDraft(6), contents: { input: json({ by: OTHER }) } });
   const judge = await TestJudge.open();
   const decision = await judge.decision('1', 1);
   await judge.close();
@@ -116,6 +123,11 @@ async function fill(): Promise<void> {
     `INSERT INTO review_duty (id, repository, environment, change, head, principal, reason, opened_at, due_at)
      VALUES ('r1', 'shop', 'shop/production', 'x', 'c1', $1, $2, now(), now())`,
     [EMAIL, `${NAME} was on call`],
+  );
+  await query(
+    `INSERT INTO review_duty (id, repository, environment, change, head, principal, reason, opened_at, due_at)
+     VALUES ('r2', 'shop', 'shop/production', 'x', 'c1', $1, 'on call', now(), now())`,
+    [OTHER],
   );
   await query(
     `INSERT INTO object_change (change, position, op, api_group, version, kind, namespace, name, after, patch, path, line)
@@ -166,13 +178,13 @@ const traces = (text: string): readonly string[] =>
 
 let asked = 0;
 
-async function request(): Promise<Requested> {
+async function request(subject: string = EMAIL, also: readonly string[] = [NAME]): Promise<Requested> {
   return writeRequest({
     data: log.data,
     database: log.url,
     output: 'text',
-    subject: EMAIL,
-    also: [NAME],
+    subject,
+    also,
     reason: 'article 17',
     ticket: `P-${++asked}`,
     out: join(folder, `erasure-${asked}.json`),
@@ -292,6 +304,77 @@ describe('is refused, and leaves everything as it was,', () => {
   });
 });
 
+/**
+ * The command killed while it waits in the middle of a write to `table`, which it then carries out or gives up: the database does not notice
+ * the death before the write is over.
+ */
+async function killedAt(
+  operation: 'INSERT' | 'UPDATE' | 'DELETE',
+  table: string,
+  args: readonly string[],
+): Promise<void> {
+  const holder = new Client({ connectionString: log.url });
+  await holder.connect();
+  await holder.query(
+    `SELECT pg_advisory_lock(77);
+     CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS
+       $$ BEGIN PERFORM pg_advisory_xact_lock_shared(77); RETURN COALESCE(NEW, OLD); END $$;
+     CREATE TRIGGER hold BEFORE ${operation} ON ${table} FOR EACH ROW EXECUTE FUNCTION hold()`,
+  );
+  const child = spawn(process.execPath, ['dist/cli/main.js', ...args], {
+    stdio: 'ignore',
+    env: { ...process.env, NODE_OPTIONS: '' },
+  });
+  const gone = once(child, 'exit');
+  const until = async (condition: string): Promise<void> => {
+    for (;;) {
+      const { rows } = await holder.query<{ now: boolean }>(`SELECT ${condition} AS now`);
+      if (rows[0].now) return;
+      expect(child.exitCode).toBeNull();
+      await sleep(10);
+    }
+  };
+  await until(`EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 77 AND NOT granted)`);
+  child.kill('SIGKILL');
+  await gone;
+  await holder.query('SELECT pg_advisory_unlock(77)');
+  await until(
+    `NOT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle')
+     AND NOT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = ${lockSpace} AND granted)`,
+  );
+  await holder.query(`DROP TRIGGER hold ON ${table}; DROP FUNCTION hold()`);
+  await holder.end();
+}
+
+it('has happened as a whole or not at all when it is killed at any of its writes, and can be done again', async () => {
+  const { file } = await request(OTHER, []);
+  for (const by of [bo, cy]) await sealed(file, by);
+  const args = ['erase', 'apply', file, '--data', log.data, '--database', log.url, '--output', 'json'];
+  const before = await counts();
+  for (const [operation, table] of [
+    ['DELETE', 'content'],
+    ['UPDATE', 'review_duty'],
+    ['INSERT', 'log_outbox'],
+  ] as const) {
+    // prettier-ignore
+    await killedAt(operation, table, args);
+    expect(await counts()).toEqual(before);
+    expect((await everything()).includes(OTHER)).toBe(true);
+    expect(existsSync(`${file}.subject`)).toBe(true);
+  }
+  // Committed, and not yet in the tree: whoever opens the log next gives the entry its place.
+  await killedAt('INSERT', 'log_entry', args);
+  expect(existsSync(`${file}.subject`)).toBe(true);
+  const { code, stdout } = await runCli(args);
+  expect([code, JSON.parse(stdout)]).toMatchObject([0, { again: true, contents: 0, rows: 0 }]);
+  expect(existsSync(`${file}.subject`)).toBe(false);
+  const erasures = await log.dataSource.query<unknown[]>(`SELECT 1 FROM log_entry WHERE type = 'erasure'`);
+  expect(erasures).toHaveLength(1);
+  await copied();
+  const left = await everything();
+  expect(left.includes(OTHER)).toBe(false);
+}, 120_000);
+
 it('erases the person everywhere, once, and says so; proofs stay valid', async () => {
   expect(traces(await everything())).toHaveLength(5);
   const out = join(folder, 'person.json');
@@ -328,16 +411,16 @@ it('erases the person everywhere, once, and says so; proofs stay valid', async (
   const bundle = join(folder, 'evidence.zip');
   const exported = await exportBundle(ledger, log.keys, bundle, () => {});
   await ledger.close();
-  expect(exported.withheld).toBe(5);
+  expect(exported.withheld).toBe(6);
   const trust = join(folder, 'trust.txt');
   writeFileSync(trust, `${log.keys.log.vkey}\n`);
   const verified = await runCli(['verify', bundle, '--trust', trust]);
   expect(verified).toMatchObject({
     code: 0,
-    stdout: expect.stringContaining('5 erased, as 1 erasure in the log says') as string,
+    stdout: expect.stringContaining('6 erased, as 2 erasures in the log say') as string,
   });
   const checked = await runCli(['fsck', '--data', log.data, '--database', log.url, '--from', join(folder, 'mirror')]);
-  expect(checked).toMatchObject({ code: 0, stdout: expect.stringContaining('5 erased') as string });
+  expect(checked).toMatchObject({ code: 0, stdout: expect.stringContaining('6 erased') as string });
   const replayed = await runCli(['replay', '--data', log.data, '--database', log.url]);
   expect(replayed).toMatchObject({ code: 0, stdout: expect.stringContaining('1 could not be') as string });
 }, 120_000);

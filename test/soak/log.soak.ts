@@ -1,7 +1,7 @@
-// The log killed 50 times, at other moments each time; the seed that is printed repeats a run. Usage: node test/soak/log.soak.ts [kills] [seed]
+// The log killed 500 times, at other moments each time; the seed that is printed repeats a run. Usage: node test/soak/log.soak.ts [kills] [seed]
 import { spawnSync } from 'node:child_process';
 
-const [kills = '50', seed = String(Date.now() % 1_000_000_007)] = process.argv.slice(2);
+const [kills = '500', seed = String(Date.now() % 1_000_000_007)] = process.argv.slice(2);
 console.log(`${kills} kills, seed ${seed}`);
 const { status } = spawnSync('node_modules/.bin/jest', ['test/flow/killed-log-loses-nothing.test.ts'], {
   stdio: 'inherit',

@@ -1,4 +1,5 @@
-// Appends to the log of a data folder until it is killed, and says what was acknowledged: `index leafHash id`, a line each.
+// Appends to the log of a data folder, in its embedded database or the one at the URL, until it is killed, and says what was acknowledged:
+// `index leafHash id`, a line each.
 import { writeSync } from 'node:fs';
 const from = (path) => import(new URL(`../../dist/${path}`, import.meta.url));
 const [{ openDatabase }, { openKeys }, { openLedger }] = await Promise.all([
@@ -6,8 +7,8 @@ const [{ openDatabase }, { openKeys }, { openLedger }] = await Promise.all([
   from('adapters/keys/file.js'),
   from('adapters/postgres/ledger.js'),
 ]);
-const [data, run] = process.argv.slice(2);
-const dataSource = await openDatabase({ data });
+const [data, run, url] = process.argv.slice(2);
+const dataSource = await openDatabase(url === undefined ? { data } : { url });
 await dataSource.query('CREATE TABLE IF NOT EXISTS receipt (id text PRIMARY KEY)');
 const ledger = await openLedger({ dataSource, keys: await openKeys({ data }), dataDir: data });
 /** Synchronous: what is acknowledged is out before anything else happens. A full pipe is waited for; a short line goes out whole. */

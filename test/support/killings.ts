@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ControlPlane } from '../../src/adapters/kubernetes/control-plane.js';
+import { randomness } from './randomness.js';
 import type { Run } from './world-queries.js';
 import { cart, configMap, eventually, World } from './world.js';
 
@@ -14,17 +15,6 @@ export interface Survival {
   readonly entries: number;
   readonly runs: number;
   readonly interrupted: number;
-}
-
-/** Numbers from 0 to 1 that are the same for the same seed (mulberry32). */
-export function randomness(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 /**
