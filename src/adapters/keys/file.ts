@@ -9,6 +9,7 @@ import { CountersignError } from '../../errors.js';
 import { kmsSigner } from './kms.js';
 import { logSigner, readRotation } from './rotation.js';
 import { readOrMake, secret } from './secret-file.js';
+import { threadedSigner } from './signing-threads.js';
 
 export interface FileKeyOptions {
   readonly data: string;
@@ -103,9 +104,10 @@ export async function openWitnessKey(data: string, name?: string): Promise<NoteC
 /** From the environment, or else from the folder. */
 async function signer(folder: string, name: 'log' | 'entries', variable: string | undefined): Promise<Ed25519Signer> {
   if (variable === undefined)
-    return name === 'log' ? logSigner(folder, 'log') : ed25519Signer(await secret(join(folder, 'entries.key')));
+    return name === 'log' ? logSigner(folder, 'log') : threadedSigner(await secret(join(folder, 'entries.key')));
   if (name === 'log' && variable.startsWith('kms:')) return kmsSigner(variable);
-  return ed25519Signer(await given(variable, `COUNTERSIGN_${name.toUpperCase()}_KEY`)!);
+  const seed = await given(variable, `COUNTERSIGN_${name.toUpperCase()}_KEY`)!;
+  return name === 'log' ? ed25519Signer(seed) : threadedSigner(seed);
 }
 
 function given(variable: string | undefined, place: string): Promise<Uint8Array> | undefined {
