@@ -13,6 +13,7 @@ interface Options {
   readonly comment?: string;
   readonly review?: boolean;
   readonly request?: number;
+  readonly withdraw?: string;
   readonly yes?: boolean;
   readonly output: 'text' | 'json';
 }
@@ -31,6 +32,7 @@ export function register(program: Command): void {
     .option('--comment <text>', 'a remark that goes into the log with it')
     .option('--request <number>', 'an open pull or merge request', requestNumber)
     .option('--review', 'look at an emergency change that was let through, after the fact')
+    .option('--withdraw <id>', 'take back an approval of yours: sign that, and push it')
     .option('--yes', 'do not ask')
     .addOption(new Option('--output <format>', 'how to print it').choices(['text', 'json']).default('text'))
     .addHelpText('after', HELP)
@@ -48,11 +50,16 @@ function requestNumber(text: string): number {
 }
 
 async function approve(name: string | undefined, options: Options): Promise<void> {
-  const [{ waiting, withinClone }, { OwnClone }, approval, { describe }] = await Promise.all([
+  if (options.withdraw !== undefined) {
+    const { withdraw } = await import('./approve/withdraw.js');
+    return withdraw(options.withdraw, options);
+  }
+  const [{ waiting, withinClone }, { OwnClone }, approval, { describe }, { signed }] = await Promise.all([
     import('./approve/waiting.js'),
     import('../adapters/git/approvals-ref.js'),
     import('../review/approval.js'),
     import('./approve/describe.js'),
+    import('./approve/sign.js'),
   ]);
   const clone = await OwnClone.open(options.repository);
   const choice = { environment: name, review: options.review ?? false, request: options.request };
@@ -72,10 +79,7 @@ async function approve(name: string | undefined, options: Options): Promise<void
     time: new Date().toISOString(),
     ...(options.comment ? { comment: options.comment } : {}),
   });
-  const { signature, fingerprint } =
-    options.openpgp === undefined
-      ? await sshSigned(text, options.key ?? (await keyOf(clone)))
-      : await openPgpSigned(text, options.openpgp === true ? '' : options.openpgp);
+  const { signature, fingerprint } = await signed(text, options, clone);
   const path = approval.approvalPath(bytes, fingerprint);
   const remote = options.remote ?? (await clone.remote());
   const message = `approve ${environment} ${head.slice(0, 12)}`;
@@ -86,53 +90,22 @@ async function approve(name: string | undefined, options: Options): Promise<void
   const id = approval.approvalId(repository, text, signature);
   if (options.output === 'json') return print(jsonLine({ ...bytes, id, key: fingerprint, commit, path }));
   await print(`approved  ${environment} ${head.slice(0, 12)} with ${fingerprint}, pushed to ${approval.APPROVALS_REF}`);
-  await print(`see what became of it  ${options.url}/graphql  { approvals { nodes { principal status reason } } }`);
-}
-
-interface SignedText {
-  readonly signature: string;
-  /** Whose file it is under the approvals ref. */
-  readonly fingerprint: string;
-}
-
-async function sshSigned(text: string, key: string): Promise<SignedText> {
-  const [{ signWithSsh }, { parseSshSignature }, { APPROVAL_NAMESPACE }] = await Promise.all([
-    import('../adapters/keys/ssh-keygen.js'),
-    import('../source/sshsig.js'),
-    import('../review/approval.js'),
-  ]);
-  const signature = await signWithSsh(key, APPROVAL_NAMESPACE, text);
-  return { signature, fingerprint: parseSshSignature(Buffer.from(signature)).key.fingerprint };
-}
-
-/** What an OpenPGP signature says of its key is a claim that is checked where it counts; here it only needs a name of its own. */
-async function openPgpSigned(text: string, key: string): Promise<SignedText> {
-  const [{ signWithGpg }, { createHash }] = await Promise.all([
-    import('../adapters/keys/gpg.js'),
-    import('node:crypto'),
-  ]);
-  const signature = await signWithGpg(key, text);
-  return { signature, fingerprint: `openpgp-${createHash('sha256').update(signature).digest('hex').slice(0, 32)}` };
+  await print(`see what became of it  ${options.url}/graphql  { approvals { nodes { id principal status reason } } }`);
+  await print(`take it back           countersign approve --withdraw ${id.slice(0, 12)}`);
 }
 
 const APPROVE = `mutation ($input: ApproveInput!) { approve(input: $input) { id status reason principal } }`;
 
 /** The service vouches for who it was; whether it counts is known at once. */
 async function byLogin(bytes: ApprovedBytes, file: string, { url, comment, output }: Options): Promise<void> {
-  const [{ readFile }, { ask }, { CountersignError }] = await Promise.all([
-    import('node:fs/promises'),
-    import('./ask.js'),
-    import('../errors.js'),
-  ]);
-  const token = await readFile(file, 'utf8').catch((cause: unknown) => {
-    throw new CountersignError('usage', `the token in ${file} cannot be read`, { cause });
-  });
+  const [{ readToken }, { ask }] = await Promise.all([import('./approve/sign.js'), import('./ask.js')]);
+  const token = await readToken(file);
   const input = { ...bytes, ...(comment ? { comment } : {}) };
   const { approve: given } = await ask<{ approve: { id: string; status: string; reason: string | null } }>(
     url,
     APPROVE,
     { input },
-    token.trim(),
+    token,
   );
   if (given.status !== 'accepted') process.exitCode = 1;
   if (output === 'json') return print(jsonLine({ ...bytes, ...given }));
@@ -158,11 +131,4 @@ async function agreed({ environment, head }: Waiting): Promise<boolean> {
   } finally {
     asking.close();
   }
-}
-
-async function keyOf(clone: { config(name: string): Promise<string | null> }): Promise<string> {
-  const configured = await clone.config('user.signingKey');
-  if (configured !== null && configured.startsWith('/')) return configured;
-  const { homedir } = await import('node:os');
-  return `${homedir()}/.ssh/id_ed25519`;
 }

@@ -187,7 +187,7 @@ export function approvalId(repository: string, text: string, armoured: string): 
 }
 
 /** Where an approval lies under its ref. The key's name is made one that any file system takes. */
-export function approvalPath({ head, environment }: ApprovedBytes, key: string): string {
+export function approvalPath({ head, environment }: Pick<ApprovedBytes, 'head' | 'environment'>, key: string): string {
   const name = key
     .replace(/^SHA256:/, '')
     .replaceAll('/', '_')

@@ -20,6 +20,8 @@ import {
   strengthOf,
 } from './approval.js';
 import { approvalEntry } from './entries.js';
+import { adviceBytes, bytesOf, unread } from './recorded-approval.js';
+import { whyNotTheirs, type WithdrawalStatement } from './withdrawal.js';
 import type {
   Account,
   AdviceRecord,
@@ -68,6 +70,12 @@ export interface GivenApproval {
   readonly void?: string;
 }
 
+/** What somebody signed, and the signature. */
+export interface SignedStatement {
+  readonly text: string;
+  readonly signature: string;
+}
+
 /** For which change approvals are asked. */
 export interface Asking {
   readonly signers: Signers;
@@ -103,9 +111,16 @@ export class Approvals {
 
   /** Judges and records one. */
   async record(given: GivenApproval, signers: Signers): Promise<ApprovalRecord> {
-    const { ledger, records, now } = this.parts;
-    const firstSeen = now();
-    const { record, duty } = await this.#judge(given, signers, firstSeen);
+    const { record, duty } = await this.#judge(given, signers, this.parts.now());
+    return this.#write(record, given, duty);
+  }
+
+  async #write(
+    record: ApprovalRecord,
+    given: Pick<GivenApproval, 'text' | 'signature'>,
+    duty?: ReviewDutyRecord,
+  ): Promise<ApprovalRecord> {
+    const { ledger, records } = this.parts;
     const { entries } = await ledger.record(async (transaction) => {
       await records.save(transaction, 'approval', [record]);
       if (duty) await records.save(transaction, 'reviewDuty', [duty]);
@@ -116,13 +131,43 @@ export class Approvals {
     return { ...record, index };
   }
 
+  /**
+   * A signed withdrawal that was pushed. Gives the approval that it takes back; null where there is none that counts, and where it is
+   * not theirs to take back, which is recorded once.
+   */
+  async takeBack(
+    given: SignedStatement & { readonly id: string },
+    { approval: id, comment }: WithdrawalStatement,
+    signers: Signers,
+  ): Promise<ApprovalRecord | null> {
+    const { records, now } = this.parts;
+    const [approval] = await records.find('approval', { id, repository: this.name });
+    if (approval?.status !== 'accepted') return null;
+    const { index, person, key } = approval;
+    const again = index === null ? null : await this.#again({ ...approval, index }, signers);
+    const by = checkApprover(given.text, given.signature, signers, now());
+    const reason = whyNotTheirs({ person, key, now: again }, by);
+    if (reason === null)
+      return this.withdraw(approval, `whoever gave it took it back${comment ? `: ${comment}` : ''}`, given);
+    if (await this.isKnown(given.id)) return null;
+    const { principal = null, key: signedBy = null } = by.signature;
+    const refused = { ...unread(this.name, { id: given.id, via: 'git' }, now()), principal, key: signedBy };
+    const record = { ...refused, reason: `it is no approval, but withdraws ${id.slice(0, 12)}: ${reason}` };
+    await this.#write(record, given);
+    return null;
+  }
+
   /** By whoever gave it, or by the forge that vouched for it. It counts for nothing from then on; what was decided stays decided. */
-  async withdraw(approval: ApprovalRecord, reason: string): Promise<ApprovalRecord> {
+  async withdraw(
+    approval: ApprovalRecord,
+    reason: string,
+    signed: SignedStatement | null = null,
+  ): Promise<ApprovalRecord> {
     const { ledger, records } = this.parts;
     const record: ApprovalRecord = { ...approval, status: 'withdrawn', reason };
     await ledger.record(async (transaction) => {
       await records.update('approval', { id: record.id }, { status: record.status, reason }, transaction);
-      transaction.append(approvalEntry({ ...record, firstSeen: this.parts.now().toISOString() }, null, null));
+      transaction.append(approvalEntry({ ...record, firstSeen: this.parts.now().toISOString() }, signed, null));
     });
     return record;
   }
@@ -230,39 +275,14 @@ export class Approvals {
     signers: Signers,
     firstSeen: Date,
   ): Promise<{ readonly record: ApprovalRecord; readonly duty?: ReviewDutyRecord }> {
-    const { id, via, account = null, review = null } = given;
-    const empty: ApprovalRecord = {
-      id,
-      repository: this.name,
-      environment: null,
-      ref: null,
-      base: null,
-      head: null,
-      tree: null,
-      renderedDigest: null,
-      principal: null,
-      person: null,
-      key: null,
-      comment: null,
-      change: null,
-      advice: null,
-      usedFor: null,
-      target: null,
-      claimedTime: null,
-      index: null,
-      via,
-      account,
-      review,
-      status: 'rejected',
-      reason: null,
-      firstSeen: firstSeen.toISOString(),
-    };
+    const empty = unread(this.name, given, firstSeen);
     let statement: ApprovalStatement;
     try {
       statement = given.statement ?? parseApproval(given.text);
     } catch (thrown) {
       return { record: { ...empty, reason: toCountersignError(thrown).message } };
     }
+    const { id, account = null } = given;
     const { signature, person = null, reason } = approverOf(given, signers, firstSeen);
     const { ref, environment, base, head, tree, renderedDigest, time: claimedTime, comment = null } = statement;
     const read: ApprovalRecord = {
@@ -409,35 +429,6 @@ async function isIn(repository: Repository, commit: string, head: string): Promi
 
 function newestFirst(a: { readonly time: string }, b: { readonly time: string }): number {
   return a.time < b.time ? 1 : -1;
-}
-
-/** What an accepted approval names: all of it could be read. */
-export function bytesOf({
-  repository,
-  ref,
-  environment,
-  base,
-  head,
-  tree,
-  renderedDigest,
-  target,
-}: ApprovalRecord): ApprovedBytes {
-  return {
-    repository,
-    ref: ref ?? '',
-    environment: environment ?? '',
-    base,
-    head: head ?? '',
-    tree: tree ?? '',
-    renderedDigest: renderedDigest ?? '',
-    target,
-  };
-}
-
-/** What an approval of a request names. */
-export function adviceBytes(advice: AdviceRecord): ApprovedBytes {
-  const { repository, environment, target: ref, environmentTarget: target, base, head, tree, renderedDigest } = advice;
-  return { repository, ref, environment, base, head, tree: tree ?? '', renderedDigest: renderedDigest ?? '', target };
 }
 
 function inputOf({ principal, person, firstSeen, via }: ApprovalRecord, carriedFrom?: string): InputApproval {

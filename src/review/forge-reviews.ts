@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import type { Signers } from '../source/signers.js';
 import { accountName, vouchedText } from './approval.js';
-import { adviceBytes, type Approvals, type GivenApproval } from './approvals.js';
+import { type Approvals, type GivenApproval } from './approvals.js';
+import { adviceBytes } from './recorded-approval.js';
 import type { ForgeReview, OpenRequest } from './forge.js';
 import type { AdviceRecord, ApprovalRecord, Records } from './records.js';
 

@@ -8,6 +8,7 @@ import type { Repository } from '../source/repository.js';
 import { checkSignature } from '../source/signers.js';
 import {
   APPROVALS_REF,
+  approvalId,
   type ApprovalStatement,
   checkApprover,
   ownWork,
@@ -16,7 +17,8 @@ import {
 } from './approval.js';
 import { whyNotCarried } from './carrying.js';
 import type { Law } from './law.js';
-import { pushedStatements } from './pushed-approvals.js';
+import { pushedStatements, withdrawalIn } from './pushed-approvals.js';
+import { whyNotTheirs } from './withdrawal.js';
 
 interface LocalParts {
   readonly law: Law;
@@ -42,11 +44,20 @@ export async function localApprovals(
   const here = { ref, environment: name, base, head, tree, repository: '', target };
   const digest = renderedDigest(rendered, redactor);
   const found: InputApproval[] = [];
-  for await (const { text, signature: armoured } of pushedStatements(repository, tip, null)) {
+  const pushed = await Array.fromAsync(pushedStatements(repository, tip, null));
+  const withdrawals = pushed.flatMap(({ text, signature }) => {
+    const statement = withdrawalIn(text);
+    return statement ? [{ ...statement, by: checkApprover(text, signature, law.signers, time) }] : [];
+  });
+  for (const { text, signature: armoured } of pushed) {
     const statement = readable(text);
     if (statement?.ref !== here.ref || statement.environment !== here.environment) continue;
-    const { signature, person, reason } = checkApprover(text, armoured, law.signers, time);
+    const checked = checkApprover(text, armoured, law.signers, time);
+    const { signature, person, reason } = checked;
     if (reason !== null || ownWork(signature, commits, law.signers) !== null) continue;
+    const id = approvalId(statement.repository, text, armoured);
+    const given = { person: person ?? null, key: signature.key ?? null, now: checked };
+    if (withdrawals.some(({ approval, by }) => approval === id && whyNotTheirs(given, by) === null)) continue;
     if (statement.target !== undefined && statement.target !== target) continue;
     const same = statement.head === head && statement.base === base && statement.tree === tree;
     if (!same && !(await isCarried(statement))) continue;

@@ -1,7 +1,8 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { CountersignError } from '../errors.js';
 import { type ApprovedBytes, vouchedText } from './approval.js';
-import { bytesOf, type Approvals } from './approvals.js';
+import { type Approvals } from './approvals.js';
+import { bytesOf } from './recorded-approval.js';
 import { type Authority, requireAuthority } from './authority.js';
 import type { ApprovalRecord, Records } from './records.js';
 import type { Standing } from './governance.js';

@@ -2,8 +2,21 @@ import { toCountersignError } from '../errors.js';
 import type { Repository, TreeEntry } from '../source/repository.js';
 import type { Signers } from '../source/signers.js';
 import { approvalId } from './approval.js';
-import type { Approvals, GivenApproval } from './approvals.js';
+import type { Approvals, GivenApproval, SignedStatement } from './approvals.js';
 import type { ApprovalRecord } from './records.js';
+import { parseWithdrawal, type WithdrawalStatement, withdraws } from './withdrawal.js';
+
+interface Withdrawal extends SignedStatement {
+  readonly id: string;
+  readonly statement: WithdrawalStatement;
+}
+
+interface Pushed {
+  readonly found: readonly GivenApproval[];
+  readonly withdrawals: Withdrawal[];
+  /** There are some that this look leaves over. */
+  readonly more: boolean;
+}
 
 /** Bytes that a statement, or its signature, may have. */
 const LONGEST = 16 * 1024;
@@ -23,15 +36,21 @@ export class PushedApprovals {
   ) {}
 
   /**
-   * Records what is new at `tip` of the approvals ref; null when there is none. Gives those that were accepted. The first call of a
+   * Records what is new at `tip` of the approvals ref; null when there is none. Gives those that were accepted, or withdrawn. The first call of a
    * process looks at all there are: what was recorded before is known by its id.
    */
   async see(tip: string | null, signers: Signers): Promise<readonly ApprovalRecord[]> {
     if (tip === null || tip === this.#read) return [];
-    const { found, more } = await this.#pushed(tip);
+    const { found, withdrawals, more } = await this.#pushed(tip);
     for (const given of found) {
       const record = await this.approvals.record(given, signers);
       if (record.status === 'accepted') this.#fresh.push(record);
+      // It may lie there since before its approval came.
+      if (record.status === 'accepted') withdrawals.push(...(await this.#withdrawalsOf(record.id, tip)));
+    }
+    for (const { statement, ...signed } of withdrawals) {
+      const withdrawn = await this.approvals.takeBack(signed, statement, signers);
+      if (withdrawn) this.#fresh = [...this.#fresh.filter(({ id }) => id !== withdrawn.id), withdrawn];
     }
     // What one look leaves over is taken up by the next, which knows by their ids what is recorded.
     if (!more) this.#read = tip;
@@ -40,15 +59,41 @@ export class PushedApprovals {
     return fresh;
   }
 
-  async #pushed(tip: string): Promise<{ readonly found: readonly GivenApproval[]; readonly more: boolean }> {
+  async #pushed(tip: string): Promise<Pushed> {
     const found: GivenApproval[] = [];
+    const withdrawals: Withdrawal[] = [];
     for await (const { text, signature } of pushedStatements(this.repository, tip, this.#read)) {
       const id = approvalId(this.name, text, signature);
+      const statement = withdrawalIn(text);
+      if (statement) {
+        withdrawals.push({ id, text, signature, statement });
+        continue;
+      }
       if (found.some((one) => one.id === id) || (await this.approvals.isKnown(id))) continue;
       found.push({ id, via: 'git', text, signature });
-      if (found.length === MOST_AT_ONCE) return { found, more: true };
+      if (found.length === MOST_AT_ONCE) return { found, withdrawals, more: true };
     }
-    return { found, more: false };
+    return { found, withdrawals, more: false };
+  }
+
+  async #withdrawalsOf(approval: string, tip: string): Promise<readonly Withdrawal[]> {
+    const found: Withdrawal[] = [];
+    const lies = (path: string): boolean => withdraws(path, approval);
+    for await (const { text, signature } of pushedStatements(this.repository, tip, null, lies)) {
+      const statement = withdrawalIn(text);
+      if (statement?.approval === approval)
+        found.push({ id: approvalId(this.name, text, signature), text, signature, statement });
+    }
+    return found;
+  }
+}
+
+/** Null also for one that cannot be read: as an approval it is refused with the reason. */
+export function withdrawalIn(text: string): WithdrawalStatement | null {
+  try {
+    return parseWithdrawal(text);
+  } catch {
+    return null;
   }
 }
 
@@ -57,13 +102,19 @@ export async function* pushedStatements(
   repository: Repository,
   tip: string,
   since: string | null,
+  among: (path: string) => boolean = () => true,
 ): AsyncGenerator<{ readonly text: string; readonly signature: string }> {
   const files = new Map((await repository.tree(tip)).filter(isPlain).map((entry) => [entry.path, entry]));
   const fresh =
     since === null
       ? [...files.keys()]
       : (await repository.changes(since, tip)).filter(({ op }) => op !== 'delete').map(({ path }) => path);
-  const statements = new Set(fresh.map((path) => path.replace(/\.sig$/, '')).filter((path) => path.endsWith('.json')));
+  const statements = new Set(
+    fresh
+      .filter(among)
+      .map((path) => path.replace(/\.sig$/, ''))
+      .filter((path) => path.endsWith('.json')),
+  );
   for (const path of statements) {
     const [statement, signed] = [files.get(path), files.get(`${path}.sig`)];
     if (!statement || !signed) continue; // half of one says nothing

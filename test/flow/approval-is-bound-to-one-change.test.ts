@@ -1,4 +1,6 @@
 import { forgetPeople, person } from '../../src/adapters/git/scratch-repository.js';
+import { APPROVALS_REF, approvalId, approvalPath } from '../../src/review/approval.js';
+import { runCli } from '../support/cli.js';
 import { ApprovingOffice, mayApprove, PRODUCTION, STAGING } from '../support/approving.js';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
 import { eventually } from '../support/world.js';
@@ -233,27 +235,33 @@ describe('an approval and where the objects go', () => {
   });
 });
 
+const missing = (there: number) => ({
+  outcome: 'pending',
+  required: [{ message: `${there} of 2 approvals are there` }],
+});
+
 describe('who approves is a person, not a name (invariant 6)', () => {
   let postgres: TestPostgres;
   let office: ApprovingOffice;
 
   beforeAll(async () => {
     postgres = await startPostgres();
-    const [home, any] = await Promise.all([
+    const [home, any, mobile] = await Promise.all([
       person('Ann at home', 'ann@home.example.org'),
       person('Somebody', 'any@example.org'),
+      person('Bo on the road', 'bo@road.example.org'),
     ]);
     office = await ApprovingOffice.open(await postgres.database(), {
       data: '{approvals: 2}',
       signers: ({ ann, bo, cy }) =>
-        [ann, bo, cy, home].map((one) => mayApprove(one)).join('') +
+        [ann, bo, cy, home, mobile].map((one) => mayApprove(one)).join('') +
         mayApprove(any, '*@example.org') +
         `bo@home.example.org namespaces="git" ${home.publicKey}\n`,
       files: {
         '.countersign/identities.yaml': `apiVersion: countersign.dev/v1
 people:
   - {person: ann, principals: [ann@example.org, ann@home.example.org]}
-  - {person: bo, principals: [bo@example.org]}
+  - {person: bo, principals: [bo@example.org, bo@road.example.org]}
   - {person: cy, principals: [cy@example.org]}
 `,
       },
@@ -277,6 +285,75 @@ people:
     const any = await person('Somebody', 'any@example.org');
     const approval = await office.recorded(() => office.approve(any, change));
     expect(approval).toMatchObject({ status: 'rejected', reason: expect.stringContaining('nobody') as string });
+  });
+
+  it('lets whoever gave an approval take it back, under another key of theirs too, and nobody else', async () => {
+    const until = (there: number) =>
+      eventually(`${there} of 2`, async () => {
+        const [newest] = await office.decisions(PRODUCTION, office.genesis);
+        return newest.required[0].message === missing(there).required[0].message;
+      });
+    const statusOf = async (id: string) => (await office.approvals()).find((one) => one.id === id);
+    const { change } = await office.decided('pending', office.genesis);
+    const given = await office.recorded(() => office.approve(office.bo, change));
+    await until(1);
+
+    const stranger = await office.recorded(() => office.withdraw(office.cy, change, given.id));
+    expect(stranger).toMatchObject({
+      status: 'rejected',
+      reason: expect.stringContaining('cy@example.org did not give that approval') as string,
+    });
+    expect(await statusOf(given.id)).toMatchObject({ status: 'accepted' });
+
+    const mobile = await person('Bo on the road', 'bo@road.example.org');
+    await office.withdraw(mobile, change, given.id);
+    await until(0);
+    expect(await statusOf(given.id)).toMatchObject({ status: 'withdrawn', reason: 'whoever gave it took it back' });
+
+    // Once more says nothing new; nor does what is found again after a start.
+    const known = await office.approvals();
+    await office.withdraw(office.bo, change, given.id);
+    await office.stop();
+    // Both come while nobody looks: the approval counts for nothing from its first moment on.
+    await office.approve(office.bo, change);
+    const text = await office.repository.git('show', `${APPROVALS_REF}:${approvalPath(change, office.bo.email)}`);
+    const path = `${approvalPath(change, office.bo.email)}.sig`;
+    const signature = `${await office.repository.git('show', `${APPROVALS_REF}:${path}`)}\n`;
+    await office.withdraw(office.bo, change, approvalId('shop', text, signature));
+    await office.start();
+    await eventually(
+      'the second to be withdrawn',
+      async () => {
+        const added = (await office.approvals()).slice(0, -known.length);
+        return added.length === 1 && added[0].index !== null && added[0].status === 'withdrawn';
+      },
+      async () => JSON.stringify(await office.approvals()),
+    );
+    expect((await office.decisions(PRODUCTION, office.genesis))[0]).toMatchObject(missing(0));
+
+    const third = await office.recorded(() => office.approve(office.bo, change));
+    await until(1);
+    const env = {
+      HOME: office.root,
+      GIT_CONFIG_COUNT: '1',
+      GIT_CONFIG_KEY_0: 'safe.directory',
+      GIT_CONFIG_VALUE_0: '*',
+    };
+    const options = ['--url', office.url, '--repository', office.repository.path, '--key', office.bo.keyFile];
+    const withdraw = (id: string) =>
+      runCli(['approve', ...options, '--withdraw', id, '--comment', 'a mistake'], { env });
+    expect(await withdraw(third.id.slice(0, 12))).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^withdrawn {2}shop\/production [0-9a-f]{12}, given by bo@example\.org/) as string,
+      stderr: '',
+    });
+    await until(0);
+    expect((await statusOf(third.id))?.reason).toBe('whoever gave it took it back: a mistake');
+    expect(await withdraw(third.id)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('no approval') as string,
+    });
+    expect(await withdraw('main')).toMatchObject({ code: 2, stderr: expect.stringContaining('is no id') as string });
   });
 
   it('counts no approval whose key was revoked while the change waited', async () => {

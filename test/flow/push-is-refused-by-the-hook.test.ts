@@ -4,7 +4,14 @@ import { cacheFolder } from '../../src/adapters/folder/cache-folder.js';
 import { quarantineOf } from '../../src/adapters/git/quarantine.js';
 import { OwnClone } from '../../src/adapters/git/approvals-ref.js';
 import { signWithSsh } from '../../src/adapters/keys/ssh-keygen.js';
-import { APPROVAL_NAMESPACE, APPROVALS_REF, approvalPath, approvalText } from '../../src/review/approval.js';
+import {
+  APPROVAL_NAMESPACE,
+  APPROVALS_REF,
+  approvalId,
+  approvalPath,
+  approvalText,
+} from '../../src/review/approval.js';
+import { withdrawalPath, withdrawalText } from '../../src/review/withdrawal.js';
 import { mayApprove } from '../support/approving.js';
 import { runCli } from '../support/cli.js';
 import {
@@ -141,7 +148,7 @@ by_ann if input.push == object.union(input.push, {"pusher": "ann", "pusherAccoun
     expect(await pushed('origin', 'work:main')).toMatch(/0 of 1 approvals are there/);
     expect(await check()).toMatchObject({ code: 1, stdout: expect.stringContaining('0 of 1 approvals') as string });
 
-    const approve = async (who: Person): Promise<void> => {
+    const approve = async (who: Person): Promise<string> => {
       const statement = {
         repository: 'shop',
         ref: 'refs/heads/main',
@@ -156,13 +163,24 @@ by_ann if input.push == object.union(input.push, {"pusher": "ann", "pusherAccoun
       const text = approvalText(statement);
       const signature = await signWithSsh(who.keyFile, APPROVAL_NAMESPACE, text);
       const path = approvalPath(statement, who.email);
-      const files = { [path]: text, [`${path}.sig`]: signature };
+      await put({ [path]: text, [`${path}.sig`]: signature });
+      return approvalId('shop', text, signature);
+    };
+    const put = async (files: Readonly<Record<string, string>>): Promise<void> => {
       await (await OwnClone.open(clone.path)).pushFiles('origin', APPROVALS_REF, 'approve', files);
       await clone.git('fetch', '--quiet', 'origin', `${APPROVALS_REF}:${APPROVALS_REF}`);
     };
+    const withdraw = async (who: Person, approval: string): Promise<void> => {
+      const text = withdrawalText({ repository: 'shop', approval, time: new Date().toISOString() });
+      const path = withdrawalPath({ head, environment: 'shop/production' }, approval, who.email);
+      await put({ [path]: text, [`${path}.sig`]: await signWithSsh(who.keyFile, APPROVAL_NAMESPACE, text) });
+    };
     await approve(ann);
     expect(await check()).toMatchObject({ code: 1 });
-    await approve(bo);
+    const first = await approve(bo);
+    await withdraw(bo, first);
+    expect(await check()).toMatchObject({ code: 1 });
+    await withdraw(ann, await approve(bo));
     expect(await check()).toMatchObject({ code: 0, stdout: expect.stringContaining('allowed') as string });
 
     // Somebody else's push to another branch's folder comes first; the merge of both is what was approved.

@@ -15,6 +15,7 @@ import {
   type ApprovalStatement,
   type ApprovedBytes,
 } from '../../src/review/approval.js';
+import { withdrawalPath, withdrawalText } from '../../src/review/withdrawal.js';
 import { eventually } from './world.js';
 
 export const STAGING = 'shop/staging';
@@ -215,13 +216,21 @@ export class ApprovingOffice {
     await this.put(more.tamper?.(statement) ?? statement, signature, who);
   }
 
+  /** What `countersign approve --withdraw` does, for whichever key. */
+  async withdraw(who: Person, { environment, head }: ApprovedBytes, approval: string): Promise<void> {
+    const text = withdrawalText({ repository: 'shop', approval, time: new Date().toISOString() });
+    const signature = await signWithSsh(who.keyFile, APPROVAL_NAMESPACE, text);
+    const path = withdrawalPath({ environment, head }, approval, who.email);
+    await this.#push({ [path]: text, [`${path}.sig`]: signature });
+  }
+
   async put(statement: ApprovalStatement, signature: string, who: Person): Promise<void> {
     const path = approvalPath(statement, who.email);
-    const clone = await OwnClone.open(this.repository.path);
-    await clone.pushFiles('.', APPROVALS_REF, 'approve', {
-      [path]: approvalText(statement),
-      [`${path}.sig`]: signature,
-    });
+    await this.#push({ [path]: approvalText(statement), [`${path}.sig`]: signature });
+  }
+
+  async #push(files: Readonly<Record<string, string>>): Promise<void> {
+    await (await OwnClone.open(this.repository.path)).pushFiles('.', APPROVALS_REF, 'approve', files);
   }
 }
 
