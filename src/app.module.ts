@@ -26,6 +26,7 @@ import { plainResolvers } from './api/plain-resolvers.js';
 import { ReportController } from './api/report.controller.js';
 import { BranchProtectionResolver, PushResolver, RepositoryResolver, TipResolver } from './api/repository.resolver.js';
 import { LogResolver, ServiceResolver, TargetResolver } from './api/service.resolver.js';
+import { StatisticsResolver } from './api/statistics.resolver.js';
 import type { Access } from './api/access.js';
 import { ApproveResolver, type Approving } from './api/approve.resolver.js';
 import { TokenGuard } from './api/token.guard.js';
@@ -37,15 +38,18 @@ import {
   QUERIES,
   REPORTS,
   STATE,
+  STATISTICS,
   type LogFiles,
   type ServiceState,
 } from './api/state.js';
 import type { Queries } from './report/queries.js';
 import type { LoggedReports } from './report/reports.js';
+import type { Statistics } from './report/statistics.js';
 
 export interface AppParts {
   readonly state: ServiceState;
   readonly queries: Queries;
+  readonly statistics: Statistics;
   readonly reports: LoggedReports;
   readonly logFiles: LogFiles;
   readonly metrics: Registry;
@@ -77,6 +81,7 @@ const resolvers = [
   ExceptionResolver,
   ImpactResolver,
   ReviewDutyResolver,
+  StatisticsResolver,
   ApproveResolver,
   TokenGuard,
 ];
@@ -85,10 +90,11 @@ const resolvers = [
 @Module({})
 export class AppModule {
   static of(parts: AppParts): DynamicModule {
-    const { state, queries, reports, logFiles, metrics, access, approving } = parts;
+    const { state, queries, statistics, reports, logFiles, metrics, access, approving } = parts;
     const provided = [
       { provide: STATE, useValue: state },
       { provide: QUERIES, useValue: queries },
+      { provide: STATISTICS, useValue: statistics },
       { provide: REPORTS, useValue: reports },
       { provide: METRICS, useValue: metrics },
       { provide: LOG_FILES, useValue: logFiles },

@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import { readKeys } from './adapters/keys/file.js';
 import { PostgresPopulations } from './adapters/postgres/populations.js';
 import { PostgresQueries } from './adapters/postgres/queries.js';
+import { PostgresStatistics } from './adapters/postgres/statistics.js';
 import { Access } from './api/access.js';
 import { createHttp } from './api/http.js';
 import { createMetrics, requestHistogram } from './api/metrics.js';
@@ -59,12 +60,13 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       targets: service.targets,
       blame: service.blame,
     };
+    const statistics = new PostgresStatistics(service.dataSource, queries);
     const reports = new LoggedReports(ledger, new PostgresPopulations(service.dataSource));
     const metrics = createMetrics(state, queries);
     const logFiles = { checkpoint: () => service.checkpoint(), tile: (path: string) => serveTile(ledger, path) };
     const { approving } = service;
     const access = new Access(config.tokens, approving.log);
-    const module = AppModule.of({ state, queries, reports, logFiles, metrics, logger, access, approving });
+    const module = AppModule.of({ state, queries, statistics, reports, logFiles, metrics, logger, access, approving });
     const webhooks = {
       secrets: new Map(followedIn(config).flatMap(({ name, webhook }) => (webhook ? [[name, webhook.secret]] : []))),
       hint: (repository: string, claim: PusherClaim | null) => service.hint(repository, claim),

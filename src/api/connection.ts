@@ -66,7 +66,7 @@ export function connection<T>(
   };
 }
 
-function checkPeriod(filter: Period): void {
+export function checkPeriod(filter: Period): void {
   if (!filter.from || !filter.to || filter.from < filter.to) return;
   throw new CountersignError('query-invalid', `the period ends (${filter.to}) before it begins (${filter.from})`, {
     remedy: '"from" is the first instant that counts, "to" the first that no longer does',

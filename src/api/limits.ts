@@ -39,6 +39,10 @@ const DEAR: Readonly<Record<string, number>> = {
   consistency: 25,
   envelope: 2,
   totalCount: 100,
+  decisionCounts: 1000,
+  driftCounts: 1000,
+  delivery: 1000,
+  pastState: 100,
   entry: 2,
 };
 

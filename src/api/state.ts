@@ -42,6 +42,7 @@ export interface LogFiles {
 export const STATE = Symbol('state');
 export const QUERIES = Symbol('queries');
 export const REPORTS = Symbol('reports');
+export const STATISTICS = Symbol('statistics');
 export const METRICS = Symbol('metrics');
 export const LOG_FILES = Symbol('log files');
 export const ACCESS = Symbol('access');

@@ -2,7 +2,8 @@ import type { Outcome, Violation } from '../policy/decision.js';
 import type { ApprovalRecord, ChangeRecord, ExceptionRecord, ReviewDutyRecord, RunRecord } from '../review/records.js';
 import type { PersonClaim } from '../source/repository.js';
 import type { Signature } from '../source/signature.js';
-import { parseTrailers } from '../source/trailers.js';
+import { approverOf, selfApproved, signersOf } from '../review/decision-terms.js';
+import { parseTrailers, trailerValues, type Trailers } from '../source/trailers.js';
 import type { Cell } from './csv.js';
 
 /** Which decisions a population holds. Times are RFC 3339; `since` is inclusive, `until` exclusive, over the decision's own time. */
@@ -82,13 +83,10 @@ export interface Column {
 }
 
 const trailer = (row: DecidedChange, name: string): readonly string[] => [
-  ...new Set(row.commits.flatMap((commit) => trailersOf(commit)[name] ?? [])),
+  ...new Set(row.commits.flatMap((commit) => trailerValues(trailersOf(commit), name))),
 ];
-const who = ({ signature, author }: PopulationCommit): string =>
-  signature.person ?? signature.principal ?? author.email;
 const signed = (row: DecidedChange): readonly PopulationCommit[] => row.commits.filter(({ signature }) => signature.status === 'verified'); // prettier-ignore
 const unique = (values: readonly string[]): readonly string[] => [...new Set(values)];
-const approver = ({ person, principal }: DecidedChange['approvals'][number]): string => person ?? principal ?? '';
 
 /** What auditors ask of a change, in the order in which they follow it: from request to approval to deployment. */
 export const columns: readonly Column[] = [
@@ -104,7 +102,7 @@ export const columns: readonly Column[] = [
   { name: 'to', what: 'Commit that was proposed', value: (row) => row.change.head },
   { name: 'tree', what: 'Git tree of that commit', value: (row) => row.change.tree },
   { name: 'commits', what: 'How many commits the change brings', value: (row) => row.commitCount },
-  { name: 'signers', what: 'Who signed them, by verified keys', value: (row) => unique(signed(row).map(who)) },
+  { name: 'signers', what: 'Who signed them, by verified keys', value: (row) => signersOf(row.commits) },
   { name: 'signer_keys', what: 'Fingerprints of those keys', value: (row) => unique(signed(row).flatMap(({ signature }) => signature.key ?? [])) }, // prettier-ignore
   { name: 'unsigned_commits', what: 'Commits without a verified signature, among the first 1,000', value: (row) => row.commits.length - signed(row).length }, // prettier-ignore
   { name: 'authors', what: 'Whom the commits name as authors; anybody can write that', value: (row) => unique(row.commits.map(({ author }) => `${author.name} <${author.email}>`)) }, // prettier-ignore
@@ -122,7 +120,11 @@ export const columns: readonly Column[] = [
   { name: 'files', what: 'Files that the commits touch, each commit counted', value: (row) => row.commits.reduce((sum, { files }) => sum + files, 0) }, // prettier-ignore
   { name: 'object_changes', what: 'Kubernetes objects that change', value: (row) => row.objectChanges },
   { name: 'objects', what: 'Which: kind namespace/name', value: (row) => row.objects.map(({ kind, namespace, name }) => `${kind} ${namespace ? `${namespace}/` : ''}${name}`) }, // prettier-ignore
-  { name: 'approvers', what: 'Whose approvals counted', value: (row) => row.approvals.map(approver) },
+  {
+    name: 'approvers',
+    what: 'Whose approvals counted',
+    value: (row) => row.approvals.map((approval) => approverOf(approval) ?? ''),
+  },
   {
     name: 'approver_keys',
     what: 'The keys of their signatures',
@@ -134,7 +136,11 @@ export const columns: readonly Column[] = [
     value: (row) => row.approvals.map(({ firstSeen }) => firstSeen),
   },
   { name: 'approved_via', what: 'How each came', value: (row) => row.approvals.map(({ via }) => via) },
-  { name: 'author_is_approver', what: 'Whether somebody who signed a commit also approved', value: authorIsApprover },
+  {
+    name: 'author_is_approver',
+    what: 'Whether somebody who signed a commit also approved',
+    value: (row) => selfApproved(row.commits, row.approvals),
+  },
   { name: 'decision', what: 'allow, deny, pending or error', value: (row) => row.outcome },
   { name: 'policy_digest', what: 'SHA-256 of the policy in force', value: (row) => row.bundleDigest },
   { name: 'violations', what: 'Rules that denied', value: (row) => unique(row.violations.map(({ rule }) => rule)) },
@@ -178,22 +184,13 @@ export const columns: readonly Column[] = [
   { name: 'controls', what: 'Controls that the rules in force answer to', value: (row) => row.controls },
 ];
 
-function authorIsApprover(row: DecidedChange): boolean {
-  const authors = new Set(row.commits.flatMap((commit) => [who(commit), commit.signature.principal ?? commit.author.email])); // prettier-ignore
-  return row.approvals.some((approval) => authors.has(approver(approval)) || authors.has(approval.principal ?? ''));
-}
-
-type Trailers = Readonly<Record<string, readonly string[]>>;
-
 const parsed = new WeakMap<PopulationCommit, Trailers>();
 
-/** By lower-case name; several columns ask, and a message is read once. */
+/** Several columns ask, and a message is read once. */
 function trailersOf(commit: PopulationCommit): Trailers {
   const known = parsed.get(commit);
   if (known) return known;
-  const trailers = Object.fromEntries(
-    Object.entries(parseTrailers(commit.message)).map(([name, values]) => [name.toLowerCase(), values]),
-  );
+  const trailers = parseTrailers(commit.message);
   parsed.set(commit, trailers);
   return trailers;
 }

@@ -2,6 +2,7 @@ import type { EntryType } from '../audit/entry.js';
 import type { Outcome } from '../policy/decision.js';
 import type {
   ApprovalRecord,
+  ChangeRecord,
   EnvironmentStatus,
   ExceptionRecord,
   PushRecord,
@@ -34,7 +35,20 @@ export interface Filters {
   readonly push: Period & { repository?: string; ref?: string; kind?: readonly PushRecord['kind'][] };
   readonly commit: Period & { repository?: string; signature?: readonly SignatureStatus[]; signer?: string };
   readonly change: Period & InEnvironment & { object?: ObjectMatch };
-  readonly decision: Period & InEnvironment & { outcome?: readonly Outcome[]; rule?: string };
+  readonly decision: Period &
+    InEnvironment & {
+      outcome?: readonly Outcome[];
+      operation?: readonly ChangeRecord['operation'][];
+      rule?: string;
+      control?: string;
+      team?: string;
+      ticket?: string;
+      signer?: string;
+      approver?: string;
+      approved?: boolean;
+      selfApproved?: boolean;
+      object?: ObjectMatch;
+    };
   readonly liveObject: InEnvironment & ObjectMatch & { health?: readonly string[] };
   readonly run: Period & InEnvironment & { outcome?: readonly RunRecord['outcome'][] };
   readonly drift: Period & InEnvironment & ObjectMatch & { corrected?: boolean };

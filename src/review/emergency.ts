@@ -1,4 +1,5 @@
 import type { ProposedChange } from '../change/proposed-change.js';
+import { trailerValues } from '../source/trailers.js';
 import type { ReviewDutyRecord } from './records.js';
 
 /** How long somebody else has to look at an emergency change, in hours. */
@@ -17,12 +18,9 @@ export type Emergency =
 /** `Break-Glass: reason` and `Ticket: id` in the commit that is to go live: an older one underneath asked for something else. */
 export function emergencyOf({ head, commits }: ProposedChange): Emergency {
   const trailers = commits.find(({ commit }) => commit.id === head)?.commit.trailers ?? {};
-  const said = (name: string): string | undefined =>
-    Object.entries(trailers)
-      .find(([key]) => key.toLowerCase() === name)?.[1]
-      .join('; ');
-  const [reason, ticket] = [said('break-glass'), said('ticket')];
-  if (reason === undefined) return { operation: 'push' };
+  const said = (name: string): string => trailerValues(trailers, name).join('; ');
+  const [reason, ticket] = [said('Break-Glass'), said('Ticket')];
+  if (trailerValues(trailers, 'Break-Glass').length === 0) return { operation: 'push' };
   return { operation: 'break_glass', reason, ...(ticket ? { ticket } : {}) };
 }
 

@@ -4,6 +4,7 @@ import type { LedgerTransaction } from '../audit/ledger.js';
 import type { Environment } from '../change/environment.js';
 import type { Place } from '../errors.js';
 import type { Outcome, Violation } from '../policy/decision.js';
+import type { DecisionTerms } from './decision-terms.js';
 import type { BranchProtection } from './forge.js';
 import type { ImpactTally } from './impact-tally.js';
 import type { ExceptionScope } from '../policy/exception.js';
@@ -155,7 +156,7 @@ export interface ObjectChangeRecord {
   readonly line: number;
 }
 
-export interface DecisionRecord {
+export interface DecisionRecord extends DecisionTerms {
   readonly id: string;
   readonly change: string;
   readonly repository: string;

@@ -24,6 +24,7 @@ import type { Signature } from '../source/signature.js';
 import { checkSignature } from '../source/signers.js';
 import type { ApprovedBytes } from './approval.js';
 import type { Counting } from './approvals.js';
+import { decisionTerms } from './decision-terms.js';
 import type { DecisionFacts } from './entries.js';
 import { withFieldLines } from './field-lines.js';
 import type { Governance } from './governance.js';
@@ -141,6 +142,7 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
   const { operation } = emergency;
   const live = await liveOf(request);
   const unseen = live instanceof CountersignError;
+  const belonging = belongingInput(change, governance);
   const input = policyInput({
     change,
     approvals: approvals.map((approval) => approval.input),
@@ -150,7 +152,7 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
     inventory: governance.bundle.inventory,
     live: unseen ? undefined : live,
     exceptions: exceptionsFor(governance.exceptions, environment.name, started),
-    ...belongingInput(change, governance),
+    ...belonging,
     attestations,
     ...emergency,
     push: {
@@ -242,6 +244,12 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
         uncounted,
         milliseconds: time.getTime() - started.getTime(),
         index: null,
+        ...decisionTerms({
+          commits: commits.map(({ commit, signature }) => ({ ...commit, signature })),
+          approvals: approvals.map((approval) => approval.input),
+          owners: belonging.owners ?? [],
+          said: [decision.violations, decision.warnings, decision.required, decision.excepted].flat(),
+        }),
       },
     },
   };

@@ -1,11 +1,21 @@
 const TRAILER = /^([A-Za-z0-9][A-Za-z0-9-]*)[ \t]*:\s*(.*)$/;
 const MADE_BY_GIT = /^(?:Signed-off-by: |\(cherry picked from commit )/;
 
+/** By name. */
+export type Trailers = Readonly<Record<string, readonly string[]>>;
+
+/** The values of one, in their order, whatever the case of its name. */
+export function trailerValues(trailers: Trailers, name: string): readonly string[] {
+  const wanted = name.toLowerCase();
+  for (const key in trailers) if (key.toLowerCase() === wanted) return trailers[key];
+  return [];
+}
+
 /**
  * The trailers of a commit message as git-interpret-trailers(1) finds them: the last paragraph, unless it is the title, if
  * all of its lines are trailers, or if git itself wrote one of them and a quarter are. Names that differ in case only are one.
  */
-export function parseTrailers(message: string): Readonly<Record<string, readonly string[]>> {
+export function parseTrailers(message: string): Trailers {
   const lines = lastParagraph(message);
   const values: { name: string; value: string }[] = [];
   let trailers = 0;

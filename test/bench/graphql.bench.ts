@@ -17,6 +17,7 @@ import type * as LedgerModule from '../../src/adapters/postgres/ledger.js';
 import type * as PopulationsModule from '../../src/adapters/postgres/populations.js';
 import type * as ReportsModule from '../../src/report/reports.js';
 import type * as QueriesModule from '../../src/adapters/postgres/queries.js';
+import type * as StatisticsModule from '../../src/adapters/postgres/statistics.js';
 
 const built = (file: string): Promise<unknown> => import(new URL(`../../dist/${file}.js`, import.meta.url).href);
 const { AppModule: App } = (await built('app.module')) as typeof AppModule;
@@ -29,6 +30,7 @@ const { openLedger } = (await built('adapters/postgres/ledger')) as typeof Ledge
 const { PostgresPopulations } = (await built('adapters/postgres/populations')) as typeof PopulationsModule;
 const { LoggedReports } = (await built('report/reports')) as typeof ReportsModule;
 const { PostgresQueries } = (await built('adapters/postgres/queries')) as typeof QueriesModule;
+const { PostgresStatistics } = (await built('adapters/postgres/statistics')) as typeof StatisticsModule;
 
 const { Access } = (await built('api/access')) as typeof AccessModule;
 
@@ -63,13 +65,24 @@ const state = {
   impact: () => Promise.reject(new Error('none here')),
   targets: () => [],
 };
+const statistics = new PostgresStatistics(dataSource, queries);
 const reports = new LoggedReports(ledger, new PostgresPopulations(dataSource));
 const metrics = createMetrics(state, queries);
 const logFiles = { checkpoint: () => ledger.checkpoint(), tile: () => Promise.resolve(undefined) };
 const log = { refused: () => Promise.resolve() };
 const nobody = (): Promise<never> => Promise.reject(new Error('none here'));
 const approving = { log, approvals: { approve: nobody, withdraw: nobody } };
-const module = App.of({ state, queries, reports, metrics, logFiles, logger, access: new Access([], log), approving });
+const module = App.of({
+  state,
+  queries,
+  statistics,
+  reports,
+  metrics,
+  logFiles,
+  logger,
+  access: new Access([], log),
+  approving,
+});
 const app = await createHttp(module, { logger, requests: requestHistogram(metrics) });
 await app.listen(0, '127.0.0.1');
 const { port } = app.getHttpServer().address() as AddressInfo;

@@ -11,6 +11,7 @@ import { Redactor } from '../../src/cluster/secret.js';
 import { decideMany } from '../../src/policy/decide.js';
 import { policyInput } from '../../src/policy/input.js';
 import { policySources } from '../../src/policy/sources.js';
+import { decisionTerms } from '../../src/review/decision-terms.js';
 import { decisionEntry } from '../../src/review/entries.js';
 import { analyseImpact, newImpact } from '../../src/review/impact.js';
 import { openTestLog } from '../support/log.js';
@@ -81,6 +82,7 @@ try {
             impact: null,
             exceptions: exceptions.map(({ id }) => id),
             milliseconds: 1,
+            ...decisionTerms({ commits: [], approvals: [], owners: [], said: [] }),
             index: null,
           };
           await records.save(transaction, 'decision', [row]);

@@ -10,6 +10,7 @@ import { openDatabase } from '../../src/adapters/postgres/connect.js';
 import { openLedger, type PostgresLedger } from '../../src/adapters/postgres/ledger.js';
 import { PostgresPopulations } from '../../src/adapters/postgres/populations.js';
 import { PostgresQueries } from '../../src/adapters/postgres/queries.js';
+import { PostgresStatistics } from '../../src/adapters/postgres/statistics.js';
 import { PostgresRecords } from '../../src/adapters/postgres/records.js';
 import { Access } from '../../src/api/access.js';
 import { createHttp } from '../../src/api/http.js';
@@ -72,13 +73,14 @@ export async function startApi(): Promise<TestApi> {
     ready: () => Promise.resolve({ ok: reasons.length === 0, reasons }),
   };
   const queries = new PostgresQueries(dataSource);
+  const statistics = new PostgresStatistics(dataSource, queries);
   const reports = new LoggedReports(ledger, new PostgresPopulations(dataSource));
   const metrics = createMetrics(state, queries);
   const logFiles: LogFiles = { checkpoint: () => ledger.checkpoint(), tile: (path) => serveTile(ledger, path) };
   const log = new AccessLog(ledger, (thrown) => void logged.push(String(thrown)));
   const access = new Access([], log);
   const approving = { log, approvals: { approve: nobody, withdraw: nobody } };
-  const module = AppModule.of({ state, queries, reports, metrics, logFiles, logger, access, approving });
+  const module = AppModule.of({ state, queries, statistics, reports, metrics, logFiles, logger, access, approving });
   const app: NestFastifyApplication = await createHttp(module, { logger, requests: requestHistogram(metrics) });
   await app.listen(0, '127.0.0.1');
   const url = `http://127.0.0.1:${(app.getHttpServer().address() as AddressInfo).port}`;

@@ -131,7 +131,7 @@ const identity = (n: number) => ({
   name: `cart-${n}`,
 });
 
-const commit = (n: number): CommitRecord => ({
+export const commit = (n: number): CommitRecord => ({
   repository: 'shop',
   id: hex(n),
   tree: hex(1_000 + n),
@@ -147,7 +147,7 @@ const commit = (n: number): CommitRecord => ({
   firstSeen: at(n),
 });
 
-const change = (n: number): ChangeRecord => ({
+export const change = (n: number): ChangeRecord => ({
   id: `change-${n}`,
   repository: 'shop',
   environment: 'shop/production',
@@ -190,7 +190,7 @@ const violation: Violation = {
   fix: 'use cart@sha256:…',
 };
 
-const decision = (n: number): DecisionRecord => ({
+export const decision = (n: number): DecisionRecord => ({
   id: `decision-${n}`,
   change: `change-${n}`,
   repository: 'shop',
@@ -213,6 +213,12 @@ const decision = (n: number): DecisionRecord => ({
   uncounted: [],
   time: at(n),
   milliseconds: 3,
+  signers: n % 2 ? ['ann@example.org'] : [],
+  approvers: n % 5 ? ['bo@example.org'] : [],
+  selfApproved: n % 10 === 1,
+  tickets: [`SHOP-${n}`],
+  teams: n % 4 ? ['@shop/cart'] : ['@shop/cart', '@shop/ops'],
+  controls: n % 3 ? [] : ['SOC2:CC8.1'],
   index: null,
 });
 

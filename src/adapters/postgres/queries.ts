@@ -6,6 +6,7 @@ import {
   type EntryRange,
   type Filters,
   type ListName,
+  type ObjectMatch,
   type Page,
   type PageRequest,
   type Position,
@@ -32,6 +33,9 @@ const period = (column: string) => ({
   from: (value: string): Condition => [`row.${column} >= CAST(:from AS timestamptz)`, { from: value }],
   to: (value: string): Condition => [`row.${column} < CAST(:to AS timestamptz)`, { to: value }],
 });
+const holds =
+  (column: string) =>
+  (value: string): Condition => [`row.${column} @> CAST(:${column} AS jsonb)`, { [column]: JSON.stringify([value]) }];
 const environment = { repository: equal('repository'), environment: equal('environment') };
 const object = { group: equal('group'), kind: equal('kind'), namespace: equal('namespace'), name: equal('name') };
 
@@ -44,12 +48,24 @@ const conditions: { readonly [K in ListName]: Conditions<K> } = {
     signature: (statuses) => [`row.signature ->> 'status' = ANY(:statuses)`, { statuses }],
     signer: (signer) => [`row.signature ->> 'principal' = :signer`, { signer }],
   },
-  change: { ...period('time'), ...environment, object: touches },
+  change: { ...period('time'), ...environment, object: touches('row.id') },
   decision: {
     ...period('time'),
     ...environment,
     outcome: oneOf('outcome'),
+    operation: (operations) => [
+      'EXISTS (SELECT 1 FROM change judged WHERE judged.id = row.change AND judged.operation = ANY(:operations))',
+      { operations },
+    ],
     rule: (rule) => ['row.violations @> CAST(:rule AS jsonb)', { rule: JSON.stringify([{ rule }]) }],
+    control: holds('controls'),
+    team: holds('teams'),
+    ticket: holds('tickets'),
+    signer: holds('signers'),
+    approver: holds('approvers'),
+    approved: (approved) => [`row.approvers ${approved ? '<>' : '='} '[]'`],
+    selfApproved: (own) => [own ? 'row.selfApproved' : 'NOT row.selfApproved'],
+    object: touches('row.change'),
   },
   liveObject: { ...environment, ...object, health: oneOf('health') },
   run: { ...period('startedAt'), ...environment, outcome: oneOf('outcome') },
@@ -85,14 +101,16 @@ const conditions: { readonly [K in ListName]: Conditions<K> } = {
   },
 };
 
-function touches(match: NonNullable<Filters['change']['object']>): Condition {
+function touches(change: string): (match: ObjectMatch) => Condition {
   const columns = { group: 'api_group', kind: 'kind', namespace: 'namespace', name: 'name' } as const;
-  const given = (Object.keys(columns) as (keyof typeof columns)[]).filter((key) => match[key] !== undefined);
-  const where = given.map((key) => ` AND touched.${columns[key]} = :object_${key}`).join('');
-  return [
-    `EXISTS (SELECT 1 FROM object_change touched WHERE touched.change = row.id${where})`,
-    Object.fromEntries(given.map((key) => [`object_${key}`, match[key]])),
-  ];
+  return (match) => {
+    const given = (Object.keys(columns) as (keyof typeof columns)[]).filter((key) => match[key] !== undefined);
+    const where = given.map((key) => ` AND touched.${columns[key]} = :object_${key}`).join('');
+    return [
+      `EXISTS (SELECT 1 FROM object_change touched WHERE touched.change = ${change}${where})`,
+      Object.fromEntries(given.map((key) => [`object_${key}`, match[key]])),
+    ];
+  };
 }
 
 /** src/report/queries.ts on PostgreSQL: keyset pages, every value a parameter. */
@@ -110,6 +128,14 @@ export class PostgresQueries implements Queries {
 
   async count<K extends ListName>(list: K, filter: Filters[K]): Promise<number> {
     return await available(this.#filtered(list, filter).getCount());
+  }
+
+  /** The rows that match as SQL: the primary key `id` of each, and under what `key` (SQL over `row`, which may give several) it is counted. */
+  keyed<K extends ListName>(list: K, key: string, filter: Filters[K]): [sql: string, parameters: unknown[]] {
+    return this.#filtered(list, filter).select('row.id', 'id').addSelect(key, 'key').getQueryAndParameters() as [
+      string,
+      unknown[],
+    ];
   }
 
   async anyOf<K extends keyof Tables>(table: K, columns: AnyOf<Tables[K]>): Promise<readonly Tables[K][]> {

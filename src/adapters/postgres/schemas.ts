@@ -154,6 +154,12 @@ export const schemas = {
     time: time('time'),
     milliseconds: integer,
     index: named('log_index', maybeIndex),
+    signers: json,
+    approvers: json,
+    selfApproved: named('self_approved', flag),
+    tickets: json,
+    teams: json,
+    controls: json,
   }),
   run: schema('run', 'run', {
     id: key,
