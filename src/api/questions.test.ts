@@ -25,7 +25,7 @@ async function seed(): Promise<void> {
     { signers: ['bo@example.org'], approvers: [], operation: 'break_glass' },
     { signers: ['bo@example.org'], approvers: ['bo@example.org'], selfApproved: true },
   ];
-  const decided = days.map(({ operation: _, ...row }, i) => ({ ...decision(i + 1), selfApproved: false, teams: ['@shop/cart'], ...row, time: at(i + 1, 9) })); // prettier-ignore
+  const decided = days.map((row, i) => ({ ...decision(i + 1), selfApproved: false, teams: ['@shop/cart'], ...row, time: at(i + 1, 9) })); // prettier-ignore
   const { entries } = await ledger.record(async (transaction) => {
     await records.save(transaction, 'commit', days.map((_, i) => ({ ...commit(i + 1), firstSeen: at(i + 1, 8, 59) }))); // prettier-ignore
     await records.save(transaction, 'change', days.map(({ operation = 'push' }, i) => ({ ...change(i + 1), operation, time: at(i + 1, 9) }))); // prettier-ignore

@@ -8,6 +8,8 @@ const made = (signature: Signature, ticket: Record<string, string[]> = {}, email
 });
 const ann: Signature = { kind: 'ssh', status: 'verified', principal: 'ann@example.org', person: 'ann' };
 const forged: Signature = { kind: 'ssh', status: 'unknown_key', reason: 'no such key' };
+const selfApproved = (signature: Signature, approval: object): boolean =>
+  decisionTerms({ commits: [made(signature)], approvals: [approval], owners: [], said: [] }).selfApproved;
 const nothing = { owners: [], said: [] };
 
 describe('what a decision is found by', () => {
@@ -17,8 +19,6 @@ describe('what a decision is found by', () => {
   });
 
   it('sees an approval by whoever made a commit, under any of their names', () => {
-    const selfApproved = (signature: Signature, approval: object) =>
-      decisionTerms({ commits: [made(signature)], approvals: [approval], ...nothing }).selfApproved;
     expect(selfApproved(ann, { person: 'ann', principal: 'ann@work.example' })).toBe(true);
     expect(selfApproved(ann, { person: null, principal: 'ann@example.org' })).toBe(true);
     expect(selfApproved(ann, { person: null, principal: 'bo@example.org' })).toBe(false);
