@@ -28,7 +28,7 @@ export async function liveImpact(
 ): Promise<LiveImpact> {
   const said = async (by: PolicyBundle): Promise<Map<string, Violation>> => {
     const { violations, required, error } = await judgeLive({ objects, input }, by, evaluator);
-    if (error) throw new CountersignError('policy-failed', error.message, error.place ? { place: error.place } : {});
+    if (error) throw new CountersignError('policy-failed', error.message, error);
     return new Map([...violations, ...required].flatMap((one) => (one.object ? [[`${one.rule} ${identityKey(one.object)}`, one]] : []))); // prettier-ignore
   };
   const [old, fresh] = [await said(bundle), await said(proposed)];

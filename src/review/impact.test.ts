@@ -124,6 +124,25 @@ describe('the impact of another policy on what was decided', () => {
   }, 60_000);
 });
 
+describe('a policy without end', () => {
+  it('is told of as an error by its rule, while the others are judged at once', async () => {
+    const endless = 'package countersign.x\n\ndeny contains "x" if {\n\tsome a in numbers.range(1, 3000)\n\tsome b in numbers.range(1, 3000)\n\ta + b == 0\n}\n'; // prettier-ignore
+    const bundle = await compiler.compile(policySources(new Map([['p.rego', endless]]), { profile: 'off' }));
+    const shared = new RegoEvaluator({ timeLimit: 300 });
+    const good = await bundleOf(3);
+    await shared.evaluate(good, inputOf(1));
+    const analysis = last(analyseImpact(new Recorded([past(1, 1), past(2, 1), past(3, 1)]), bundle, shared, newImpact(bundle, null, '2026-01-01T00:00:00Z'))); // prettier-ignore
+    let analysed = false;
+    void analysis.then(() => (analysed = true));
+    for (let i = 0; i < 20; i++) expect(await shared.evaluate(good, inputOf(9))).toHaveLength(1);
+    expect(analysed).toBe(false); // they waited for none of it
+    const { tally } = await analysis;
+    expect(tally.outcomes).toEqual({ 'allow → error': 3 });
+    await expect(liveImpact(NOTHING_LIVE, { repository: 'shop', environment: 'prod', commit: 'a', decision: 1, time: '', objects: [{ object: deployment('cart', 4), source: { path: 'apps.yaml', line: 1 } }], input: inputOf(1), bundle: good }, bundle, shared)).rejects.toMatchObject({ code: expect.stringMatching(/^policy-/) as string, place: { file: 'p.rego', line: 3 } }); // prettier-ignore
+    await shared.close();
+  }, 60_000);
+});
+
 describe('the impact of another policy on what runs', () => {
   it('is told of each object that it would find something in', async () => {
     const [before, after] = [await bundleOf(5), await bundleOf(3)];

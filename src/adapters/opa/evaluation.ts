@@ -1,11 +1,13 @@
 import { canonicalJson } from '../../cluster/canonical.js';
 import { CountersignError, toCountersignError } from '../../errors.js';
 import type { BundleOutputs } from '../../policy/bundle.js';
+import type { Rule } from '../../policy/decision.js';
 import type { RuleResult } from '../../policy/evaluator.js';
 import { readResult } from '../../policy/rules.js';
 import { BuiltinError, PolicyAbort, type Builtin } from './builtins/builtin.js';
 import { parseTime } from './builtins/time.js';
 import { isMemory, PolicyHost, type View } from './host.js';
+import { throwingRule } from './running-rule.js';
 import { splitInput, takeMember } from './split.js';
 import { RegoSet, toJson, type RegoValue } from './values.js';
 
@@ -15,6 +17,8 @@ export interface LoadedBundle {
   /** JSON text. */
   readonly data: string;
   readonly outputs: BundleOutputs;
+  /** To tell where one is that fails. */
+  readonly rules?: readonly Rule[];
 }
 
 export interface EvaluationOptions {
@@ -152,7 +156,7 @@ export class Evaluation {
       return work(host);
     } catch (error) {
       this.host = undefined;
-      throw toPolicyError(error, this.options.maxPages);
+      throw toPolicyError(error, this.options.maxPages, this.bundle.rules);
     }
   }
 
@@ -186,13 +190,15 @@ function entryPoint({ entrypoints }: PolicyHost, scope: keyof BundleOutputs): nu
 }
 
 /** What the guest or a builtin threw, as one of our errors. */
-export function toPolicyError(error: unknown, maxPages: number): CountersignError {
+export function toPolicyError(error: unknown, maxPages: number, rules?: readonly Rule[]): CountersignError {
   if (error instanceof CountersignError) return error;
+  const { where, place } = throwingRule(error, rules);
   if (isMemory(error)) {
     return new CountersignError(
       'policy-memory',
-      `the policy needed more than ${maxPages / 16} MiB for one evaluation`,
+      `the policy needed more than ${maxPages / 16} MiB for one evaluation${where}`,
       {
+        place,
         remedy: 'Look for a rule that builds large values or recurses deeply',
         cause: error,
       },
@@ -203,8 +209,8 @@ export function toPolicyError(error: unknown, maxPages: number): CountersignErro
     const at = /^(.+?):(\d+):(\d+): (.*)$/s.exec(error.message);
     const said = at?.[4] ?? error.message;
     const [message, remedy] = CONFLICTS[said] ?? [said, 'Correct the policy'];
-    return new CountersignError('policy-failed', `the policy could not be evaluated: ${message}`, {
-      place: at ? { file: at[1], line: Number(at[2]), column: Number(at[3]) } : undefined,
+    return new CountersignError('policy-failed', `the policy could not be evaluated: ${message}${at ? '' : where}`, {
+      place: at ? { file: at[1], line: Number(at[2]), column: Number(at[3]) } : place,
       remedy,
       cause: error,
     });

@@ -27,16 +27,17 @@ parentPort!.on('message', (job: Job) => {
   }
   Atomics.store(progress, SLOT.phase, RUNNING);
   const evaluation = loaded.get(job.digest)!;
-  const answer: FromWorker = { results: [] };
+  const results: FromWorker['results'] = [];
+  const began = performance.now();
   for (let i = 0; i < job.inputs.length; i++) {
     Atomics.store(progress, SLOT.item, i);
     try {
-      answer.results.push(evaluation.run(job.inputs[i]));
+      results.push(evaluation.run(job.inputs[i]));
     } catch (error) {
       const { code, message, place, remedy } =
         error instanceof CountersignError ? error : toPolicyError(error, maxPages);
-      answer.results.push({ code, message, place, remedy });
+      results.push({ code, message, place, remedy });
     }
   }
-  parentPort!.postMessage(answer);
+  parentPort!.postMessage({ results, milliseconds: performance.now() - began } satisfies FromWorker);
 });

@@ -108,6 +108,54 @@ describe('policy that misbehaves', () => {
     expect(['policy-timeout', 'policy-memory']).toContain((await failure(body)).code);
   });
 
+  it('is told of by the rule that took the time, and the line of the one it took it for', async () => {
+    const body = `deny contains "x" if slow == 0\n\nslow := count([1 | some a in numbers.range(1, 2000); some b in numbers.range(1, 2000); a + b == 0])`;
+    const impatient = new RegoEvaluator({ timeLimit: 200 });
+    const error: unknown = await impatient.evaluate(await bundle(body), input([])).catch((e: unknown) => e);
+    await impatient.close();
+    expect(error).toMatchObject({
+      code: expect.stringMatching(/^policy-(timeout|memory)$/) as string,
+      message: expect.stringContaining('in the rule countersign.test.slow') as string,
+      place: { file: 'x.rego', line: 3 },
+    });
+  });
+
+  // V8 ends the whole process where one allocation goes far past a thread's limit.
+  it.each([
+    ['numbers', 'count(numbers.range_step(1, 1000000000000, 1))'],
+    [
+      'padding',
+      'count(sprintf(concat("", ["%1000000s" | some _ in numbers.range(1, 400)]), ["€" | some _ in numbers.range(1, 400)]))',
+    ],
+    [
+      'pairs',
+      'count(net.cidr_contains_matches(["10.0.0.0/8" | some _ in numbers.range(1, 9000)], ["10.0.0.0/8" | some _ in numbers.range(1, 9000)]))',
+    ],
+    ['pieces', 'count(regex.split("", concat("", ["abcdefgh" | some _ in numbers.range(1, 200000)])))'],
+    ['places', 'count(indexof_n(concat("", ["aaaaaaaa" | some _ in numbers.range(1, 200000)]), "a"))'],
+    [
+      'words for a builtin',
+      'count(sprintf("%v", [[concat("", ["abcdefgh" | some _ in numbers.range(1, 200000)]) | some _ in numbers.range(1, 30)]]))',
+    ],
+  ])('ends alone, and not with the process, when it asks for too many %s', async (_, expression) => {
+    const { code, message } = await failure(`deny contains "x" if 0 == ${expression}`);
+    expect(code).toMatch(/^policy-(memory|timeout)$/);
+    if (code === 'policy-memory') expect(message).toContain('in the rule countersign.test.deny');
+  });
+
+  it('is no matter when its patterns would be slow elsewhere, or its numbers have no end', async () => {
+    const body = `long := concat("", ["a" | some _ in numbers.range(1, 20000)])
+
+deny contains "harmless" if {
+	not regex.match("^(a+)+$", concat("", [long, "!"]))
+	count(regex.find_n("(.*)*(.*)*(.*)*x", long, -1)) == 0
+	regex.replace(long, "(a*)*(b|a*)*c", "x") == long
+	not units.parse("1e1000000000")
+	not sprintf("%d", [to_number("1e1000000000")]) == "1"
+}`;
+    expect(values(await evaluator.evaluate(await bundle(body), input([])))).toEqual(['harmless']);
+  });
+
   it.each([
     ['a range', 'deny contains "x" if count(numbers.range(1, 100000000)) == 0'],
     [

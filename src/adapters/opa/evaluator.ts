@@ -1,9 +1,12 @@
+import type { CPUProfileHandle } from 'node:v8';
 import { Worker } from 'node:worker_threads';
 import { CountersignError } from '../../errors.js';
 import type { PolicyBundle } from '../../policy/bundle.js';
 import type { Evaluator, RuleResult } from '../../policy/evaluator.js';
 import { builtFile } from './program.js';
+import { type Task, Turns } from './turns.js';
 import { RUNNING, SLOT, type Failure, type FromWorker, type Job, type ThreadData } from './protocol.js';
+import { busiestRule, type RunningRule } from './running-rule.js';
 
 export interface EvaluatorOptions {
   /** Threads, 2 by default: while one is held up by a policy without end, the other still serves. */
@@ -16,12 +19,6 @@ export interface EvaluatorOptions {
   readonly maxPages?: number;
 }
 
-interface Task {
-  readonly bundle: PolicyBundle;
-  readonly input: string;
-  readonly resolve: (result: readonly RuleResult[] | CountersignError) => void;
-}
-
 interface Thread {
   readonly worker: Worker;
   readonly progress: Int32Array;
@@ -29,6 +26,8 @@ interface Thread {
   readonly bundles: Set<string>;
   /** What it works on; empty when idle. */
   tasks: readonly Task[];
+  /** When they were sent to it. */
+  began: number;
   /** For the watch: what was last seen. */
   phase: number;
   step: number;
@@ -40,28 +39,33 @@ interface Thread {
   stepWait: number;
   item: number;
   itemTime: number;
+  /** Of a step that takes long: what it does, for when it has to be stopped. */
+  profile: Promise<CPUProfileHandle> | undefined;
+  /** Those tasks for which it is being stopped. */
+  stopping: readonly Task[] | undefined;
 }
 
-/** As many inputs as one message carries: enough to make its cost small, not so many that a failure repeats much work. */
-const BATCH = 64;
-const BATCH_CHARACTERS = 2_000_000;
 /** For reading and compiling the Go program where a policy needs one of its builtins. */
 const LOADING_LIMIT = 60_000;
 /** How many times its limit a step may take by the clock. */
 const WAITING_FACTOR = 20;
 const KEPT_MODULES = 16;
+/** Milliseconds to wait for a thread to tell what it does. */
+const PROFILE_LIMIT = 1000;
 
 /** A pool of threads that evaluate compiled policy, each under limits of time and memory. */
 export class RegoEvaluator implements Evaluator {
   private readonly threads: Thread[] = [];
-  private readonly queue: Task[] = [];
+  private readonly turns: Turns;
   private readonly modules = new Map<string, Promise<WebAssembly.Module>>();
   private watch: NodeJS.Timeout | undefined;
   private looked = 0;
   private scheduled = false;
   private closed = false;
 
-  constructor(private readonly options: EvaluatorOptions = {}) {}
+  constructor(private readonly options: EvaluatorOptions = {}) {
+    this.turns = new Turns(this.threadCount);
+  }
 
   async evaluate(bundle: PolicyBundle, input: string): Promise<readonly RuleResult[]> {
     const [result] = await this.evaluateMany(bundle, [input]);
@@ -71,17 +75,17 @@ export class RegoEvaluator implements Evaluator {
 
   evaluateMany(bundle: PolicyBundle, inputs: readonly string[]): Promise<(readonly RuleResult[] | CountersignError)[]> {
     if (this.closed) throw new CountersignError('internal', 'the evaluator is closed');
-    const results = inputs.map((input) => new Promise<readonly RuleResult[] | CountersignError>((resolve) => this.queue.push({ bundle, input, resolve }))); // prettier-ignore
+    const results = this.turns.add(bundle, inputs);
     this.schedule();
-    return Promise.all(results);
+    return results;
   }
 
   async close(): Promise<void> {
     this.closed = true;
     clearInterval(this.watch);
     const closed = new CountersignError('policy-failed', 'the evaluator was closed', { retry: true });
-    for (const task of [...this.queue, ...this.threads.flatMap((thread) => thread.tasks)]) task.resolve(closed);
-    this.queue.length = 0;
+    const left = [...this.turns.clear(), ...this.threads.flatMap((thread) => thread.tasks)];
+    for (const task of left) task.resolve(closed);
     await Promise.all(this.threads.splice(0).map((thread) => thread.worker.terminate()));
   }
 
@@ -96,17 +100,21 @@ export class RegoEvaluator implements Evaluator {
   }
 
   private async dispatch(): Promise<void> {
-    while (this.queue.length > 0 && !this.closed) {
-      const thread = this.idleThread();
-      if (!thread) return; // asked again when one has finished
-      const tasks = this.takeBatch();
+    while (!this.closed) {
+      const next = this.turns.next(
+        (digest) => this.threads.filter(({ tasks }) => tasks[0]?.bundle.digest === digest).length,
+      );
+      const thread = next === undefined ? undefined : this.idleThread(next);
+      if (next === undefined || !thread) return; // asked again when one has finished
+      const tasks = this.turns.take(next);
       thread.tasks = tasks; // taken, before anything is awaited
       const { bundle } = tasks[0];
       let job: Job = { digest: bundle.digest, inputs: tasks.map((task) => task.input) };
       try {
         if (!thread.bundles.has(bundle.digest)) {
           const module = await this.module(bundle);
-          job = { ...job, bundle: { module, data: JSON.stringify(bundle.data), outputs: bundle.outputs } };
+          const { outputs, rules } = bundle;
+          job = { ...job, bundle: { module, data: JSON.stringify(bundle.data), outputs, rules } };
           thread.bundles.add(bundle.digest);
         }
       } catch (cause) {
@@ -122,25 +130,13 @@ export class RegoEvaluator implements Evaluator {
   private send(thread: Thread, job: Job): void {
     thread.stepTime = thread.itemTime = thread.stepWait = 0;
     thread.step = thread.item = -1; // the first look at a job starts the count, whatever the last one was at
+    thread.began = performance.now();
     thread.worker.ref();
     thread.worker.postMessage(job);
     if (this.watch === undefined) {
       this.looked = performance.now();
       this.watch = setInterval(() => this.look(), this.interval);
     }
-  }
-
-  /** The next inputs of one bundle, shared fairly among the threads. */
-  private takeBatch(): Task[] {
-    const share = Math.ceil(this.queue.length / this.threadCount);
-    const { bundle } = this.queue[0];
-    let count = 0;
-    for (let characters = 0; count < Math.min(BATCH, share); count++) {
-      const task = this.queue[count];
-      characters += task?.input.length ?? 0;
-      if (task?.bundle.digest !== bundle.digest || (count > 0 && characters > BATCH_CHARACTERS)) break;
-    }
-    return this.queue.splice(0, count);
   }
 
   private get interval(): number {
@@ -161,8 +157,9 @@ export class RegoEvaluator implements Evaluator {
     return module;
   }
 
-  private idleThread(): Thread | undefined {
-    const idle = this.threads.find((thread) => thread.tasks.length === 0);
+  private idleThread(digest: string): Thread | undefined {
+    const resting = this.threads.filter((thread) => thread.tasks.length === 0);
+    const idle = resting.find(({ bundles }) => bundles.has(digest)) ?? resting[0];
     if (idle || this.threads.length >= this.threadCount) return idle;
     const shared = new SharedArrayBuffer(4 * Object.keys(SLOT).length);
     const maxPages = this.options.maxPages ?? 2048;
@@ -177,6 +174,7 @@ export class RegoEvaluator implements Evaluator {
       progress: new Int32Array(shared),
       bundles: new Set(),
       tasks: [],
+      began: 0,
       phase: 0,
       step: 0,
       used: 0,
@@ -185,31 +183,56 @@ export class RegoEvaluator implements Evaluator {
       stepWait: 0,
       item: -1,
       itemTime: 0,
+      profile: undefined,
+      stopping: undefined,
     };
-    worker.on('message', ({ results }: FromWorker) => this.finish(thread, results.map(fromFailure)));
+    worker.on('message', ({ results, milliseconds }: FromWorker) =>
+      this.finish(thread, results.map(fromFailure), milliseconds),
+    );
     worker.on('error', (error) => void this.lose(thread, crashed(error)));
     worker.unref();
     this.threads.push(thread);
     return thread;
   }
 
-  private finish(thread: Thread, results: readonly (readonly RuleResult[] | CountersignError)[]): void {
+  private finish(
+    thread: Thread,
+    results: readonly (readonly RuleResult[] | CountersignError)[],
+    milliseconds?: number,
+  ): void {
     const { tasks } = thread;
     thread.tasks = [];
+    if (tasks.length > 0 && milliseconds !== undefined)
+      this.turns.took(tasks[0].bundle.digest, milliseconds / tasks.length);
+    void endProfile(thread);
     thread.worker.unref();
     this.watchNoMore();
     for (let i = 0; i < tasks.length; i++) tasks[i].resolve(results[i]);
     this.schedule();
   }
 
-  /** Ends a thread. The input it was at fails; the others of its batch go back to the head of the queue. */
+  /** Ends a thread that took too long, and says which rule it was at. */
+  private async stop(thread: Thread, limit: number): Promise<void> {
+    const { tasks } = thread;
+    if (thread.stopping === tasks) return;
+    thread.stopping = tasks;
+    const profile = await endProfile(thread);
+    // It may have finished just now; a job that it then took is none of this one's business.
+    if (thread.tasks !== tasks) return;
+    const where = profile === undefined ? NOWHERE : busiestRule(profile, tasks[0]?.bundle.rules);
+    await this.lose(thread, tooSlow(limit, where));
+  }
+
+  /** Ends a thread. The input it was at fails; the others of its batch go back to the head of their queue. */
   private async lose(thread: Thread, error: CountersignError): Promise<void> {
     const at = this.threads.indexOf(thread);
     if (at < 0) return;
     this.threads.splice(at, 1);
-    const item = Math.min(Atomics.load(thread.progress, SLOT.item), thread.tasks.length - 1);
-    const [failed] = thread.tasks.slice(item, item + 1);
-    this.queue.unshift(...thread.tasks.filter((task) => task !== failed));
+    const { tasks } = thread;
+    const item = Math.min(Atomics.load(thread.progress, SLOT.item), tasks.length - 1);
+    const failed = tasks.at(item);
+    if (failed) this.turns.took(failed.bundle.digest, performance.now() - thread.began);
+    this.turns.putBack(tasks.filter((task) => task !== failed));
     thread.tasks = [];
     failed?.resolve(error);
     this.watchNoMore();
@@ -237,8 +260,12 @@ export class RegoEvaluator implements Evaluator {
       const running = thread.phase === RUNNING;
       // Whatever neither ends nor computes is ended all the same, though long after.
       const late = thread.stepWait > WAITING_FACTOR * limit + LOADING_LIMIT;
-      if (thread.stepTime > (running ? limit : LOADING_LIMIT) || late) void this.lose(thread, tooSlow(limit));
-      else if (running && thread.itemTime > total) void this.lose(thread, tooSlow(total));
+      if (thread.stepTime > (running ? limit : LOADING_LIMIT) || late) void this.stop(thread, limit);
+      else if (running && thread.itemTime > total) void this.stop(thread, total);
+      else if (running && (thread.stepTime > limit / 2 || thread.itemTime > 0.9 * total)) {
+        thread.profile ??= thread.worker.startCpuProfile();
+        thread.profile.catch(() => {}); // it has ended
+      }
     }
   }
 }
@@ -270,8 +297,26 @@ function fromFailure(result: readonly RuleResult[] | Failure): readonly RuleResu
   return new CountersignError(result.code, result.message, { place: result.place, remedy: result.remedy });
 }
 
-function tooSlow(limit: number): CountersignError {
-  return new CountersignError('policy-timeout', `the policy was stopped after ${limit / 1000} s`, {
+/** What the thread was doing; undefined if nobody looked, or it cannot tell in time. */
+async function endProfile(thread: Thread): Promise<string | undefined> {
+  const { profile } = thread;
+  thread.profile = undefined;
+  if (profile === undefined) return undefined;
+  const told = profile.then((handle) => handle.stop()).catch(() => undefined);
+  const { promise: waited, resolve } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(() => resolve(undefined), PROFILE_LIMIT);
+  try {
+    return await Promise.race([told, waited]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+const NOWHERE: RunningRule = { where: '', place: undefined };
+
+function tooSlow(limit: number, { where, place }: RunningRule): CountersignError {
+  return new CountersignError('policy-timeout', `the policy was stopped after ${limit / 1000} s${where}`, {
+    place,
     remedy: 'Look for a rule that tries all combinations of something large, or raise limits.evaluation',
   });
 }

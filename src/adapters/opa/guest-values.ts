@@ -1,4 +1,4 @@
-import { PolicyAbort } from './builtins/builtin.js';
+import { checkCharacters, PolicyAbort } from './builtins/builtin.js';
 import { RegoNumber, RegoObject, RegoSet, toText, type RegoValue } from './values.js';
 
 /** What reading and writing values needs of the guest. */
@@ -14,6 +14,13 @@ const NULL = 1;
 const ARRAY = 5;
 const OBJECT = 6;
 
+/**
+ * Roughly the bytes that may be read out of guest memory at once, which holds 128 MiB: here a value takes more room, and V8 ends the whole
+ * process where one allocation goes far past a thread's limit.
+ */
+const MAX_WEIGHT = 32 * 1024 * 1024;
+const VALUE_WEIGHT = 24;
+
 const decoder = new TextDecoder();
 
 /** Values in guest memory, by address. The layout is that of OPA's value.h; they are not aligned, hence the DataView. */
@@ -22,6 +29,7 @@ export class GuestValues {
   guest!: ValueExports;
   private bytes: Buffer;
   private view: DataView;
+  private weight = 0;
 
   constructor(private readonly memory: WebAssembly.Memory) {
     this.bytes = Buffer.from(memory.buffer);
@@ -35,12 +43,21 @@ export class GuestValues {
   }
 
   decode(address: number): RegoValue {
+    return this.decodeAll([address])[0];
+  }
+
+  /** Throws PolicyAbort for what is too large together. */
+  decodeAll(addresses: readonly number[]): RegoValue[] {
     this.refresh();
-    return this.value(address);
+    this.weight = 0;
+    return addresses.map((address) => this.value(address));
   }
 
   encode(value: RegoValue): number {
-    return typeof value === 'string' ? this.encodeString(value) : this.parse(Buffer.from(toText(value)));
+    if (typeof value === 'string') return this.encodeString(value);
+    const text = toText(value);
+    checkCharacters(text.length);
+    return this.parse(Buffer.from(text));
   }
 
   /** A value out of its text, which may come in parts so that nobody has to join them. */
@@ -105,6 +122,7 @@ export class GuestValues {
 
   /** An opa_string_t that owns no memory but its own, its bytes behind it: what most builtins give needs no parser. */
   private encodeString(text: string): number {
+    checkCharacters(text.length);
     const length = Buffer.byteLength(text);
     const at = this.guest.opa_malloc(STRING_HEAD + length + 1);
     this.refresh();
@@ -118,6 +136,7 @@ export class GuestValues {
   }
 
   private value(at: number): RegoValue {
+    this.weigh(VALUE_WEIGHT);
     const view = this.view;
     switch (this.bytes[at]) {
       case NULL:
@@ -166,7 +185,13 @@ export class GuestValues {
       }
       if (i === length) return text;
     }
+    this.weigh(length);
     return decoder.decode(this.bytes.subarray(at, at + length));
+  }
+
+  private weigh(more: number): void {
+    this.weight += more;
+    if (this.weight > MAX_WEIGHT) throw new PolicyAbort('out of memory: a value is too large to leave the guest');
   }
 
   private array(element: number, length: number): RegoValue[] {

@@ -95,7 +95,7 @@ export class PolicyHost {
     const env = {
       memory: this.memory,
       opa_abort: (address: number) => {
-        throw new PolicyAbort(this.values.text(address));
+        throw abort(this.values.text(address));
       },
       opa_println: () => undefined,
       opa_builtin0: call,
@@ -254,7 +254,7 @@ export class PolicyHost {
     if (!builtin) throw new PolicyAbort(`the builtin ${this.names[id]} is not available`);
     let result: RegoValue | undefined;
     try {
-      result = builtin(this.context, ...args.map((address) => this.values.decode(address)));
+      result = builtin(this.context, ...this.values.decodeAll(args));
     } catch (error) {
       if (error instanceof BuiltinError) return 0; // as in OPA: the expression is undefined
       throw error;
@@ -264,6 +264,17 @@ export class PolicyHost {
 
   private dump(value: number): Record<string, number> {
     return JSON.parse(this.values.text(this.guest.opa_json_dump(value))) as Record<string, number>;
+  }
+}
+
+/** Its stack says which rules were being evaluated, however deep inside of OPA's own functions it ended. */
+function abort(message: string): PolicyAbort {
+  const usual = Error.stackTraceLimit;
+  Error.stackTraceLimit = 200;
+  try {
+    return new PolicyAbort(message);
+  } finally {
+    Error.stackTraceLimit = usual;
   }
 }
 

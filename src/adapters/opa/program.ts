@@ -1,3 +1,4 @@
+import { checkCharacters } from './builtins/builtin.js';
 import { builtFile as besideModule, capMemory, Reactor, readBuilt as readFile } from '../wasi/reactor.js';
 import type { WasiOptions } from '../wasi/wasi.js';
 
@@ -49,6 +50,8 @@ export class RegoProgram {
   builtin(name: string, args: string, isRego: boolean): string {
     const nameBytes = Buffer.from(name);
     this.reactor.write([nameBytes, Buffer.from(args)]);
-    return Buffer.from(this.reactor.read(this.reactor.guest.rego_builtin(nameBytes.length, isRego ? 1 : 0))).toString();
+    const length = this.reactor.guest.rego_builtin(nameBytes.length, isRego ? 1 : 0);
+    checkCharacters(length);
+    return Buffer.from(this.reactor.read(length)).toString();
   }
 }

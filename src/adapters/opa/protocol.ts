@@ -31,4 +31,6 @@ export interface Failure {
 /** In the order of the job's inputs. */
 export interface FromWorker {
   readonly results: (readonly RuleResult[] | Failure)[];
+  /** That they took together. */
+  readonly milliseconds: number;
 }

@@ -1,3 +1,4 @@
+import { checkCharacters } from './builtins/builtin.js';
 import { isInteger, isNumeric, RegoNumber, toRego, type RegoValue } from './values.js';
 
 const VERB = /%([-+# 0]*)(\*|\d+)?(?:\.(\*|\d*))?(?:\[(\d+)\])?([a-zA-Z%]|$)/gu;
@@ -40,6 +41,7 @@ export function sprintf(format: string, args: readonly RegoValue[]): string {
     }
     next++;
     out += pad(one(spec, arg), spec);
+    checkCharacters(out.length);
   }
   out += format.slice(last);
   if (!indexed && next < args.length) out += `%!(EXTRA ${args.slice(next).map(describe).join(', ')})`;

@@ -24,6 +24,22 @@ export class BuiltinError extends Error {}
 /** The evaluation cannot go on. Never leaves the adapter: it becomes `policy-failed` or `policy-memory`. */
 export class PolicyAbort extends Error {}
 
+/**
+ * How many values, and characters, a builtin of the host may give. V8 ends the whole process, not the thread, when one allocation goes far
+ * past the thread's limit; so nothing here may allocate much at once.
+ */
+const MAX_ITEMS = 1 << 20;
+const MAX_CHARACTERS = 1 << 25;
+
+/** Throws PolicyAbort when a list has become longer than any policy needs. */
+export function checkItems(count: number | bigint): void {
+  if (count > MAX_ITEMS) throw new PolicyAbort(`out of memory: a builtin would give more than ${MAX_ITEMS} values`);
+}
+
+export function checkCharacters(count: number): void {
+  if (count > MAX_CHARACTERS) throw new PolicyAbort(`out of memory: a builtin would give more than ${MAX_CHARACTERS} characters`); // prettier-ignore
+}
+
 export function fail(message: string): never {
   throw new BuiltinError(message);
 }

@@ -1,4 +1,4 @@
-import { array, fail, members, text, type Builtins } from './builtin.js';
+import { array, checkItems, fail, members, text, type Builtins } from './builtin.js';
 import { entriesOf, isAnyObject, RegoSet, setOf, type RegoValue } from '../values.js';
 
 interface Address {
@@ -134,6 +134,7 @@ export const netBuiltins: Builtins = {
     const inners = named(inner);
     for (const [i, a] of named(outer)) {
       for (const [j, b] of inners) if (a.bits === b.bits && b.low >= a.low && b.high <= a.high) pairs.push([i, j]);
+      checkItems(pairs.length);
     }
     return setOf(pairs);
   },

@@ -1,5 +1,5 @@
 import { RE2JS } from 're2js';
-import { bigint, fail, text, type Builtins } from './builtin.js';
+import { bigint, checkItems, fail, text, type Builtins } from './builtin.js';
 
 /** RE2, as OPA's own: no pattern takes more than linear time, whatever a policy or an object holds. */
 const compiled = new Map<string, RE2JS>();
@@ -37,12 +37,18 @@ export const regexBuiltins: Builtins = {
     const asked = Number(bigint(limit));
     const most = asked < 0 ? Number.POSITIVE_INFINITY : asked;
     const found: string[] = [];
-    for (let i = 0; i < most && matcher.find(); i++) found.push(matcher.group() ?? '');
+    for (let i = 0; i < most && matcher.find(); i++) {
+      found.push(matcher.group() ?? '');
+      checkItems(found.length);
+    }
     return found;
   },
   'regex.split': (_, source, value) => {
     const all = text(value);
-    if (all !== '' && text(source) === '') return Array.from(all);
+    if (all !== '' && text(source) === '') {
+      checkItems(all.length);
+      return Array.from(all);
+    }
     const matcher = pattern(text(source)).matcher(all);
     const parts: string[] = [];
     let from = 0;
@@ -51,6 +57,7 @@ export const regexBuiltins: Builtins = {
       const [start, end] = [matcher.start(), matcher.end()];
       if (end === 0 || (start === end && start === all.length)) continue;
       parts.push(all.slice(from, start));
+      checkItems(parts.length);
       from = end;
     }
     return [...parts, all.slice(from)];
