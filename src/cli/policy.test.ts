@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,6 +7,7 @@ import { runCli } from '../../test/support/cli.js';
 const folder = mkdtempSync(join(tmpdir(), 'countersign-policy-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
+const lines = (stdout: string) => stdout.trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>); // prettier-ignore
 const run = (...args: string[]) => runCli(['policy', ...args]);
 
 describe('countersign policy test', () => {
@@ -78,5 +79,66 @@ describe('countersign policy check --strict', () => {
     expect([lax.code, strict.code]).toEqual([0, 2]);
     expect(strict.stderr).toContain('misread.rego:3:23  input.change does not exist. Did you mean input.changes?');
     expect(Object.keys((JSON.parse(schema.stdout) as { properties: object }).properties)).toContain('changes');
+  });
+});
+
+describe('writing a rule', () => {
+  const shop = join(folder, 'shop');
+  const inShop = (...args: string[]) => runCli(['policy', ...args], { cwd: shop });
+
+  it('begins with one that passes its own test, in the folder that countersign.yaml names, and overwrites nothing', async () => {
+    mkdirSync(join(shop, '.git'), { recursive: true });
+    writeFileSync(
+      join(shop, 'countersign.yaml'),
+      'apiVersion: countersign.dev/v1\npolicies: {path: rules, starter: {profile: off}}\n',
+    );
+    const made = await inShop('new', 'shop.owner', '--control', 'SOC2:CC8.1', '--severity', 'low');
+    expect([made.code, made.stdout]).toEqual([0, expect.stringMatching(/^wrote rules\/shop\/owner\.rego\nwrote rules\/shop\/owner_test\.rego\n4 tests pass/)]); // prettier-ignore
+    const again = await inShop('new', 'shop.owner');
+    expect([again.code, again.stderr]).toEqual([2, expect.stringContaining('rules/shop/owner.rego  the file is there already')]); // prettier-ignore
+    const taken = await inShop('new', 'images.pinned');
+    expect([taken.code, taken.stderr]).toEqual([2, expect.stringContaining('images.rego  there is a rule images.pinned already')]); // prettier-ignore
+  });
+
+  it('explains it, with the exceptions that name it', async () => {
+    mkdirSync(join(shop, '.countersign/exceptions'), { recursive: true });
+    writeFileSync(
+      join(shop, '.countersign/exceptions/a.yaml'),
+      'apiVersion: countersign.dev/v1\nkind: Exception\nrepository: shop\nrule: shop.owner\nscope: {environment: shop/production, kind: ConfigMap}\nowner: ann\nreason: x\nticket: T-1\nexpires: 2999-01-01\n',
+    );
+    const { code, stdout } = await inShop('explain', 'shop.owner', '--policies', 'rules', '--output', 'json');
+    expect(code).toBe(0);
+    expect(lines(stdout)).toEqual([
+      expect.objectContaining({
+        id: 'shop.owner',
+        controls: ['SOC2:CC8.1'],
+        places: ['rules/shop/owner.rego:13'],
+        input: expect.arrayContaining(['input.changes[_].after.metadata.annotations["example.org/owner"]']),
+        exceptions: [
+          expect.objectContaining({ file: '.countersign/exceptions/a.yaml', scope: 'ConfigMap in shop/production' }),
+        ],
+      }),
+    ]);
+    const unknown = await inShop('explain', 'shop.owners', '--policies', 'rules');
+    expect([unknown.code, unknown.stderr]).toEqual([2, expect.stringContaining('did you mean "shop.owner"?')]);
+  });
+
+  it('says which lines no test went through, and fails below the threshold', async () => {
+    appendFileSync(join(shop, 'rules/shop/owner.rego'), '\ndeny contains "never" if input.operation == "adoption"\n');
+    const { code, stdout } = await inShop('test', 'rules', '--strict', '--coverage', '--threshold', '99', '--output', 'json'); // prettier-ignore
+    expect(code).toBe(1);
+    expect(lines(stdout).slice(-2)).toEqual([
+      expect.objectContaining({ file: 'rules/shop/owner.rego', uncovered: [[25, 25]] }),
+      { passed: 4, failed: 0, skipped: 0, coverage: expect.any(Number) as number },
+    ]);
+  });
+
+  it('shows what formatting would change, and changes nothing', async () => {
+    const file = join(shop, 'rules/shop/owner.rego');
+    const badly = readFileSync(file, 'utf8').replace('\tnot owned', '   not  owned');
+    writeFileSync(file, badly);
+    const { code, stdout } = await inShop('fmt', 'rules', '--diff');
+    expect([code, stdout]).toEqual([1, expect.stringContaining('\n-   not  owned(change.after)\n+\tnot owned(change.after)\n')]); // prettier-ignore
+    expect(readFileSync(file, 'utf8')).toBe(badly);
   });
 });

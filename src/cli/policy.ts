@@ -1,34 +1,78 @@
-import { Option, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { RegoCompiler, RegoTestResult } from '../adapters/opa/compiler.js';
 import type { Rule } from '../policy/decision.js';
-import { formatPlace } from '../errors.js';
+import type { Coverage } from '../adapters/opa/coverage.js';
+import { CountersignError, formatPlace } from '../errors.js';
 import { jsonLine, print, printable } from './output.js';
+import type { ExplainOptions } from './policy-explain.js';
+import type { FormatOptions } from './policy-fmt.js';
 import type { ImpactOptions } from './policy-impact.js';
 import type { ImportOptions } from './policy-import.js';
+import type { NewOptions } from './policy-new.js';
 
 interface Options {
   readonly output: 'text' | 'json';
-  readonly run?: string;
-  readonly write?: boolean;
   readonly strict?: boolean;
 }
 
+interface TestOptions extends Options {
+  readonly run?: string;
+  readonly coverage?: boolean;
+  /** Percent. */
+  readonly threshold?: number;
+}
+
 export function register(program: Command): void {
-  const policy = program.command('policy').description('list, test and format rules');
+  const policy = program.command('policy').description('write, test, explain and compare rules');
+  policy
+    .command('new')
+    .description('write a rule to begin with, and its test, which passes')
+    .argument('<name>', 'its id: an area and a name, as shop.owner')
+    .option('--policies <folder>', 'where to; by default the folder that countersign.yaml names, else policies')
+    .addOption(new Option('--kind <kind>', 'what it gives').choices(['deny', 'warn', 'require']).default('deny'))
+    .addOption(
+      new Option('--scope <scope>', 'what it sees: one object that changes, or the whole change with its commits')
+        .choices(['object', 'change'])
+        .default('object'),
+    )
+    .addOption(
+      new Option('--severity <severity>', 'how bad it is')
+        .choices(['critical', 'high', 'medium', 'low', 'info'])
+        .default('medium'),
+    )
+    .option('--control <id>', 'a control that it answers, as SOC2:CC8.1; may be repeated', repeated, [])
+    .addHelpText('after', NEW_HELP)
+    .action((name: string, options: NewOptions) =>
+      withCompiler(async (compiler) => (await import('./policy-new.js')).writeNewRule(compiler, name, options)),
+    );
+  policy
+    .command('explain')
+    .description('say what a rule is, what it reads and calls, and which exceptions name it')
+    .argument('<rule>', 'its id, or a file or folder: all of its rules')
+    .option('--policies <folder>', 'where the rule is; by default policies')
+    .addOption(outputOption())
+    .addHelpText('after', EXPLAIN_HELP)
+    .action((what: string, options: ExplainOptions) =>
+      withCompiler(async (compiler) => (await import('./policy-explain.js')).explainRules(compiler, what, options)),
+    );
   policy
     .command('test')
     .description('run the tests of a policy folder: test_ rules in *_test.rego, and suites of Gatekeeper')
     .argument('[path]', 'folder or file', 'policies')
     .option('--run <pattern>', 'only tests whose full name matches this regular expression')
     .option('--strict', STRICT)
+    .option('--coverage', 'say which lines of the rules no test went through')
+    .option('--threshold <percent>', 'fail where less of the rules is covered; asks for --coverage', percent)
     .addOption(outputOption())
-    .action((path: string, options: Options) => withCompiler((compiler) => test(compiler, path, options)));
+    .addHelpText('after', TEST_HELP)
+    .action((path: string, options: TestOptions) => withCompiler((compiler) => test(compiler, path, options)));
   policy
     .command('check')
     .description('compile a policy folder and list the rules that would run')
     .argument('[path]', 'folder or file', 'policies')
     .option('--strict', STRICT)
     .addOption(outputOption())
+    .addHelpText('after', CHECK_HELP)
     .action((path: string, options: Options) => withCompiler((compiler) => check(compiler, path, options)));
   policy
     .command('schema')
@@ -69,6 +113,7 @@ export function register(program: Command): void {
     .argument('[path]', 'folder or file', 'policies')
     .option('--strict', 'show what reads what the input does not have, too')
     .addOption(outputOption())
+    .addHelpText('after', LINT_HELP)
     .action((path: string, options: Options) => withCompiler((compiler) => lint(compiler, path, options)));
   policy
     .command('fmt')
@@ -76,10 +121,58 @@ export function register(program: Command): void {
     .description('show which files are not formatted as `opa fmt` would, or format them')
     .argument('[path]', 'folder or file', 'policies')
     .option('--write', 'format them')
-    .action((path: string, options: Options) => withCompiler((compiler) => format(compiler, path, options)));
+    .option('--check', 'only say which are not, and fail if any is; what happens without --write')
+    .option('--diff', 'show what would change')
+    .addHelpText('after', FORMAT_HELP)
+    .action((path: string, options: FormatOptions) =>
+      withCompiler(async (compiler) => (await import('./policy-fmt.js')).format(compiler, path, options)),
+    );
 }
 
 const STRICT = 'refuse rules that read what the input does not have; policies.strict in countersign.yaml is the same';
+
+const NEW_HELP = `
+Examples:
+  countersign policy new shop.owner --control SOC2:CC8.1
+  countersign policy new commits.reason --scope change --kind warn --severity low
+It writes policies/shop/owner.rego and owner_test.rego; a file that is there is left alone. docs/policies.md goes on from there.`;
+
+const EXPLAIN_HELP = `
+Examples:
+  countersign policy explain images.pinned
+  countersign policy explain policies/shop/owner.rego --output json
+What it reads is followed through helpers as far as that can be known without running it: a path that is computed ends where that begins.`;
+
+const TEST_HELP = `
+Examples:
+  countersign policy test policies --strict --coverage --threshold 90
+  countersign policy test --run owner --output json
+With --output json, a line each test, a line each file (--coverage), and last {"passed", "failed", "skipped"} and, with --coverage, "coverage" in percent.
+Exit code: 0 all passed, 1 some failed or too little is covered, 2 could not tell.`;
+
+const CHECK_HELP = `
+Example:
+  countersign policy check policies --strict
+Exit code: 0 valid, 2 not; every fault is told with file and line.`;
+
+const LINT_HELP = `
+Example:
+  countersign policy lint policies --strict
+Exit code: 0 nothing found, 1 something.`;
+
+const FORMAT_HELP = `
+Examples:
+  countersign policy fmt policies --diff
+  countersign policy fmt policies --write
+Exit code: 0 all formatted, or --write; 1 some were not.`;
+
+const repeated = (value: string, all: readonly string[]): string[] => [...all, value];
+
+function percent(value: string): number {
+  const number = Number(value);
+  if (/^\d+(\.\d+)?%?$/.test(value) && parseFloat(value) <= 100) return parseFloat(value);
+  throw new InvalidArgumentError(Number.isNaN(number) ? 'it must be a number' : 'it must be a number from 0 to 100');
+}
 
 const SCHEMA_HELP = `
 Example, for what understands annotations of OPA (Regal, the OPA extension of VS Code, opa check --schema schemas):
@@ -100,24 +193,41 @@ async function withCompiler(action: (compiler: RegoCompiler) => Promise<void>): 
   }
 }
 
-async function test(compiler: RegoCompiler, path: string, { output, run, strict }: Options): Promise<void> {
-  const { policyFolder, testFolder } = await import('../policy/folder.js');
-  const { testPolicies } = await import('./policy-tests.js');
+async function test(compiler: RegoCompiler, path: string, options: TestOptions): Promise<void> {
+  const { output, run, strict, coverage: asked, threshold } = options;
+  if (threshold !== undefined && !asked) throw notCovered();
+  const [{ policyFolder, testFolder }, { testPolicies }, { totalCoverage }] = await Promise.all([
+    import('../policy/folder.js'),
+    import('./policy-tests.js'),
+    import('../adapters/opa/coverage.js'),
+  ]);
   if (strict) await compiler.check(policyFolder(path, { profile: 'off', strict }));
-  const results = await testPolicies(compiler, testFolder(path), run);
-  const count = (...outcomes: RegoTestResult['outcome'][]) =>
-    results.filter((r) => outcomes.includes(r.outcome)).length;
+  const { tests, coverage } = await testPolicies(compiler, testFolder(path), { run, covered: asked });
+  const count = (...outcomes: RegoTestResult['outcome'][]) => tests.filter((r) => outcomes.includes(r.outcome)).length;
   const summary = { passed: count('passed'), failed: count('failed', 'error'), skipped: count('skipped') };
-  for (const result of results) {
+  for (const result of tests) {
     if (output === 'json') await print(jsonLine(result));
     else if (result.outcome !== 'passed') await print(testLines(result));
   }
-  await print(
-    output === 'json'
-      ? jsonLine(summary)
-      : `${summary.passed} passed, ${summary.failed} failed, ${summary.skipped} skipped`,
-  );
-  process.exitCode = summary.failed > 0 ? 1 : 0;
+  for (const file of coverage) await print(output === 'json' ? jsonLine(file) : printable(coverageLine(file)));
+  const total = totalCoverage(coverage);
+  const [passed, failed, skipped] = [`${summary.passed} passed`, `${summary.failed} failed`, `${summary.skipped} skipped`]; // prettier-ignore
+  const shown = [passed, failed, skipped, ...(asked ? [`${total} % covered`] : [])];
+  await print(output === 'json' ? jsonLine({ ...summary, ...(asked ? { coverage: total } : {}) }) : shown.join(', '));
+  const low = threshold !== undefined && total < threshold;
+  if (low && output === 'text') await print(`that is less than ${threshold} %`);
+  process.exitCode = summary.failed > 0 || low ? 1 : 0;
+}
+
+function notCovered(): CountersignError {
+  return new CountersignError('usage', '--threshold is about coverage, which is not looked at', {
+    remedy: 'Give --coverage, too',
+  });
+}
+
+function coverageLine({ file, percent: covered, uncovered }: Coverage): string {
+  const missed = uncovered.map(([from, to]) => (from === to ? `${from}` : `${from}-${to}`)).join(', ');
+  return `${`${covered} %`.padStart(7)}  ${file}${missed === '' ? '' : `  not covered: ${missed}`}`;
 }
 
 function testLines({ outcome, file, row, package: pkg, name, error, output }: RegoTestResult): string {
@@ -171,18 +281,4 @@ async function lint(compiler: RegoCompiler, path: string, { output, strict = fal
     await print(output === 'json' ? jsonLine(finding) : printable(`${formatPlace(place)}  ${message}. ${remedy} (${code})`)); // prettier-ignore
   }
   if (own.length > 0) process.exitCode = 1;
-}
-
-async function format(compiler: RegoCompiler, path: string, { write }: Options): Promise<void> {
-  const { writeFile } = await import('node:fs/promises');
-  const { regoFiles } = await import('../policy/folder.js');
-  const files = regoFiles(path);
-  let different = 0;
-  for (const [file, text] of await compiler.format(files)) {
-    if (text === files.get(file)) continue;
-    different++;
-    if (write) await writeFile(file, text);
-    await print(printable(file));
-  }
-  if (different > 0 && !write) process.exitCode = 1;
 }
