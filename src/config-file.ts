@@ -92,6 +92,9 @@ export const fileSchema = z.strictObject({
         kind: z.enum(['kubernetes']).default('kubernetes'),
         kubeconfig: z.string(),
         context: z.string().optional(),
+        audit: z
+          .strictObject({ tokenEnv: envName.optional(), tokenFile: z.string().optional(), log: z.string().optional() })
+          .optional(),
         grants: z
           .array(
             z.strictObject({

@@ -95,7 +95,7 @@ function resolveTrust(trust: { commit?: string; key?: string }, fault: FaultAt):
   return trust.commit === undefined ? { key: trust.key ?? '' } : { commit: trust.commit };
 }
 
-interface Secrets {
+export interface Secrets {
   /** Folder of the configuration file. */
   readonly base: string;
   readonly env: ConfigOptions['env'];
@@ -174,7 +174,7 @@ const API_OF = {
 };
 
 /** From the one setting of `…Env` and `…File` that is given. */
-function readSecret(
+export function readSecret(
   at: readonly PropertyKey[],
   named: Readonly<Record<string, string | undefined>>,
   { base, env, fault }: Secrets,

@@ -5,9 +5,10 @@ import { dirname, resolve } from 'node:path';
 import { MOST_COMMITS } from './change/proposed-change.js';
 import { CountersignError } from './errors.js';
 import { faultsError, faultsOf, readSettings, suggest, type Fault } from './settings.js';
-import { fileSchema, IN_CLUSTER, logLevels, type Written } from './config-file.js';
+import { fileSchema, logLevels, type Written } from './config-file.js';
 import { resolveMirror } from './config-log.js';
 import { resolveRepository, type FaultAt } from './config-repository.js';
+import { resolveTarget } from './config-target.js';
 import type { Credentials, SshFiles } from './source/repository.js';
 
 /** The service's own configuration: resolved, complete, with secrets only where `secrets` says. */
@@ -142,6 +143,13 @@ export interface TargetConfig {
   readonly kubeconfig: string;
   readonly context?: string;
   readonly grants: readonly Grant[];
+  /** How its API server's audit events come here; none unless it is configured. */
+  readonly audit?: {
+    /** What its webhook backend sends as a bearer token; never written anywhere. */
+    readonly token?: string;
+    /** Absolute path of its log backend's file. */
+    readonly log?: string;
+  };
 }
 
 /** What a repository may touch in a target; nothing else is ever written there. */
@@ -196,6 +204,7 @@ export function withoutSecrets(config: Config): Record<string, unknown> {
     log: withoutMirrorKey(config.log),
     database: config.database === 'embedded' ? 'embedded' : withoutPassword(config.database),
     repositories: config.repositories.map(withoutTheirSecrets),
+    targets: config.targets.map(withoutToken),
     ...(config.organisation && { organisation: withoutTheirSecrets(config.organisation) }),
   };
 }
@@ -204,6 +213,11 @@ function withoutMirrorKey(log: Config['log']): Config['log'] {
   if (!log.mirror || 'folder' in log.mirror.to) return log;
   const { credentials: _, ...to } = log.mirror.to;
   return { ...log, mirror: { ...log.mirror, to } };
+}
+
+function withoutToken({ audit, ...rest }: TargetConfig): object {
+  const { token: _token, ...shown } = audit ?? {};
+  return { ...rest, ...(audit && { audit: shown }) };
 }
 
 function withoutTheirSecrets({ credentials, webhook, forge, ...rest }: RepositoryConfig): object {
@@ -302,19 +316,9 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
     ...(written.organisation && {
       organisation: resolveRepository(written.organisation, base, env, (p, m) => fault(['organisation', ...p], m)),
     }),
-    targets: written.targets.map((target, i) => {
-      if (target.kubeconfig === IN_CLUSTER) {
-        if (target.context !== undefined) fault(['targets', i, 'context'], `${IN_CLUSTER} has no contexts`);
-        if (!env['KUBERNETES_SERVICE_HOST']) {
-          const message = `${IN_CLUSTER} is for a pod, and here KUBERNETES_SERVICE_HOST is not set`;
-          fault(['targets', i, 'kubeconfig'], message);
-        }
-        return target;
-      }
-      const kubeconfig = resolve(base, target.kubeconfig);
-      if (!existsSync(kubeconfig)) fault(['targets', i, 'kubeconfig'], `there is no file ${kubeconfig}`);
-      return { ...target, kubeconfig };
-    }),
+    targets: written.targets.map((target, i) =>
+      resolveTarget(target, base, env, (p, m) => fault(['targets', i, ...p], m)),
+    ),
     ...(written.admission
       ? { admission: resolveAdmission(written.admission, base, (p, m) => fault(['admission', p], m)) }
       : {}),

@@ -73,6 +73,7 @@ export type ErrorCode =
   | 'hook-failed'
   | 'object-claimed'
   | 'prune-guarded'
+  | 'audit-incomplete'
   | 'suspended'
   | 'not-approved'
   | 'run-superseded'

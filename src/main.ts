@@ -71,7 +71,12 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       secrets: new Map(followedIn(config).flatMap(({ name, webhook }) => (webhook ? [[name, webhook.secret]] : []))),
       hint: (repository: string, claim: PusherClaim | null) => service.hint(repository, claim),
     };
-    const app = await createHttp(module, { logger, requests: requestHistogram(metrics), webhooks });
+    const app = await createHttp(module, {
+      logger,
+      requests: requestHistogram(metrics),
+      webhooks,
+      audit: service.audit,
+    });
     stops.push(() => app.close());
     await app.listen(config.listen.port, config.listen.host);
     if (config.admission) {
@@ -100,6 +105,7 @@ async function openAdmission(config: AdmissionConfig, service: Service, logger: 
     ...(authority === undefined ? {} : { clientAuthority: authority }),
     settings,
     ...service.admission,
+    audit: service.audit,
     onFault: (fault) => logger.warn({ code: fault.code }, `admission: ${fault.message}`),
   });
 }

@@ -34,6 +34,7 @@ import { type LogDuties, openLogDuties, requireWitnessesNotAhead } from './log-d
 import { Deployments } from './reconcile/deployments.js';
 import type { Cluster } from './reconcile/cluster.js';
 import type { ReportsState } from './report/cluster-reports.js';
+import { Attributing, type AuditState } from './attributing.js';
 import { openBlaming } from './blaming.js';
 import type { BlameAnswer, BlameQuestion } from './report/blame-question.js';
 import { openReports } from './reporting.js';
@@ -42,6 +43,7 @@ import { RecordedRuns } from './reconcile/recorded-runs.js';
 import type { Mirror } from './source/repository.js';
 import { APPROVALS_REF } from './review/approval.js';
 import type { AdmissionOptions } from './api/admission.js';
+import type { AuditWebhookOptions } from './api/audit-webhook.js';
 import { bypassEntry } from './reconcile/bypass-entry.js';
 import { repairIndexes } from './review/repair-indexes.js';
 import { serviceEntry } from './review/entries.js';
@@ -85,9 +87,15 @@ export interface Service {
   /** What strangers are shown: where there are witnesses, the newest checkpoint that enough of them signed. */
   checkpoint(): Promise<string>;
   /** The configured targets, and how the reports in each are. */
-  readonly targets: () => readonly { readonly name: string; readonly reports: ReportsState }[];
+  readonly targets: () => readonly {
+    readonly name: string;
+    readonly reports: ReportsState;
+    readonly audit: AuditState | null;
+  }[];
   /** The validating webhook, where it is configured. */
-  readonly admission: Pick<AdmissionOptions, 'view' | 'recordBypass'>;
+  readonly admission: Pick<AdmissionOptions, 'view' | 'recordBypass' | 'admitted'>;
+  /** Where API servers' audit events go. */
+  readonly audit: AuditWebhookOptions;
   /** Approvals by people who log in, and where those are logged who may not. */
   readonly approving: { readonly approvals: LoginApprovals; readonly log: AccessLog };
   /** Looks at a repository now rather than at its next poll; a webhook may say whose push it is about. */
@@ -165,7 +173,16 @@ export async function startService(config: Config, commentary: Commentary): Prom
     }
     const live = new WatchedInventory(clusters);
     opened.push(() => live.close());
-    const runs = new RecordedRuns(ledger, records);
+    const attributing = new Attributing({
+      clusters,
+      targets: config.targets,
+      ledger,
+      records,
+      onFault: (trouble, target) => commentary.warn({ target, trouble }, trouble.message),
+    });
+    opened.push(() => attributing.close());
+    await attributing.start();
+    const runs = new RecordedRuns(ledger, records, (event) => attributing.recorded(event));
     await runs.closeOpenRuns(new Date());
     const grants = new Map<string, readonly Grant[]>(config.targets.map((target) => [target.name, target.grants]));
     const deployments = new Deployments({
@@ -326,15 +343,24 @@ export async function startService(config: Config, commentary: Commentary): Prom
     const queries = new PostgresQueries(dataSource);
     const repository = (name: string) => readers.get(name)?.mirror.repository;
     const blame = openBlaming({ queries, clusters, deployments, redactor, cache, standing, repository });
-    const targets: Service['targets'] = () => [...reports].map(([name, { state }]) => ({ name, reports: state }));
+    const targets: Service['targets'] = () =>
+      [...reports].map(([name, { state }]) => ({ name, reports: state, audit: attributing.state(name) }));
     const admission: Service['admission'] = {
       view: (target) => (clusters.has(target) ? deployments.approvedIn(target) : undefined),
+      admitted: (target, request) => attributing.admitted(target, request),
       recordBypass: async (target, request, reason) => {
         const time = new Date().toISOString();
         await ledger.record(async (transaction) => transaction.append(bypassEntry({ target, request, reason, time })));
       },
     };
-    return { config, ledger, records, dataSource, close, hint, approving, ready, explain, blame, impact, checkpoint, targets, admission }; // prettier-ignore
+    const audit: AuditWebhookOptions = {
+      tokens: new Map(
+        config.targets.flatMap(({ name, audit: by }) => (by?.token === undefined ? [] : [[name, by.token]])),
+      ),
+      received: (target, body) => attributing.received(target, body),
+      refused: (target, reason) => attributing.refused(target, reason),
+    };
+    return { config, ledger, records, dataSource, close, hint, approving, ready, explain, blame, impact, checkpoint, targets, admission, audit }; // prettier-ignore
   } catch (thrown) {
     await close().catch((again: unknown) =>
       commentary.error({ trouble: describeTrouble(toCountersignError(again)) }, 'while stopping'),

@@ -6,6 +6,7 @@ import { parseStrictJson } from '../cluster/canonical.js';
 import { CountersignError, toCountersignError } from '../errors.js';
 import { type AdmissionSettings, type ApprovedView, judgeWrite, type WriteRequest } from '../reconcile/admission.js';
 import type { LiveObject } from '../reconcile/cluster.js';
+import { AUDIT_BODY, type AuditWebhookOptions, isAuditCaller, receiveAudit } from './audit-webhook.js';
 
 export interface AdmissionOptions {
   readonly listen: { readonly host: string; readonly port: number };
@@ -19,6 +20,10 @@ export interface AdmissionOptions {
   readonly view: (target: string) => ApprovedView | undefined;
   /** Must be durable before it resolves: until then the write waits, and if it fails, the write is refused. */
   readonly recordBypass: (target: string, request: WriteRequest, reason: string) => Promise<void>;
+  /** A write that may pass, as far as we are asked. */
+  readonly admitted: (target: string, request: WriteRequest) => void;
+  /** API servers send their audit events here, too. */
+  readonly audit: AuditWebhookOptions;
   readonly onFault: (fault: CountersignError) => void;
 }
 
@@ -45,7 +50,7 @@ const reviewSchema = z.object({
     name: z.string().default(''),
     namespace: z.string().default(''),
     operation: z.enum(['CREATE', 'UPDATE', 'DELETE', 'CONNECT']),
-    userInfo: z.object({ username: z.string().default('') }),
+    userInfo: z.object({ username: z.string().default(''), groups: z.array(z.string()).default([]) }),
     object: object.nullish(),
     oldObject: object.nullish(),
     dryRun: z.boolean().nullish(),
@@ -98,6 +103,8 @@ async function serve(request: IncomingMessage, response: ServerResponse, options
     response.end(JSON.stringify(body));
   };
   try {
+    const audited = /^\/audit\/([a-z0-9._-]+)(?:\?.*)?$/.exec(request.url ?? '')?.[1];
+    if (audited !== undefined) return await serveAudit(audited, request, answer, options);
     const target = /^\/admission\/([a-z0-9._-]+)(?:\?.*)?$/.exec(request.url ?? '')?.[1];
     const view = target === undefined ? undefined : options.view(target);
     if (target === undefined || !view) return answer(404, { message: 'there is no such target' });
@@ -118,6 +125,19 @@ async function serve(request: IncomingMessage, response: ServerResponse, options
   }
 }
 
+async function serveAudit(
+  target: string,
+  request: IncomingMessage,
+  answer: (status: number, body: object) => void,
+  { audit }: AdmissionOptions,
+): Promise<void> {
+  if (request.method !== 'POST' || !isAuditCaller(target, request.headers.authorization, audit)) {
+    return answer(401, { message: 'this takes the token of the target’s audit webhook' });
+  }
+  const { status, message } = receiveAudit(target, await bodyOf(request, AUDIT_BODY), audit);
+  answer(status, { message });
+}
+
 async function verdict(
   write: WriteRequest,
   target: string,
@@ -126,6 +146,7 @@ async function verdict(
 ): Promise<object> {
   const judged = judgeWrite(write, view, options.settings);
   if (!judged.allowed) return { allowed: false, status: { code: 403, reason: 'Forbidden', message: judged.message } };
+  options.admitted(target, write);
   if (!('bypass' in judged)) return { allowed: true };
   if (!write.dryRun) await options.recordBypass(target, write, judged.bypass.reason);
   return { allowed: true, warnings: ['this write is not approved; it passes by and is recorded'] };
@@ -149,18 +170,19 @@ function writeOf(request: z.infer<typeof reviewSchema>['request']): WriteRequest
     identity: own,
     subResource,
     user: userInfo.username,
+    groups: userInfo.groups,
     dryRun: request.dryRun === true,
     object: newer,
     oldObject: older,
   };
 }
 
-async function bodyOf(request: IncomingMessage): Promise<string> {
+async function bodyOf(request: IncomingMessage, limit = MAX_BODY): Promise<string> {
   const parts: Buffer[] = [];
   let length = 0;
   for await (const part of request as AsyncIterable<Buffer>) {
     length += part.length;
-    if (length > MAX_BODY)
+    if (length > limit)
       throw new CountersignError('manifest-too-large', 'an AdmissionReview is larger than any object can be');
     parts.push(part);
   }

@@ -1,7 +1,7 @@
 import { Inject } from '@nestjs/common';
 import { Args, Context, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
 import type { LoggedEntry } from '../audit/entry.js';
-import { isJsonObject } from '../cluster/object.js';
+import { strongest } from '../report/evidence-of-drift.js';
 import type { Filters, Queries } from '../report/queries.js';
 import type {
   CommitRecord,
@@ -93,9 +93,8 @@ export class DriftResolver {
   }
 
   @ResolveField('strength')
-  strength(@Parent() { attribution }: DriftRecord): string | null {
-    const strength = isJsonObject(attribution) ? attribution['strength'] : null;
-    return typeof strength === 'string' ? strength : null;
+  strength(@Parent() drift: DriftRecord): string | null {
+    return strongest(drift)?.strength ?? null;
   }
 
   @ResolveField('entry')

@@ -12,6 +12,7 @@ import {
 } from 'fastify';
 import type { Logger } from 'pino';
 import type { Histogram } from 'prom-client';
+import { type AuditWebhookOptions, registerAuditWebhook } from './audit-webhook.js';
 import { limits } from './limits.js';
 import { problem, ProblemFilter, sendProblem } from './problems.js';
 import { registerWebhooks, type WebhookOptions } from './webhooks.js';
@@ -20,6 +21,7 @@ export interface HttpOptions {
   readonly logger: Logger;
   readonly requests: Histogram<'route' | 'status'>;
   readonly webhooks?: WebhookOptions;
+  readonly audit?: AuditWebhookOptions;
 }
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
@@ -27,7 +29,7 @@ const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
 /** The application over HTTP: headers, limits and errors that hold for every route. */
 export async function createHttp(
   module: DynamicModule,
-  { logger, requests, webhooks }: HttpOptions,
+  { logger, requests, webhooks, audit }: HttpOptions,
 ): Promise<NestFastifyApplication> {
   const adapter = new FastifyAdapter({
     loggerInstance: logger,
@@ -58,6 +60,7 @@ export async function createHttp(
   });
   guard(adapter.getInstance<FastifyInstance>(), requests);
   if (webhooks) await registerWebhooks(adapter.getInstance<FastifyInstance>(), webhooks);
+  if (audit && audit.tokens.size > 0) await registerAuditWebhook(adapter.getInstance<FastifyInstance>(), audit);
   return app;
 }
 

@@ -23,9 +23,9 @@ export class TargetResolver {
 
   @Query('targets')
   targets(): readonly object[] {
-    return this.state.targets().map(({ name, reports }) => {
+    return this.state.targets().map(({ name, reports, audit }) => {
       const { api, reports: count, lookedAt, trouble } = reports;
-      return { name, reports: { api, count, lookedAt, trouble: trouble && describeTrouble(trouble) } };
+      return { name, audit, reports: { api, count, lookedAt, trouble: trouble && describeTrouble(trouble) } };
     });
   }
 }

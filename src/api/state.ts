@@ -8,6 +8,11 @@ import type { DecisionRecord } from '../review/records.js';
 export interface TargetState {
   readonly name: string;
   readonly reports: ReportsState;
+  /** What is heard of its audit; null where nothing is configured to be. */
+  readonly audit: {
+    readonly lastEventAt: string | null;
+    readonly lastLoss: { readonly time: string; readonly reason: string } | null;
+  } | null;
 }
 
 /** What the API shows of the running service beside its records. */

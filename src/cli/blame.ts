@@ -30,8 +30,8 @@ const QUERY = `query ($kind: String!, $name: String!, $namespace: String, $repos
   blame(kind: $kind, name: $name, namespace: $namespace, repository: $repository, environment: $environment) {
     object { object { group version kind namespace name } repository environment health } isThere
     fields { path value by differs commitId isExact operation decisionIndex appliedAt attribution
-      commit { author { name email } signature { principal status key } } decision { approvals { principal account } } drift { index } }
-    drift { fields type attribution detectedAt correctedAt index } } }`;
+      commit { author { name email } signature { principal status key } } decision { approvals { principal account } } drift { index supplements } }
+    drift { fields type attribution supplements detectedAt correctedAt index } } }`;
 
 async function blame(object: string, options: Options): Promise<void> {
   const [{ ask }, { CountersignError }, { blameText }] = await Promise.all([

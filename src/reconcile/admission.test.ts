@@ -29,6 +29,7 @@ function judged(
     identity: id(),
     subResource: '',
     user: 'eve',
+    groups: [],
     dryRun: false,
     object: live({ a: '2' }),
     oldObject: live({ a: '1' }),
@@ -78,6 +79,6 @@ it.each<[string, boolean | string, Parameters<typeof judged>]>([
 
 it('lets pass what is not governed', () => {
   const view = { complete: async () => true, approvedState: () => undefined, scaled: () => undefined };
-  const write: WriteRequest = { uid: '1', operation: 'DELETE', identity: id(), subResource: '', user: 'eve', dryRun: false, object: null, oldObject: live({}) }; // prettier-ignore
+  const write: WriteRequest = { uid: '1', operation: 'DELETE', identity: id(), subResource: '', user: 'eve', groups: [], dryRun: false, object: null, oldObject: live({}) }; // prettier-ignore
   expect(judgeWrite(write, view, settings)).toEqual({ allowed: true });
 });

@@ -18,6 +18,7 @@ export interface WriteRequest {
   /** '' for the object itself. */
   readonly subResource: string;
   readonly user: string;
+  readonly groups: readonly string[];
   readonly dryRun: boolean;
   readonly object: LiveObject | null;
   readonly oldObject: LiveObject | null;

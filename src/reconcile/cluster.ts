@@ -65,5 +65,7 @@ export interface Cluster {
   patch(live: LiveObject, operations: readonly JsonPatchOperation[]): Promise<LiveObject>;
   /** Only the object with this UID. null: it is gone; else the object, which waits for its finalizers. */
   delete(identity: ObjectIdentity, uid: string): Promise<LiveObject | null>;
+  /** The user name under which it knows us; null where it does not say. */
+  whoAmI(): Promise<string | null>;
   close(): Promise<void>;
 }

@@ -13,7 +13,11 @@ export class RecordedRuns implements RunLog {
     private readonly ledger: Ledger,
     private readonly records: Records,
     /** Called when something new is in the log. */
-    private readonly told: (event: { readonly drifts: readonly Drift[]; readonly end?: RunEnd }) => void = () => {},
+    private readonly told: (event: {
+      readonly drifts: readonly Drift[];
+      readonly run: RunStart;
+      readonly end?: RunEnd;
+    }) => void = () => {},
   ) {}
 
   async started(run: RunStart, drifts: readonly Drift[]): Promise<void> {
@@ -43,7 +47,7 @@ export class RecordedRuns implements RunLog {
     for (const [i, drift] of drifts.entries()) {
       await this.records.update('drift', { id: drift.id }, { index: entries[i].index });
     }
-    this.told({ drifts });
+    this.told({ drifts, run });
   }
 
   async finished(run: RunStart, end: RunEnd): Promise<void> {
@@ -76,7 +80,7 @@ export class RecordedRuns implements RunLog {
       }
     });
     await this.records.update('run', { id: run.id }, { finishedIndex: entries[0].index });
-    this.told({ drifts: [], end });
+    this.told({ drifts: [], run, end });
   }
 
   /** What the last logged run left: what pruning may touch. */
@@ -186,6 +190,7 @@ function driftRecord(drift: Drift, run: string): DriftRecord {
     type,
     fields: plain(fields),
     attribution: plain(attribution),
+    supplements: [],
     detectedAt: time,
     index: null,
     correctedAt: null,

@@ -1,4 +1,5 @@
 import { describeIdentity, type Json, type ObjectIdentity } from '../cluster/object.js';
+import { describeEvidence, strongest } from './evidence-of-drift.js';
 
 /** Who set each field of an object, as the service answers it (`Blame` in the schema), for people. */
 export interface BlameLines {
@@ -28,24 +29,18 @@ export interface BlameLine {
   readonly decision: { readonly approvals: readonly { readonly principal: string | null; readonly account: string | null }[] } | null; // prettier-ignore
   readonly decisionIndex: number | null;
   readonly appliedAt: string | null;
-  readonly attribution: Evidence | null;
-  readonly drift: { readonly index: number | null } | null;
+  readonly attribution: Json;
+  readonly drift: { readonly index: number | null; readonly supplements: Json } | null;
 }
 
 export interface DriftLine {
   readonly fields: readonly { readonly path: string; readonly live?: Json }[];
   readonly type: string;
-  readonly attribution: Evidence | null;
+  readonly attribution: Json;
+  readonly supplements: Json;
   readonly detectedAt: string;
   readonly correctedAt: string | null;
   readonly index: number | null;
-}
-
-export interface Evidence {
-  readonly strength: string;
-  readonly source: string | null;
-  readonly manager: string | null;
-  readonly time: string | null;
 }
 
 interface Group {
@@ -98,7 +93,7 @@ function whoOf(field: BlameLine): string {
   if (by === 'outside') {
     const entry = field.drift?.index;
     const recorded = entry === undefined || entry === null ? '' : `, entry ${entry}`;
-    return `${differs ? 'outside Git: ' : ''}${evidence(attribution)}${recorded}`;
+    return `${differs ? 'outside Git: ' : ''}${evidence({ attribution, supplements: field.drift?.supplements ?? [] })}${recorded}`;
   }
   if (commitId === null) return by;
   const author = commit ? `${commit.author.name} <${commit.author.email}>` : 'an author who is not recorded';
@@ -115,20 +110,16 @@ function whoOf(field: BlameLine): string {
   ].join('  ');
 }
 
-/** `kubectl-edit, 2026-07-01T09:30:00Z (managed fields: a hint)`. */
-function evidence(attribution: Evidence | null): string {
-  if (!attribution || attribution.strength === 'none') return 'nobody left a trace';
-  const { manager, time, strength } = attribution;
-  return `${manager ?? 'somebody'}${time ? `, ${time}` : ''} (managed fields: ${strength})`;
-}
+const evidence = (drift: { readonly attribution: Json; readonly supplements: Json }): string =>
+  describeEvidence(strongest(drift));
 
 function driftLines(drift: readonly DriftLine[]): string[] {
   if (drift.length === 0) return [];
-  const lines = drift.map(({ fields, type, attribution, detectedAt, correctedAt, index }) => {
+  const lines = drift.map(({ fields, type, attribution, supplements, detectedAt, correctedAt, index }) => {
     const [first, ...more] = fields;
     const what = first ? `${first.path}${'live' in first ? ` ${shown(first.live ?? null)}` : ''}${more.length > 0 ? ` and ${more.length} more` : ''}` : type; // prettier-ignore
     const end = correctedAt ? `reverted ${correctedAt}` : 'not reverted';
-    return `${detectedAt}   ${what}   ${evidence(attribution)} → ${end}${index === null ? '' : `, entry ${index}`}`;
+    return `${detectedAt}   ${what}   ${evidence({ attribution, supplements })} → ${end}${index === null ? '' : `, entry ${index}`}`;
   });
   return ['', 'changed outside Git', ...lines.map((line) => `  ${line}`)];
 }

@@ -127,7 +127,7 @@ describe('blame', () => {
         line('spec.a'),
         line('spec.b'),
         line('spec.c', { commitId: '2'.repeat(40), decisionIndex: 7, operation: 'rollback', isExact: false }),
-        line('spec.d', { by: 'outside', differs: true, attribution: evidence, drift: { index: 9 } }),
+        line('spec.d', { by: 'outside', differs: true, attribution: evidence, drift: { index: 9, supplements: [] } }),
         line('status.x', { by: 'outside', attribution: evidence }),
         line('spec.e', { by: 'server' }),
       ],

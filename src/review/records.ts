@@ -224,6 +224,8 @@ export interface DriftRecord {
   /** Redacted. */
   readonly fields: Json;
   readonly attribution: Json;
+  /** Evidence that came after it was recorded, each in an entry of its own. */
+  readonly supplements: Json;
   readonly detectedAt: string;
   readonly index: number | null;
   readonly correctedAt: string | null;

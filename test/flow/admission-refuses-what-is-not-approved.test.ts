@@ -3,17 +3,20 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Agent, request } from 'undici';
+import { readEventList } from '../../src/adapters/kubernetes/audit-events.js';
 import { startControlPlane, type ControlPlane } from '../../src/adapters/kubernetes/control-plane.js';
 import { type AdmissionOptions, type AdmissionServer, startAdmission } from '../../src/api/admission.js';
 import { webhookConfiguration } from '../../src/api/admission-manifest.js';
 import { identityKey } from '../../src/cluster/object.js';
 import { policySources } from '../../src/policy/sources.js';
 import type { WriteRequest } from '../../src/reconcile/admission.js';
+import { ownCertificate } from '../support/certificate.js';
 import { runCli } from '../support/cli.js';
 import { configMap, deployment, namespace, Person, until, World } from '../support/cluster.js';
 import { DecisionLog, environmentNamed } from '../support/approvals.js';
 
 const NS = 'admitted';
+const AUDIT_TOKEN = 'a-token-of-the-audit-webhook';
 const settingsPath = `/api/v1/namespaces/${NS}/configmaps/settings`;
 const cartPath = `/apis/apps/v1/namespaces/${NS}/deployments/cart`;
 /** By TLS: when the client notices depends on who writes first. */
@@ -59,9 +62,7 @@ describe('a write past Git, on a real API server that asks first', () => {
     ]);
 
   beforeAll(async () => {
-    const [certificate, key] = [join(folder, 'tls.crt'), join(folder, 'tls.key')];
-    const openssl = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', '/CN=admission', '-addext', 'subjectAltName=IP:127.0.0.1']; // prettier-ignore
-    execFileSync('openssl', [...openssl, '-keyout', key, '-out', certificate], { stdio: 'ignore' });
+    ownCertificate(folder);
     plane = await startControlPlane();
     [dana, admin] = [new Person(plane, 'dana'), new Person(plane, 'admin')];
     world = await World.open(plane, NS);
@@ -80,6 +81,9 @@ describe('a write past Git, on a real API server that asks first', () => {
     rmSync(folder, { recursive: true });
   });
 
+  const admitted: WriteRequest[] = [];
+  const refusedBatches: string[] = [];
+
   const options = (): AdmissionOptions => ({
     listen: { host: '127.0.0.1', port: 0 },
     certificate: readFileSync(join(folder, 'tls.crt'), 'utf8'),
@@ -97,6 +101,12 @@ describe('a write past Git, on a real API server that asks first', () => {
     recordBypass: async (_target, write, reason) => {
       if (!recordable) throw new Error('the log is away');
       bypassed.push({ request: write, reason });
+    },
+    admitted: (_target, write) => void admitted.push(write),
+    audit: {
+      tokens: new Map([['prod', AUDIT_TOKEN]]),
+      received: (target, body) => readEventList(body) !== null && target === 'prod',
+      refused: (_target, reason) => void refusedBatches.push(reason),
     },
     onFault: () => undefined,
   });
@@ -260,6 +270,33 @@ describe('a write past Git, on a real API server that asks first', () => {
     );
     expect(bundle.gatekeeper?.rules).toMatchObject([{ id: 'NeedsOwner/all' }]);
     expect(bundle.gatekeeper?.templates[0].sources[0].text).toBe(rego);
+  });
+
+  it('takes audit events at the same address, from whoever has the token, and says what it cannot take', async () => {
+    const agent = new Agent({ connect: { ca: readFileSync(join(folder, 'tls.crt'), 'utf8') } });
+    const send = async (target: string, token: string, body: string): Promise<number> => {
+      const answer = await request(`https://127.0.0.1:${server.port}/audit/${target}`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${token}` },
+        body,
+        dispatcher: agent,
+      });
+      await answer.body.dump();
+      return answer.statusCode;
+    };
+    try {
+      const list = JSON.stringify({ apiVersion: 'audit.k8s.io/v1', kind: 'EventList', items: [] });
+      expect(await send('prod', AUDIT_TOKEN, list)).toBe(200);
+      expect(await send('prod', `${AUDIT_TOKEN}x`, list)).toBe(401);
+      expect(await send('other', AUDIT_TOKEN, list)).toBe(401);
+      expect(refusedBatches).toEqual([]);
+      expect(await send('prod', AUDIT_TOKEN, list.slice(0, -9))).toBe(400);
+      expect(refusedBatches).toEqual(['a batch is no EventList of audit.k8s.io/v1']);
+    } finally {
+      await agent.close();
+    }
+    // Whom it was asked about, and let pass, is evidence, too.
+    expect(admitted.map(({ user }) => user)).toContain('admin');
   });
 
   it('can be told to a cluster by a manifest that it takes', async () => {

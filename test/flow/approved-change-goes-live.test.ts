@@ -1,13 +1,33 @@
+import { randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { person } from '../../src/adapters/git/scratch-repository.js';
 import { mayApprove } from '../support/approving.js';
 import { runCli } from '../support/cli.js';
+import { Person } from '../support/cluster.js';
+import { ownCertificate } from '../support/certificate.js';
+import { freePort } from '../support/postgres.js';
 import { oneWorld } from '../support/one-world.js';
 import { cart, eventually, PRODUCTION, settings } from '../support/world.js';
 
+interface Traced {
+  readonly id: string;
+  readonly strength: string;
+  readonly index: number;
+}
+
 describe('a change that needs approvals', () => {
-  const here = oneWorld(async () => {
+  const here = oneWorld(async (plane) => {
+    // Its API server has to know where to send audit events before the service is there.
+    const [port, token] = [await freePort(), randomBytes(24).toString('base64url')];
+    const file = (name: string): string => join(plane.directory, name);
+    await writeFile(file('audit-token'), token);
+    const { certificate, key } = ownCertificate(plane.directory);
+    await plane.sendAudit({ url: `https://127.0.0.1:${port}/audit/prod`, token, authority: certificate });
     const people = await Promise.all([person('Ann', 'ann@example.org'), person('Bo', 'bo@example.org')]);
-    return { files: { '.countersign/allowed_signers': people.map((one) => mayApprove(one)).join('') } };
+    const target = `audit: {tokenFile: ${file('audit-token')}}`;
+    const limits = `admission: {listen: '127.0.0.1:${port}', certificate: ${certificate}, key: ${key}, identity: [countersign]}`;
+    return { target, limits, files: { '.countersign/allowed_signers': people.map((one) => mayApprove(one)).join('') } };
   });
 
   it('is not applied while it waits, and goes live as soon as somebody else approves it (invariants 1, 5)', async () => {
@@ -53,6 +73,44 @@ describe('a change that needs approvals', () => {
     expect(await world.replicas()).toBe(3);
   });
 
+  it('has drift traced to who made it, by the API server’s own audit events, in an entry that follows the first evidence', async () => {
+    const { world, plane } = here;
+    const as = { user: 'erin@example.org', group: 'system:masters' };
+    const erin = new Person(plane, 'admin', as);
+    await erin.edit(world.path('deployments', 'cart'), { spec: { replicas: 8 } }, 'robot');
+    await erin.close();
+    await eventually('the edit to be corrected', async () => (await world.replicas()) === 3);
+    const traced = await eventually('the maker to be named', async () => {
+      const { drift } = await world.query<{ drift: { nodes: Traced[] } }>(
+        '{ drift(first: 1) { nodes { id strength attribution supplements index } } }',
+      );
+      return drift.nodes[0].strength === 'strong' ? drift.nodes[0] : null;
+    });
+    expect(traced).toMatchObject({
+      attribution: { strength: 'hint', manager: 'robot' },
+      supplements: [
+        {
+          strength: 'strong',
+          source: 'audit',
+          verb: 'patch',
+          incomplete: false,
+          user: { name: 'erin@example.org', impersonatedBy: 'admin', addresses: ['127.0.0.1'] },
+        },
+      ],
+    });
+    const entries = (await world.entries('drift')).filter(({ predicate }) => predicate['supplements'] === traced.id);
+    expect(entries).toMatchObject([{ predicate: { strength: 'strong', source: 'audit' } }]);
+    expect(entries[0].index).toBeGreaterThan(traced.index);
+    // Who it was is no part of the leaf (invariant 11).
+    expect(JSON.stringify(entries)).not.toContain('erin');
+    const { targets } = await world.query<{ targets: { audit: { lastEventAt: string | null; lastLoss: unknown } }[] }>(
+      '{ targets { audit { lastEventAt lastLoss { time reason } } } }',
+    );
+    expect(targets[0].audit).toEqual({ lastEventAt: expect.any(String) as string, lastLoss: null });
+    const wrong = await fetch(`${world.url}/audit/prod`, { method: 'POST', headers: { authorization: 'Bearer x' } });
+    expect(wrong.status).toBe(401);
+  });
+
   it('is blamed field by field on the commits, people and decisions that made it so, and on whoever did it outside of Git', async () => {
     const { world } = here;
     const blame = async (...more: string[]) => {
@@ -86,6 +144,7 @@ describe('a change that needs approvals', () => {
     expect(field('metadata.annotations["countersign.dev/commit"]')).toMatchObject({ by: 'countersign' });
     expect(fields.filter(({ differs }) => differs)).toEqual([]);
     expect(drift).toMatchObject([
+      { attribution: { manager: 'robot' } },
       { attribution: { manager: 'kubectl-edit' }, correctedAt: expect.any(String) as string },
     ]);
     const text = await blame('--environment', PRODUCTION);
@@ -94,7 +153,12 @@ describe('a change that needs approvals', () => {
       /spec\.replicas +3 {3}[0-9a-f]{7} Ann <ann@example.org> \(signed by ann@example.org, SHA256:.+approved by bo@example.org {2}decision \d+ {2}applied /,
     );
     expect(text).toMatch(/everything else that Git has +[0-9a-f]{7} Bo <bo@example.org>/);
-    expect(text).toMatch(/spec\.replicas 7 {3}kubectl-edit, .+ \(managed fields: hint\) → reverted .+, entry \d+/);
+    expect(text).toMatch(
+      /spec\.replicas 8 {3}erin@example\.org \(really admin\) from 127\.0\.0\.1, .+ \(audit log: strong\) → reverted .+, entry \d+/,
+    );
+    expect(text).toMatch(
+      /spec\.replicas 7 {3}dana from 127\.0\.0\.1, .+ \(audit log: strong\) → reverted .+, entry \d+/,
+    );
     const wrong = await runCli(['blame', 'service/none', '--url', world.url]);
     expect(wrong).toMatchObject({
       code: 2,

@@ -21,6 +21,8 @@ export class Person {
   constructor(
     private readonly plane: ControlPlane,
     user: ControlPlaneUser,
+    /** Whom they act as, where they may. */
+    private readonly as?: { readonly user: string; readonly group: string },
   ) {
     const config = JSON.parse(readFileSync(plane.kubeconfig(user), 'utf8')) as {
       clusters: { cluster: { 'certificate-authority-data': string } }[];
@@ -72,7 +74,11 @@ export class Person {
     const answer = await request(this.plane.url + path, {
       method,
       body: body ? JSON.stringify(body) : null,
-      headers: { authorization: `Bearer ${this.#token}`, ...(type ? { 'content-type': type } : {}) },
+      headers: {
+        authorization: `Bearer ${this.#token}`,
+        ...(this.as ? { 'impersonate-user': this.as.user, 'impersonate-group': this.as.group } : {}),
+        ...(type ? { 'content-type': type } : {}),
+      },
       dispatcher: this.#agent,
     });
     const text = await answer.body.text();

@@ -279,6 +279,7 @@ const drift = (id: string, correctedAt: string | null, run: string | null) => ({
   type: 'modified',
   fields: [{ type: 'changed', path: 'spec.replicas', desired: 3, live: 5 }],
   attribution: { strength: 'hint', source: 'managedFields', manager: 'kubectl-edit' },
+  supplements: [],
   detectedAt: at(1),
   index: 1,
   correctedAt,

@@ -38,6 +38,8 @@ export interface WorldOptions {
   readonly child?: boolean;
   /** In the service's configuration. */
   readonly poll?: string;
+  /** Further settings of the target, such as `audit: {log: audit.jsonl}`. */
+  readonly target?: string;
   /** Further lines of the service's configuration under `repositories:` and `targets:`; `limits:` as a whole. */
   readonly repositories?: readonly string[];
   readonly targets?: readonly string[];
@@ -125,7 +127,7 @@ export class World {
   }
 
   async writeConfig(): Promise<void> {
-    const { plane, user = 'countersign', database = 'embedded', poll = '150ms' } = this.options;
+    const { plane, user = 'countersign', database = 'embedded', poll = '150ms', target } = this.options;
     await writeFile(
       this.configFile,
       `listen: 127.0.0.1:0
@@ -135,7 +137,7 @@ repositories:
   - {name: shop, url: ${this.repository.path}, trust: {commit: ${this.genesis}}, poll: ${poll}}
 ${(this.options.repositories ?? []).join('\n')}
 targets:
-  - {name: prod, kubeconfig: '${plane.kubeconfig(user)}', grants: [{repository: shop, namespaces: [${this.namespace}]}]}
+  - {name: prod, kubeconfig: '${plane.kubeconfig(user)}', grants: [{repository: shop, namespaces: [${this.namespace}]}]${target ? `, ${target}` : ''}}
 ${(this.options.targets ?? []).join('\n')}
 ${this.options.limits ?? ''}
 `,

@@ -197,6 +197,19 @@ class KubernetesCluster implements Cluster {
     return isJsonObject(metadata) && typeof metadata['deletionTimestamp'] === 'string' ? (answer as LiveObject) : null;
   }
 
+  async whoAmI(): Promise<string | null> {
+    const api = 'authentication.k8s.io/v1';
+    const answer = await this.transport.call({
+      method: 'POST',
+      path: `/apis/${api}/selfsubjectreviews`,
+      body: JSON.stringify({ apiVersion: api, kind: 'SelfSubjectReview' }),
+      orNoPath: true,
+      subject: { text: 'the name of our own user' },
+    });
+    const { status } = (answer ?? {}) as { status?: { userInfo?: { username?: string } } };
+    return status?.userInfo?.username ?? null;
+  }
+
   async close(): Promise<void> {
     await this.transport.close();
   }

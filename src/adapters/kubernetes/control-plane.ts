@@ -20,6 +20,14 @@ export interface ControlPlaneOptions {
   readonly onLine?: (program: string, line: string) => void;
 }
 
+export interface AuditDestination {
+  /** `https://…` */
+  readonly url: string;
+  readonly token: string;
+  /** Path of the PEM of who signed its certificate. */
+  readonly authority: string;
+}
+
 /** A real etcd and kube-apiserver on loopback, for tests and the demo. They die with this process, however it dies. */
 export interface ControlPlane {
   readonly url: string;
@@ -34,6 +42,8 @@ export interface ControlPlane {
   killApiServer(): Promise<void>;
   /** On the same port, with the same state; resolves when it is ready. */
   restartApiServer(): Promise<void>;
+  /** Restarts it so that it posts its audit events there, a batch at least every 100 ms. */
+  sendAudit(to: AuditDestination): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -77,6 +87,7 @@ class LocalControlPlane implements ControlPlane {
   };
   #ports: { etcd: number; peer: number; api: number } = { etcd: 0, peer: 0, api: 0 };
   #apiServer: Tethered | undefined;
+  #audited = false;
 
   constructor(
     private readonly assets: string,
@@ -95,7 +106,7 @@ class LocalControlPlane implements ControlPlane {
     return this.#tokens.admin;
   }
 
-  kubeconfig(user: ControlPlaneUser = 'admin'): string {
+  kubeconfig(user: ControlPlaneUser | 'audit' = 'admin'): string {
     return join(this.directory, `${user}.kubeconfig`);
   }
 
@@ -134,8 +145,26 @@ class LocalControlPlane implements ControlPlane {
       `--audit-log-path=${this.auditLog}`,
       // Written before the answer is sent, so that a reader who saw the answer finds the event.
       '--audit-log-mode=blocking-strict',
+      ...(this.#audited
+        ? [`--audit-webhook-config-file=${this.kubeconfig('audit')}`, '--audit-webhook-batch-max-wait=100ms']
+        : []),
     ]);
     await this.#ready(this.#apiServer);
+  }
+
+  async sendAudit({ url, token, authority }: AuditDestination): Promise<void> {
+    const config = {
+      apiVersion: 'v1',
+      kind: 'Config',
+      'current-context': 'audit',
+      // Without TLS it would leave the token out.
+      clusters: [{ name: 'audit', cluster: { server: url, 'certificate-authority': authority } }],
+      users: [{ name: 'audit', user: { token } }],
+      contexts: [{ name: 'audit', context: { cluster: 'audit', user: 'audit' } }],
+    };
+    await writeFile(this.kubeconfig('audit'), JSON.stringify(config), { mode: 0o600 });
+    this.#audited = true;
+    await this.restartApiServer();
   }
 
   async stop(): Promise<void> {

@@ -14,7 +14,7 @@ export interface Subject {
 }
 
 export interface Call {
-  readonly method: 'GET' | 'PATCH' | 'DELETE';
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;
   readonly contentType?: string;

@@ -184,6 +184,7 @@ export const schemas = {
     type: text,
     fields: json,
     attribution: maybeJson,
+    supplements: json,
     detectedAt: time('detected_at'),
     index: named('log_index', maybeIndex),
     correctedAt: time('corrected_at', true),
