@@ -21,6 +21,8 @@ export interface AuditAnswer {
 /** kube-apiserver's own limit of a batch is 10 MiB, where it cuts them at all. */
 export const AUDIT_BODY = 32 * 1024 * 1024;
 
+const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
+
 /** Whether a target's API server calls. */
 export function isAuditCaller(
   target: string,
@@ -28,7 +30,6 @@ export function isAuditCaller(
   { tokens }: AuditWebhookOptions,
 ): boolean {
   const token = tokens.get(target);
-  const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
   return token !== undefined && timingSafeEqual(digest(authorization ?? ''), digest(`Bearer ${token}`));
 }
 

@@ -64,22 +64,22 @@ describe('evidence of who made a drift', () => {
   }); // prettier-ignore
 });
 
-describe('an audit trail', () => {
-  function trail(isWhole = true, events = 100) {
-    const found: Supplement[] = [];
-    const lost: string[] = [];
-    const clock = { now: T };
-    const limits = { memory: 600_000, events, patience: 30_000 };
-    const made = new AuditTrail(
-      { found: (_, supplement) => found.push(supplement), lost: (reason) => lost.push(reason) },
-      () => 'countersign',
-      isWhole,
-      limits,
-      () => clock.now,
-    );
-    return { made, found, lost, clock };
-  }
+function trail(isWhole = true, events = 100) {
+  const found: Supplement[] = [];
+  const lost: string[] = [];
+  const clock = { now: T };
+  const limits = { memory: 600_000, events, patience: 30_000 };
+  const made = new AuditTrail(
+    { found: (_, supplement) => found.push(supplement), lost: (reason) => lost.push(reason) },
+    () => 'countersign',
+    isWhole,
+    limits,
+    () => clock.now,
+  );
+  return { made, found, lost, clock };
+}
 
+describe('an audit trail', () => {
   it('finds the maker whichever of the two comes first, and tells better evidence after worse, once', () => {
     const { made, found, lost, clock } = trail();
     made.add([write('dana', exact)]);

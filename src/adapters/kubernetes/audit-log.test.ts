@@ -21,6 +21,8 @@ const event = (name: string, more: object = {}): object => ({
   ...more,
 });
 
+const line = (name: string): string => `${JSON.stringify(event(name))}\n`;
+
 describe('an audit event', () => {
   it('is a write with its user, the version that it left, and who really called', () => {
     expect(readEvent(event('cart', { responseObject: { metadata: { uid: 'u', resourceVersion: '9' } } }))).toEqual({
@@ -67,7 +69,6 @@ describe('an audit log', () => {
   let found: string[] = [];
   let lost: string[] = [];
 
-  const line = (name: string): string => `${JSON.stringify(event(name))}\n`;
   const until = async (what: () => boolean): Promise<void> => {
     for (const deadline = Date.now() + 10_000; !what();) {
       if (Date.now() > deadline) throw new Error(`never: ${JSON.stringify({ found, lost })}`);
