@@ -10,13 +10,14 @@ import { BlameResolver } from './api/blame.resolver.js';
 import { ChangeResolver } from './api/change.resolver.js';
 import { DriftResolver, FaultResolver, LiveObjectResolver, RunResolver } from './api/cluster.resolver.js';
 import { CommitResolver } from './api/commit.resolver.js';
+import type { ApiContext } from './api/context.js';
 import { DecisionResolver } from './api/decision.resolver.js';
 import { EntryResolver } from './api/entry.resolver.js';
 import { EnvironmentResolver } from './api/environment.resolver.js';
+import { createContext, requireFields } from './api/field-access.js';
 import { formatErrors } from './api/graphql-errors.js';
 import { HealthController } from './api/health.controller.js';
 import { checkLimits, limits, refuseForeignText } from './api/limits.js';
-import { createLoaders } from './api/loaders.js';
 import { AdviceResolver } from './api/advice.resolver.js';
 import { ExceptionResolver } from './api/exception.resolver.js';
 import { ImpactResolver } from './api/impact.resolver.js';
@@ -29,19 +30,7 @@ import { LogResolver, ServiceResolver, TargetResolver } from './api/service.reso
 import { StatisticsResolver } from './api/statistics.resolver.js';
 import type { Access } from './api/access.js';
 import { ApproveResolver, type Approving } from './api/approve.resolver.js';
-import { TokenGuard } from './api/token.guard.js';
-import {
-  ACCESS,
-  APPROVING,
-  LOG_FILES,
-  METRICS,
-  QUERIES,
-  REPORTS,
-  STATE,
-  STATISTICS,
-  type LogFiles,
-  type ServiceState,
-} from './api/state.js';
+import { APPROVING, LOG_FILES, METRICS, REPORTS, STATE, STATISTICS, type LogFiles, type ServiceState } from './api/state.js';
 import type { Queries } from './report/queries.js';
 import type { LoggedReports } from './report/reports.js';
 import type { Statistics } from './report/statistics.js';
@@ -83,22 +72,19 @@ const resolvers = [
   ReviewDutyResolver,
   StatisticsResolver,
   ApproveResolver,
-  TokenGuard,
 ];
 
 /** The only wiring of what answers over HTTP. */
 @Module({})
 export class AppModule {
   static of(parts: AppParts): DynamicModule {
-    const { state, queries, statistics, reports, logFiles, metrics, access, approving } = parts;
+    const { state, statistics, reports, logFiles, metrics, approving } = parts;
     const provided = [
       { provide: STATE, useValue: state },
-      { provide: QUERIES, useValue: queries },
       { provide: STATISTICS, useValue: statistics },
       { provide: REPORTS, useValue: reports },
       { provide: METRICS, useValue: metrics },
       { provide: LOG_FILES, useValue: logFiles },
-      { provide: ACCESS, useValue: access },
       { provide: APPROVING, useValue: approving },
     ];
     return {
@@ -115,7 +101,12 @@ export function schemaText(): string {
   return readFileSync(new URL('./api/schema.graphql', import.meta.url), 'utf8');
 }
 
-function graphql({ state, queries, logger }: AppParts): MercuriusDriverConfig & { driver: typeof MercuriusDriver } {
+function graphql({
+  state,
+  queries,
+  logger,
+  access,
+}: AppParts): MercuriusDriverConfig & { driver: typeof MercuriusDriver } {
   return {
     driver: MercuriusDriver,
     typeDefs: schemaText(),
@@ -126,12 +117,13 @@ function graphql({ state, queries, logger }: AppParts): MercuriusDriverConfig & 
     graphiql: false,
     allowBatchedQueries: false,
     graphql: { parseOptions: { maxTokens: limits.tokens } },
-    context: (req: FastifyRequest) => ({ req, loaders: createLoaders(queries, state.ledger) }),
+    context: (req: FastifyRequest) => createContext(req, queries, state.ledger),
     errorFormatter: (execution, context) => formatErrors(execution, context.reply?.log ?? logger),
     hooks: {
       preParsing: async (_schema, source) => refuseForeignText(source),
-      preExecution: async (schema, document, _context, variables) => {
+      preExecution: async (schema, document, context, variables) => {
         checkLimits(schema, document, variables ?? {});
+        await requireFields(access, schema, document, context as unknown as ApiContext);
       },
     },
   };

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { roles } from './review/authority.js';
 import { bytes, milliseconds } from './units.js';
 
 // The shape of service.yaml; what it means is worked out in config.ts.
@@ -127,12 +128,14 @@ export const fileSchema = z.strictObject({
     .optional(),
   access: z
     .strictObject({
+      loopback: z.enum(['read', 'token']).default('token'),
+      log: z.enum(['public', 'readers']).default('readers'),
       tokens: z
         .array(
           z.strictObject({
             name,
             login: z.string().regex(/^[^\s\p{Cc}*]{1,255}$/u, { error: 'it must be one login, without spaces' }),
-            role: z.enum(['approver']),
+            role: z.enum(roles),
             sha256: z.string().regex(/^[0-9a-f]{64}$/, {
               error: 'it must be what "countersign token" printed beside the token, never the token itself',
             }),

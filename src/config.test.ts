@@ -81,7 +81,7 @@ limits: {manifestBytes: 10MiB, evaluation: 2s, wasmMemory: 128MiB}
           grants: [{ repository: 'shop', namespaces: ['shop'], kinds: ['*'] }],
         },
       ],
-      tokens: [],
+      access: { configured: false, loopback: 'read', log: 'readers', tokens: [] },
       limits: {
         manifestBytes: 10_485_760,
         evaluationMilliseconds: 2_000,
@@ -94,7 +94,7 @@ limits: {manifestBytes: 10MiB, evaluation: 2s, wasmMemory: 128MiB}
   it('knows tokens by their digests, and shows none of them', async () => {
     const [one, other] = ['a'.repeat(64), 'b'.repeat(64)];
     const config = await load(`${repository()}access: {tokens: [${token(`name: bo, sha256: ${one}`)}]}\n`);
-    expect(config.tokens).toMatchObject([{ name: 'bo', login: 'bo', sha256: one }]);
+    expect(config.access.tokens).toMatchObject([{ name: 'bo', login: 'bo', sha256: one }]);
     expect(JSON.stringify(withoutSecrets(config))).not.toContain(one);
     const text = await refusal(
       `${repository()}access: {tokens: [${token(`name: bo, sha256: ${one}`)}, ${token(`name: bo, sha256: ${one}`)}, ${token(`name: cy, sha256: ${other}`)}]}\n`,

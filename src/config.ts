@@ -9,6 +9,7 @@ import { fileSchema, logLevels, type Written } from './config-file.js';
 import { resolveMirror } from './config-log.js';
 import { resolveRepository, type FaultAt } from './config-repository.js';
 import { resolveTarget } from './config-target.js';
+import type { Role } from './review/authority.js';
 import type { Credentials, SshFiles } from './source/repository.js';
 
 /** The service's own configuration: resolved, complete, with secrets only where `secrets` says. */
@@ -35,17 +36,27 @@ export interface Config {
   readonly organisation?: RepositoryConfig;
   readonly targets: readonly TargetConfig[];
   readonly limits: Limits;
-  /** Who may do more than look. */
-  readonly tokens: readonly TokenConfig[];
+  /** Who may do what. */
+  readonly access: AccessConfig;
   /** The validating webhook; none unless it is configured. */
   readonly admission?: AdmissionConfig;
+}
+
+export interface AccessConfig {
+  /** False where the file says nothing of access: then there is one token, made and kept in the data folder. */
+  readonly configured: boolean;
+  /** Whether whoever is on this machine may read without a token. */
+  readonly loopback: 'read' | 'token';
+  /** Whether strangers may read the log's tiles. */
+  readonly log: 'public' | 'readers';
+  readonly tokens: readonly TokenConfig[];
 }
 
 /** An API token, of which only its digest is known. */
 export interface TokenConfig {
   readonly name: string;
   readonly login: string;
-  readonly role: 'approver';
+  readonly role: Role;
   /** SHA-256 of the token, hex. */
   readonly sha256: string;
   readonly repositories: readonly string[];
@@ -200,7 +211,7 @@ export function withoutSecrets(config: Config): Record<string, unknown> {
   return {
     ...config,
     // Who may do what belongs in the log; a digest of a token does not.
-    tokens: config.tokens.map(({ sha256: _sha256, ...rest }) => rest),
+    access: { ...config.access, tokens: config.access.tokens.map(({ sha256: _sha256, ...rest }) => rest) },
     log: withoutMirrorKey(config.log),
     database: config.database === 'embedded' ? 'embedded' : withoutPassword(config.database),
     repositories: config.repositories.map(withoutTheirSecrets),
@@ -322,7 +333,9 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
     ...(written.admission
       ? { admission: resolveAdmission(written.admission, base, (p, m) => fault(['admission', p], m)) }
       : {}),
-    tokens,
+    access: written.access
+      ? { configured: true, ...written.access }
+      : { configured: false, loopback: 'read', log: 'readers', tokens },
     limits: {
       manifestBytes: written.limits?.manifestBytes ?? 10 * 2 ** 20,
       evaluationMilliseconds: written.limits?.evaluation ?? 2_000,

@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
+import { ADMINISTRATOR_TOKEN, administratorToken } from './adapters/keys/administrator-token.js';
 import { readKeys } from './adapters/keys/file.js';
 import { PostgresPopulations } from './adapters/postgres/populations.js';
 import { PostgresQueries } from './adapters/postgres/queries.js';
@@ -22,6 +23,8 @@ import { packageVersion, type Service, startService } from './service.js';
 export interface RunningService {
   /** `http://127.0.0.1:4100`, with the port that was really taken. */
   readonly url: string;
+  /** The file with the token that was made for a service whose configuration says nothing of access. */
+  readonly administratorToken?: string;
   /** Answers what was asked, finishes what is under way, stops in order. */
   close(): Promise<void>;
 }
@@ -54,6 +57,7 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       startedAt: new Date().toISOString(),
       vkey: keys.log.vkey,
       ledger,
+      ping: () => queries.ping(),
       ready: () => service.ready(),
       explain: service.explain,
       impact: service.impact,
@@ -65,17 +69,23 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
     const metrics = createMetrics(state, queries);
     const logFiles = { checkpoint: () => service.checkpoint(), tile: (path: string) => serveTile(ledger, path) };
     const { approving } = service;
-    const access = new Access(config.tokens, approving.log);
+    const access = new Access({
+      tokens: config.access.configured ? config.access.tokens : [await administratorToken(config.data)],
+      anonymous: config.access.loopback === 'read',
+      log: approving.log,
+    });
     const module = AppModule.of({ state, queries, statistics, reports, logFiles, metrics, logger, access, approving });
     const webhooks = {
       secrets: new Map(followedIn(config).flatMap(({ name, webhook }) => (webhook ? [[name, webhook.secret]] : []))),
       hint: (repository: string, claim: PusherClaim | null) => service.hint(repository, claim),
     };
+    const door = { access, publicLog: config.access.log === 'public' };
     const app = await createHttp(module, {
       logger,
       requests: requestHistogram(metrics),
       webhooks,
       audit: service.audit,
+        door,
     });
     stops.push(() => app.close());
     await app.listen(config.listen.port, config.listen.host);
@@ -88,7 +98,8 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
     const addressFile = join(config.data, 'service.json');
     await replaceFile(addressFile, { url, pid: process.pid } satisfies ServiceAddress);
     stops.push(() => rm(addressFile, { force: true }));
-    return { url, close };
+    if (config.access.configured) return { url, close };
+    return { url, close, administratorToken: join(config.data, ADMINISTRATOR_TOKEN) };
   } catch (thrown) {
     await close();
     throw listenFault(thrown, config) ?? thrown;

@@ -1,20 +1,19 @@
-import { Inject } from '@nestjs/common';
 import { Args, Context, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
-import type { Filters, Queries } from '../report/queries.js';
+import type { Filters } from '../report/queries.js';
 import { statusContext } from '../review/forge.js';
 import type { AdviceRecord, ApprovalRecord, CommitRecord, ObjectChangeRecord } from '../review/records.js';
 import { objectChangesOf } from './change.resolver.js';
 import { connect, type Connection, type PageArguments } from './connection.js';
 import type { ApiContext } from './context.js';
-import { QUERIES } from './state.js';
 
 @Resolver('Advice')
 export class AdviceResolver {
-  constructor(@Inject(QUERIES) private readonly queries: Queries) {}
-
   @Query('advice')
-  advice(@Args() args: PageArguments & { filter?: Filters['advice'] }): Promise<Connection<AdviceRecord>> {
-    return connect(this.queries, 'advice', args);
+  advice(
+    @Args() args: PageArguments & { filter?: Filters['advice'] },
+    @Context() { queries }: ApiContext,
+  ): Promise<Connection<AdviceRecord>> {
+    return connect(queries, 'advice', args);
   }
 
   @ResolveField('headCommit')

@@ -1,7 +1,6 @@
-import { Inject } from '@nestjs/common';
 import { Args, Context, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
 import type { LoggedEntry } from '../audit/entry.js';
-import type { Filters, Queries } from '../report/queries.js';
+import type { Filters } from '../report/queries.js';
 import { accountName, strengthOf } from '../review/approval.js';
 import type {
   AdviceRecord,
@@ -12,15 +11,15 @@ import type {
 } from '../review/records.js';
 import { connect, type Connection, type PageArguments } from './connection.js';
 import type { ApiContext } from './context.js';
-import { QUERIES } from './state.js';
 
 @Resolver('Approval')
 export class ApprovalResolver {
-  constructor(@Inject(QUERIES) private readonly queries: Queries) {}
-
   @Query('approvals')
-  approvals(@Args() args: PageArguments & { filter?: Filters['approval'] }): Promise<Connection<ApprovalRecord>> {
-    return connect(this.queries, 'approval', args);
+  approvals(
+    @Args() args: PageArguments & { filter?: Filters['approval'] },
+    @Context() { queries }: ApiContext,
+  ): Promise<Connection<ApprovalRecord>> {
+    return connect(queries, 'approval', args);
   }
 
   @ResolveField('change')
@@ -57,13 +56,12 @@ export class ApprovalResolver {
 
 @Resolver('ReviewDuty')
 export class ReviewDutyResolver {
-  constructor(@Inject(QUERIES) private readonly queries: Queries) {}
-
   @Query('reviewDuties')
   reviewDuties(
     @Args() args: PageArguments & { filter?: Filters['reviewDuty'] },
+    @Context() { queries }: ApiContext,
   ): Promise<Connection<ReviewDutyRecord>> {
-    return connect(this.queries, 'reviewDuty', args);
+    return connect(queries, 'reviewDuty', args);
   }
 
   @ResolveField('decision')

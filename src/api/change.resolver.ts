@@ -1,7 +1,6 @@
-import { Inject } from '@nestjs/common';
 import { Args, Context, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
 import { decodeCursor, encodeCursor } from '../report/cursor.js';
-import type { Filters, Queries } from '../report/queries.js';
+import type { Filters } from '../report/queries.js';
 import type {
   ApprovalRecord,
   ChangeRecord,
@@ -13,15 +12,15 @@ import type {
 import { connect, connection, pageLength, type Connection, type PageArguments } from './connection.js';
 import type { ApiContext } from './context.js';
 import type { Loaders } from './loaders.js';
-import { QUERIES } from './state.js';
 
 @Resolver('Change')
 export class ChangeResolver {
-  constructor(@Inject(QUERIES) private readonly queries: Queries) {}
-
   @Query('changes')
-  changes(@Args() args: PageArguments & { filter?: Filters['change'] }): Promise<Connection<ChangeRecord>> {
-    return connect(this.queries, 'change', args);
+  changes(
+    @Args() args: PageArguments & { filter?: Filters['change'] },
+    @Context() { queries }: ApiContext,
+  ): Promise<Connection<ChangeRecord>> {
+    return connect(queries, 'change', args);
   }
 
   @Query('change')

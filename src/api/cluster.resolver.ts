@@ -1,8 +1,7 @@
-import { Inject } from '@nestjs/common';
 import { Args, Context, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
 import type { LoggedEntry } from '../audit/entry.js';
 import { strongest } from '../report/evidence-of-drift.js';
-import type { Filters, Queries } from '../report/queries.js';
+import type { Filters } from '../report/queries.js';
 import type {
   CommitRecord,
   DecisionRecord,
@@ -13,17 +12,17 @@ import type {
 } from '../review/records.js';
 import { connect, type Connection, type PageArguments } from './connection.js';
 import type { ApiContext } from './context.js';
-import { QUERIES } from './state.js';
 
 // What happened in targets: objects, runs, drift, and what went wrong.
 
 @Resolver('LiveObject')
 export class LiveObjectResolver {
-  constructor(@Inject(QUERIES) private readonly queries: Queries) {}
-
   @Query('objects')
-  objects(@Args() args: PageArguments & { filter?: Filters['liveObject'] }): Promise<Connection<LiveObjectRecord>> {
-    return connect(this.queries, 'liveObject', args);
+  objects(
+    @Args() args: PageArguments & { filter?: Filters['liveObject'] },
+    @Context() { queries }: ApiContext,
+  ): Promise<Connection<LiveObjectRecord>> {
+    return connect(queries, 'liveObject', args);
   }
 
   @ResolveField('commitId')
@@ -55,11 +54,12 @@ export class LiveObjectResolver {
 
 @Resolver('Run')
 export class RunResolver {
-  constructor(@Inject(QUERIES) private readonly queries: Queries) {}
-
   @Query('runs')
-  runs(@Args() args: PageArguments & { filter?: Filters['run'] }): Promise<Connection<RunRecord>> {
-    return connect(this.queries, 'run', args);
+  runs(
+    @Args() args: PageArguments & { filter?: Filters['run'] },
+    @Context() { queries }: ApiContext,
+  ): Promise<Connection<RunRecord>> {
+    return connect(queries, 'run', args);
   }
 
   @Query('run')
@@ -85,11 +85,12 @@ export class RunResolver {
 
 @Resolver('Drift')
 export class DriftResolver {
-  constructor(@Inject(QUERIES) private readonly queries: Queries) {}
-
   @Query('drift')
-  drift(@Args() args: PageArguments & { filter?: Filters['drift'] }): Promise<Connection<DriftRecord>> {
-    return connect(this.queries, 'drift', args);
+  drift(
+    @Args() args: PageArguments & { filter?: Filters['drift'] },
+    @Context() { queries }: ApiContext,
+  ): Promise<Connection<DriftRecord>> {
+    return connect(queries, 'drift', args);
   }
 
   @ResolveField('strength')
@@ -110,11 +111,12 @@ export class DriftResolver {
 
 @Resolver('Fault')
 export class FaultResolver {
-  constructor(@Inject(QUERIES) private readonly queries: Queries) {}
-
   @Query('faults')
-  faults(@Args() args: PageArguments & { filter?: Filters['fault'] }): Promise<Connection<FaultRecord>> {
-    return connect(this.queries, 'fault', args);
+  faults(
+    @Args() args: PageArguments & { filter?: Filters['fault'] },
+    @Context() { queries }: ApiContext,
+  ): Promise<Connection<FaultRecord>> {
+    return connect(queries, 'fault', args);
   }
 
   @ResolveField('entry')

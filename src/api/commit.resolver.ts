@@ -1,18 +1,17 @@
-import { Inject } from '@nestjs/common';
 import { Args, Context, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
-import type { Filters, Queries } from '../report/queries.js';
+import type { Filters } from '../report/queries.js';
 import type { CommitRecord } from '../review/records.js';
 import { connect, type Connection, type PageArguments } from './connection.js';
 import type { ApiContext } from './context.js';
-import { QUERIES } from './state.js';
 
 @Resolver('Commit')
 export class CommitResolver {
-  constructor(@Inject(QUERIES) private readonly queries: Queries) {}
-
   @Query('commits')
-  commits(@Args() args: PageArguments & { filter?: Filters['commit'] }): Promise<Connection<CommitRecord>> {
-    return connect(this.queries, 'commit', args);
+  commits(
+    @Args() args: PageArguments & { filter?: Filters['commit'] },
+    @Context() { queries }: ApiContext,
+  ): Promise<Connection<CommitRecord>> {
+    return connect(queries, 'commit', args);
   }
 
   @Query('commit')

@@ -1,7 +1,7 @@
 import { Inject } from '@nestjs/common';
 import { Args, Context, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
 import type { LoggedEntry } from '../audit/entry.js';
-import type { Filters, Queries } from '../report/queries.js';
+import type { Filters } from '../report/queries.js';
 import type {
   ApprovalRecord,
   ChangeRecord,
@@ -10,19 +10,19 @@ import type {
   ReviewDutyRecord,
 } from '../review/records.js';
 import { connect, type Connection, type PageArguments } from './connection.js';
-import type { ApiContext } from './context.js';
-import { QUERIES, STATE, type ServiceState } from './state.js';
+import { type ApiContext, requireReach } from './context.js';
+import { STATE, type ServiceState } from './state.js';
 
 @Resolver('Decision')
 export class DecisionResolver {
-  constructor(
-    @Inject(QUERIES) private readonly queries: Queries,
-    @Inject(STATE) private readonly state: ServiceState,
-  ) {}
+  constructor(@Inject(STATE) private readonly state: ServiceState) {}
 
   @Query('decisions')
-  decisions(@Args() args: PageArguments & { filter?: Filters['decision'] }): Promise<Connection<DecisionRecord>> {
-    return connect(this.queries, 'decision', args);
+  decisions(
+    @Args() args: PageArguments & { filter?: Filters['decision'] },
+    @Context() { queries }: ApiContext,
+  ): Promise<Connection<DecisionRecord>> {
+    return connect(queries, 'decision', args);
   }
 
   @Query('decision')
@@ -64,7 +64,12 @@ export class DecisionResolver {
   }
 
   @ResolveField('explanations')
-  async explanations(@Parent() decision: DecisionRecord, @Args('trace') trace: boolean): Promise<readonly object[]> {
+  async explanations(
+    @Parent() decision: DecisionRecord,
+    @Args('trace') trace: boolean,
+    @Context() { authority }: ApiContext,
+  ): Promise<readonly object[]> {
+    requireReach(authority, 'explain', decision.repository, decision.environment);
     const found = await this.state.explain(decision, trace);
     return found.map(({ rule, ...rest }) => ({ ...rest, title: rule?.title, description: rule?.description }));
   }

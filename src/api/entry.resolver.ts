@@ -3,10 +3,9 @@ import { Args, Context, Parent, Query, ResolveField, Resolver } from '@nestjs/gr
 import { predicateType, type EntryType, type LoggedEntry } from '../audit/entry.js';
 import type { Inclusion } from '../audit/ledger.js';
 import { decodeCursor, encodeCursor } from '../report/cursor.js';
-import type { Queries } from '../report/queries.js';
 import { connection, pageLength, type Connection, type PageArguments } from './connection.js';
 import type { ApiContext } from './context.js';
-import { QUERIES, STATE, type ServiceState } from './state.js';
+import { STATE, type ServiceState } from './state.js';
 
 interface EntryFilter {
   readonly type?: readonly EntryType[] | null;
@@ -21,10 +20,7 @@ interface EntriesArguments extends PageArguments {
 
 @Resolver('Entry')
 export class EntryResolver {
-  constructor(
-    @Inject(STATE) private readonly state: ServiceState,
-    @Inject(QUERIES) private readonly queries: Queries,
-  ) {}
+  constructor(@Inject(STATE) private readonly state: ServiceState) {}
 
   @Query('entry')
   entry(@Args('index') index: number, @Context() { loaders }: ApiContext): Promise<LoggedEntry | null> {
@@ -32,7 +28,10 @@ export class EntryResolver {
   }
 
   @Query('entries')
-  async entries(@Args() args: EntriesArguments, @Context() { loaders }: ApiContext): Promise<Connection<LoggedEntry>> {
+  async entries(
+    @Args() args: EntriesArguments,
+    @Context() { loaders, queries }: ApiContext,
+  ): Promise<Connection<LoggedEntry>> {
     const first = pageLength(args);
     const { type, fromIndex, toIndex } = args.filter ?? {};
     const newestFirst = args.newestFirst ?? false;
@@ -45,14 +44,13 @@ export class EntryResolver {
       to: after === null || !newestFirst ? to : Math.min(to, after),
     };
     const indexes = type
-      ? await this.queries.entryIndexes({ types: type, ...rest }, first + 1, newestFirst)
+      ? await queries.entryIndexes({ types: type, ...rest }, first + 1, newestFirst)
       : range(rest.from, rest.to, first + 1, newestFirst);
     const found = await Promise.all(indexes.slice(0, first).map((index) => loaders.entry.load(index)));
     const edges = found
       .filter((node) => node !== null)
       .map((node) => ({ cursor: encodeCursor('entry', [String(node.index)]), node }));
-    const count = (): Promise<number> | number =>
-      type ? this.queries.countEntries({ types: type, from, to }) : to - from;
+    const count = (): Promise<number> | number => (type ? queries.countEntries({ types: type, from, to }) : to - from);
     return connection(edges, { hasNext: indexes.length > first, hasPrevious: after !== null }, count);
   }
 

@@ -1,28 +1,26 @@
-import { Inject } from '@nestjs/common';
 import { Args, Context, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
-import type { Filters, Queries } from '../report/queries.js';
+import type { Filters } from '../report/queries.js';
 import type { CommitRecord, DecisionRecord, DriftRecord, EnvironmentRecord } from '../review/records.js';
 import { connect, type Connection, type PageArguments } from './connection.js';
 import type { ApiContext } from './context.js';
-import { QUERIES } from './state.js';
 
 @Resolver('Environment')
 export class EnvironmentResolver {
-  constructor(@Inject(QUERIES) private readonly queries: Queries) {}
-
   @Query('environments')
   environments(
     @Args() args: PageArguments & { filter?: Filters['environment'] },
+    @Context() { queries }: ApiContext,
   ): Promise<Connection<EnvironmentRecord>> {
-    return connect(this.queries, 'environment', args);
+    return connect(queries, 'environment', args);
   }
 
   @Query('environment')
   async environment(
     @Args('repository') repository: string,
     @Args('name') name: string,
+    @Context() { queries }: ApiContext,
   ): Promise<EnvironmentRecord | null> {
-    return (await this.queries.anyOf('environment', { repository: [repository], name: [name] }))[0] ?? null;
+    return (await queries.anyOf('environment', { repository: [repository], name: [name] }))[0] ?? null;
   }
 
   @ResolveField('headCommit')

@@ -1,19 +1,18 @@
-import { Inject } from '@nestjs/common';
 import { Args, Context, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
 import type { LoggedEntry } from '../audit/entry.js';
-import type { Filters, Queries } from '../report/queries.js';
+import type { Filters } from '../report/queries.js';
 import type { ExceptionRecord } from '../review/records.js';
 import { connect, type Connection, type PageArguments } from './connection.js';
 import type { ApiContext } from './context.js';
-import { QUERIES } from './state.js';
 
 @Resolver('Exception')
 export class ExceptionResolver {
-  constructor(@Inject(QUERIES) private readonly queries: Queries) {}
-
   @Query('exceptions')
-  exceptions(@Args() args: PageArguments & { filter?: Filters['exception'] }): Promise<Connection<ExceptionRecord>> {
-    return connect(this.queries, 'exception', args);
+  exceptions(
+    @Args() args: PageArguments & { filter?: Filters['exception'] },
+    @Context() { queries }: ApiContext,
+  ): Promise<Connection<ExceptionRecord>> {
+    return connect(queries, 'exception', args);
   }
 
   @ResolveField('expired')

@@ -13,6 +13,7 @@ import {
 import type { Logger } from 'pino';
 import type { Histogram } from 'prom-client';
 import { type AuditWebhookOptions, registerAuditWebhook } from './audit-webhook.js';
+import { type DoorOptions, registerDoor } from './door.js';
 import { limits } from './limits.js';
 import { problem, ProblemFilter, sendProblem } from './problems.js';
 import { registerWebhooks, type WebhookOptions } from './webhooks.js';
@@ -22,6 +23,7 @@ export interface HttpOptions {
   readonly requests: Histogram<'route' | 'status'>;
   readonly webhooks?: WebhookOptions;
   readonly audit?: AuditWebhookOptions;
+  readonly door: DoorOptions;
 }
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
@@ -29,7 +31,7 @@ const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
 /** The application over HTTP: headers, limits and errors that hold for every route. */
 export async function createHttp(
   module: DynamicModule,
-  { logger, requests, webhooks, audit }: HttpOptions,
+  { logger, requests, webhooks, audit, door }: HttpOptions,
 ): Promise<NestFastifyApplication> {
   const adapter = new FastifyAdapter({
     loggerInstance: logger,
@@ -59,6 +61,7 @@ export async function createHttp(
     xFrameOptions: { action: 'deny' },
   });
   guard(adapter.getInstance<FastifyInstance>(), requests);
+  registerDoor(adapter.getInstance<FastifyInstance>(), door);
   if (webhooks) await registerWebhooks(adapter.getInstance<FastifyInstance>(), webhooks);
   if (audit && audit.tokens.size > 0) await registerAuditWebhook(adapter.getInstance<FastifyInstance>(), audit);
   return app;

@@ -1,5 +1,6 @@
 import { Inject } from '@nestjs/common';
-import { Args, Query, Resolver } from '@nestjs/graphql';
+import { Args, Context, Query, Resolver } from '@nestjs/graphql';
+import { type ApiContext, requireReach } from './context.js';
 import { STATE, type ServiceState } from './state.js';
 
 @Resolver('PolicyImpact')
@@ -12,7 +13,10 @@ export class ImpactResolver {
     @Args('repository') repository: string,
     @Args('commit') commit: string,
     @Args('since') since: string,
+    @Context() { authority }: ApiContext,
   ): Promise<object> {
+    // It tells of every environment there.
+    requireReach(authority, 'explain', repository);
     const { tally, byRule, ...report } = flat(await this.state.impact(repository, commit, since));
     return { ...report, ...tally, byRule };
   }

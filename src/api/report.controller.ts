@@ -1,9 +1,12 @@
-import { Controller, Get, Inject, NotFoundException, Param, Query, Res } from '@nestjs/common';
-import type { FastifyReply } from 'fastify';
+import { Controller, Get, Inject, NotFoundException, Param, Query, Req, Res } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Readable } from 'node:stream';
 import { reportFormats, type ReportFormat } from '../report/export-entry.js';
 import { parsePopulationQuery } from '../report/population-query.js';
 import type { LoggedReports } from '../report/reports.js';
+import type { PopulationQuery } from '../report/population.js';
+import { type Authority, reachOf, refusal } from '../review/authority.js';
+import { authorityOf, requireReach } from './context.js';
 import { REPORTS } from './state.js';
 
 const TYPES: Readonly<Record<ReportFormat, string>> = {
@@ -20,10 +23,14 @@ export class ReportController {
   async changes(
     @Param('format') format: string,
     @Query() words: Record<string, string>,
+    @Req() request: FastifyRequest,
     @Res() reply: FastifyReply,
   ): Promise<void> {
     if (!isFormat(format)) throw new NotFoundException();
-    const { manifest, text, ...listing } = await this.reports.changes(parsePopulationQuery(words), format);
+    const by = authorityOf(request);
+    const query = parsePopulationQuery(words);
+    requireListing(by, query);
+    const { manifest, text, ...listing } = await this.reports.changes(query, format, by);
     const stream = Readable.from(text).once('close', () => void listing.close());
     await reply
       .type(TYPES[format])
@@ -32,6 +39,13 @@ export class ReportController {
       .header('countersign-export', JSON.stringify(manifest))
       .send(stream);
   }
+}
+
+/** A listing is complete or not there at all: nobody gets one that leaves out, unsaid, what they may not see. */
+function requireListing(by: Authority, { repository, environment }: PopulationQuery): void {
+  if (reachOf(by, 'export')?.everywhere) return;
+  if (repository === null) throw refusal(by.token, 'is not for all repositories; ask for one with repository');
+  requireReach(by, 'export', repository, environment ?? undefined);
 }
 
 const isFormat = (format: string): format is ReportFormat => (reportFormats as readonly string[]).includes(format);

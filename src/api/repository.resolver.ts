@@ -1,7 +1,6 @@
-import { Inject } from '@nestjs/common';
 import { Args, Context, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
 import type { LoggedEntry } from '../audit/entry.js';
-import type { Filters, Queries } from '../report/queries.js';
+import type { Filters } from '../report/queries.js';
 import { accountName } from '../review/approval.js';
 import type {
   CommitRecord,
@@ -13,20 +12,17 @@ import type {
 } from '../review/records.js';
 import { connect, type Connection, type PageArguments } from './connection.js';
 import type { ApiContext } from './context.js';
-import { QUERIES } from './state.js';
 
 @Resolver('Repository')
 export class RepositoryResolver {
-  constructor(@Inject(QUERIES) private readonly queries: Queries) {}
-
   @Query('repositories')
-  repositories(): Promise<readonly RepositoryRecord[]> {
-    return this.queries.anyOf('repository', {});
+  repositories(@Context() { queries }: ApiContext): Promise<readonly RepositoryRecord[]> {
+    return queries.anyOf('repository', {});
   }
 
   @Query('repository')
-  async repository(@Args('name') name: string): Promise<RepositoryRecord | null> {
-    return (await this.queries.anyOf('repository', { name: [name] }))[0] ?? null;
+  async repository(@Args('name') name: string, @Context() { queries }: ApiContext): Promise<RepositoryRecord | null> {
+    return (await queries.anyOf('repository', { name: [name] }))[0] ?? null;
   }
 
   @ResolveField('tips')
@@ -35,8 +31,11 @@ export class RepositoryResolver {
   }
 
   @ResolveField('branchProtection')
-  async branchProtection(@Parent() { name }: RepositoryRecord): Promise<readonly ProtectionRecord[]> {
-    const rows = await this.queries.anyOf('protection', { repository: [name] });
+  async branchProtection(
+    @Parent() { name }: RepositoryRecord,
+    @Context() { queries }: ApiContext,
+  ): Promise<readonly ProtectionRecord[]> {
+    const rows = await queries.anyOf('protection', { repository: [name] });
     const newest = new Map(rows.toSorted((a, b) => (a.time < b.time ? -1 : 1)).map((row) => [row.ref, row]));
     return [...newest.values()].toSorted((a, b) => (a.ref < b.ref ? -1 : 1));
   }
@@ -68,11 +67,12 @@ export class TipResolver {
 
 @Resolver('Push')
 export class PushResolver {
-  constructor(@Inject(QUERIES) private readonly queries: Queries) {}
-
   @Query('pushes')
-  pushes(@Args() args: PageArguments & { filter?: Filters['push'] }): Promise<Connection<PushRecord>> {
-    return connect(this.queries, 'push', args);
+  pushes(
+    @Args() args: PageArguments & { filter?: Filters['push'] },
+    @Context() { queries }: ApiContext,
+  ): Promise<Connection<PushRecord>> {
+    return connect(queries, 'push', args);
   }
 
   @ResolveField('oldCommit')

@@ -31,6 +31,8 @@ export interface ServiceState {
   blame(question: BlameQuestion): Promise<BlameAnswer>;
   /** The clusters that it is configured to write to, by name. */
   targets(): readonly TargetState[];
+  /** Resolves if the database answers. */
+  ping(): Promise<void>;
   /** Whether it can do all of its work right now, and why not, one sentence each. */
   ready(): Promise<{ readonly ok: boolean; readonly reasons: readonly string[] }>;
 }
@@ -45,10 +47,8 @@ export interface LogFiles {
 
 /** Nest's tokens of what resolvers and controllers are given. */
 export const STATE = Symbol('state');
-export const QUERIES = Symbol('queries');
 export const REPORTS = Symbol('reports');
 export const STATISTICS = Symbol('statistics');
 export const METRICS = Symbol('metrics');
 export const LOG_FILES = Symbol('log files');
-export const ACCESS = Symbol('access');
 export const APPROVING = Symbol('approving');

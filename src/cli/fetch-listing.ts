@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { manifestFileOf } from '../adapters/evidence/listing.js';
 import { CountersignError } from '../errors.js';
 import type { ExportManifest } from '../report/export-entry.js';
-import { jsonOf, reach } from './ask.js';
+import { jsonOf, notKnown, reach } from './ask.js';
 
 type Manifest = ExportManifest & { readonly index: number };
 
@@ -41,6 +41,7 @@ async function requireNew(path: string): Promise<void> {
 
 async function refusal(response: Response, address: URL): Promise<CountersignError> {
   const { detail, remedy } = await jsonOf<{ detail?: string; remedy?: string }>(response, address);
+  if (response.status === 401) return notKnown(detail ?? '');
   return new CountersignError(
     'query-invalid',
     detail ?? `${address.origin} answers ${response.status}`,

@@ -12,7 +12,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
   environments: 'list the environments of a repository, or find them in Argo CD and Flux objects',
   promote: 'show what promoting one environment to another would change',
   approve: 'approve a change that waits, with your SSH key',
-  token: 'make a token for somebody who approves without a key',
+  token: 'make a token that a service takes',
   exception: 'ask for, sign and list exceptions from rules',
   rollback: 'hold an environment at an earlier commit, as a change that policy sees',
   'roll-forward': 'let an environment go on after a rollback or a pin',
@@ -52,11 +52,25 @@ async function main(args: readonly string[]): Promise<void> {
   const asked = args.find((arg) => !arg.startsWith('-') && arg !== 'help');
   for (const [name, summary] of Object.entries(COMMANDS)) {
     if (!existsSync(fileOf(name))) continue;
-    if (name === asked) await ((await import(fileOf(name).href)) as CommandModule).register(program);
-    else program.command(name).description(summary);
+    if (name === asked) {
+      await ((await import(fileOf(name).href)) as CommandModule).register(program);
+      takeToken(program);
+    } else program.command(name).description(summary);
   }
   if (args.length === 0) program.help({ error: true });
   await program.parseAsync([...args], { from: 'user' });
+}
+
+/** Whatever asks a service says who asks. */
+function takeToken(command: Command): void {
+  for (const below of command.commands) takeToken(below);
+  if (!command.options.some(({ long }) => long === '--url')) return;
+  command
+    .option(
+      '--token <token>',
+      'who you are to it; better COUNTERSIGN_TOKEN or countersign login, which others do not see',
+    )
+    .hook('preAction', async () => (await import('./ask.js')).useToken(command.opts<{ token?: string }>().token));
 }
 
 function version(): string {

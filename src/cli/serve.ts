@@ -64,6 +64,11 @@ async function serve({ config: file, data }: { config?: string; data: string }):
   const service = await run(config, logger);
   logger.info({ url: service.url }, 'ready');
   process.stderr.write(`countersign is ready: ${service.url}/graphql\n`);
+  if (service.administratorToken !== undefined) {
+    process.stderr.write(
+      `whoever is on this machine may look; the administrator's token is in ${printable(service.administratorToken)}\n`,
+    );
+  }
   const signal = await stopped;
   logger.info({ signal }, 'stopping');
   setTimeout(() => broken(new Error(`not stopped after ${PATIENCE / 1_000} s`)), PATIENCE).unref();

@@ -1,10 +1,12 @@
-import { createHash, randomBytes } from 'node:crypto';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Role, roles } from '../review/authority.js';
+import { newToken, tokenDigest } from '../review/token.js';
 import { jsonLine, print } from './output.js';
 
 interface Options {
   readonly login: string;
   readonly name?: string;
+  readonly role: Role;
   readonly repository: string[];
   readonly environment: string[];
   readonly expires: number;
@@ -16,9 +18,10 @@ const DAY = 86_400_000;
 export function register(program: Command): void {
   program
     .command('token')
-    .description('make a token for somebody who approves, and the line of service.yaml that knows it')
+    .description('make a token for somebody or for a program, and the line of service.yaml that knows it')
     .requiredOption('--login <login>', 'who it is for, as logins: of the identity map has it')
     .option('--name <name>', 'what the token is called; by default the login and the day')
+    .addOption(new Option('--role <role>', 'what its owner may do').choices([...roles]).default('approver'))
     .option('--repository <glob>', 'for which repositories; may be repeated; by default all', collect, [])
     .option('--environment <glob>', 'for which environments; may be repeated; by default all', collect, [])
     .option('--expires <days>', 'after how many days it counts no more, 1 to 366', days, 90)
@@ -41,7 +44,7 @@ function days(text: string): number {
 
 async function make(options: Options): Promise<void> {
   const { login, output } = options;
-  const token = `cs_${randomBytes(32).toString('base64url')}`;
+  const token = newToken();
   const now = new Date();
   const slug =
     login
@@ -51,8 +54,8 @@ async function make(options: Options): Promise<void> {
   const line = {
     name: options.name ?? `${slug}-${now.toISOString().slice(0, 10)}`,
     login,
-    role: 'approver',
-    sha256: createHash('sha256').update(token).digest('hex'),
+    role: options.role,
+    sha256: tokenDigest(token),
     repositories: options.repository.length > 0 ? options.repository : ['*'],
     environments: options.environment.length > 0 ? options.environment : ['*'],
     expires: new Date(now.getTime() + options.expires * DAY).toISOString(),

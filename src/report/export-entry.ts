@@ -1,4 +1,5 @@
 import type { EntryDraft } from '../audit/entry.js';
+import { canonicalJson } from '../cluster/canonical.js';
 import type { PopulationQuery } from './population.js';
 
 export const reportFormats = ['csv', 'jsonl'] as const;
@@ -17,7 +18,14 @@ export interface ExportManifest {
   readonly time: string;
 }
 
-export function exportEntry(manifest: ExportManifest): EntryDraft {
+/** Who takes it: what their token is called, and how they log in. */
+export interface ExportedBy {
+  readonly token: string;
+  readonly login: string;
+}
+
+export function exportEntry(manifest: ExportManifest, { token, login }: ExportedBy): EntryDraft {
   const { filters, ...rest } = manifest;
-  return { type: 'export', subjects: [], predicate: { ...rest, filters: { ...filters } } };
+  const by = { mediaType: 'application/json', bytes: Buffer.from(canonicalJson({ token, login })), salted: true };
+  return { type: 'export', subjects: [], predicate: { ...rest, filters: { ...filters } }, contents: { by } };
 }

@@ -1,5 +1,6 @@
 import type { EntryType } from '../audit/entry.js';
 import type { Outcome } from '../policy/decision.js';
+import type { Reach } from '../review/authority.js';
 import type {
   ApprovalRecord,
   ChangeRecord,
@@ -133,6 +134,11 @@ export interface Totals {
 
 /** Reads records for people and reports. Throws `database-unavailable`. */
 export interface Queries {
+  /**
+   * The same for somebody who may not see everything: rows out of reach are in no list, no total and no look-up. `entryIndexes`,
+   * `countEntries` and `totals` are of the whole service all the same; who may ask for those is said in src/api/permissions.ts.
+   */
+  within(reach: Reach): Queries;
   list<K extends ListName>(list: K, filter: Filters[K], page: PageRequest): Promise<Page<Tables[K]>>;
   count<K extends ListName>(list: K, filter: Filters[K]): Promise<number>;
   /** Every row that matches, in the order of its primary key: for looking up what other rows name. */

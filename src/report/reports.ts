@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Ledger } from '../audit/ledger.js';
 import { CountersignError } from '../errors.js';
-import { exportEntry, type ExportManifest, type ReportFormat } from './export-entry.js';
+import { exportEntry, type ExportedBy, type ExportManifest, type ReportFormat } from './export-entry.js';
 import type { Population, PopulationQuery, Populations } from './population.js';
 import { writePopulation } from './write-population.js';
 
@@ -25,7 +25,7 @@ export class LoggedReports {
   ) {}
 
   /** Throws `not-found` for a repository or an environment that nobody knows, `query-limit` while too many are being read. */
-  async changes(filters: PopulationQuery, format: ReportFormat): Promise<RunningExport> {
+  async changes(filters: PopulationQuery, format: ReportFormat, by: ExportedBy): Promise<RunningExport> {
     if (this.#running >= MOST_AT_ONCE) {
       throw new CountersignError('query-limit', `${MOST_AT_ONCE} exports are being read already`, {
         remedy: 'Try again when one of them is done',
@@ -43,7 +43,9 @@ export class LoggedReports {
       const { rows, size } = population;
       const time = new Date().toISOString();
       const manifest: ExportManifest = { id: randomUUID(), report: 'changes', format, filters, rows, size, time };
-      const { entries } = await this.ledger.record(async (transaction) => transaction.append(exportEntry(manifest)));
+      const { entries } = await this.ledger.record(async (transaction) =>
+        transaction.append(exportEntry(manifest, by)),
+      );
       const text = writePopulation(population, format);
       return { manifest: { ...manifest, index: entries[0].index }, text, close };
     } catch (error) {

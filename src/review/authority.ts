@@ -1,43 +1,137 @@
 import { globMatcher } from '../change/glob.js';
 import { CountersignError } from '../errors.js';
 
-/** What one may be; more come with what they may do. */
-export type Role = 'approver';
+export const roles = ['viewer', 'developer', 'approver', 'operator', 'auditor', 'administrator'] as const;
+export type Role = (typeof roles)[number];
 
-/** What somebody who asks this service to do something may have done, and in whose name. */
+/** What may be asked of the service. */
+export type Action = 'read' | 'explain' | 'approve' | 'operate' | 'audit' | 'export' | 'access';
+
+/**
+ * Who may what: the one table. Nobody approves by being in charge of the service, and whoever approves is given no more than that;
+ * one person may hold several roles.
+ */
+export const mayDo: Readonly<Record<Action, readonly Role[]>> = {
+  // The records of one's own repositories and environments.
+  read: roles,
+  // What takes work to answer: why a decision came out so, what a policy would have done.
+  explain: ['developer', 'approver', 'operator', 'auditor', 'administrator'],
+  approve: ['approver'],
+  // Figures of the whole service.
+  operate: ['operator', 'administrator'],
+  // The log from leaf to leaf. A leaf names repositories and environments, and nothing else that is not public.
+  audit: ['operator', 'auditor', 'administrator'],
+  // Listings that leave the service, with what people wrote in them.
+  export: ['auditor', 'administrator'],
+  // Who may what, now and at earlier dates.
+  access: ['auditor', 'administrator'],
+};
+
+/** A role, and where it counts. */
+export interface HeldRole extends Place {
+  readonly role: Role;
+}
+
+/** Globs; `*` alone means all. */
+interface Place {
+  readonly repositories: readonly string[];
+  readonly environments: readonly string[];
+}
+
+/** What somebody who asks this service for something may have done, and in whose name. */
 export interface Authority {
   /** What the token is called, which is no secret. */
   readonly token: string;
   /** How the person logs in: the identity map says who that is. */
   readonly login: string;
-  readonly role: Role;
-  /** Globs. */
-  readonly repositories: readonly string[];
-  readonly environments: readonly string[];
-  /** RFC 3339. */
-  readonly expires: string;
+  readonly roles: readonly HeldRole[];
+  /** RFC 3339; null for one that lasts as long as the configuration that names it. */
+  readonly expires: string | null;
+  /** Nobody said who they are: whoever is on this machine may look. */
+  readonly anonymous?: true;
+}
+
+/** Whoever is on this machine, where that is enough for looking. */
+export const localReader: Authority = {
+  token: 'none',
+  login: 'nobody',
+  roles: (['developer', 'operator', 'auditor'] as const).map((role) => ({
+    role,
+    repositories: ['*'],
+    environments: ['*'],
+  })),
+  expires: null,
+  anonymous: true,
+};
+
+/** Where somebody may do something. */
+export interface Reach {
+  /** Every repository and environment, those to come included. */
+  readonly everywhere: boolean;
+  /** Where nothing is excluded in a repository, its own environments to come included. */
+  wholly(repository: string): boolean;
+  /** Any of its environments: what belongs to the repository as a whole may be seen. */
+  partly(repository: string): boolean;
+  covers(repository: string, environment: string): boolean;
+}
+
+const reaches = new WeakMap<Authority, Map<Action, Reach | null>>();
+
+/** Null where they may do it nowhere. Reaches of one authority are made once. */
+export function reachOf(authority: Authority, action: Action): Reach | null {
+  const known = reaches.get(authority) ?? new Map<Action, Reach | null>();
+  reaches.set(authority, known);
+  const found = known.get(action);
+  if (found !== undefined) return found;
+  const held = authority.roles.filter(({ role }) => mayDo[action].includes(role));
+  const reach = held.length === 0 ? null : reachOfPlaces(held);
+  known.set(action, reach);
+  return reach;
+}
+
+function reachOfPlaces(places: readonly Place[]): Reach {
+  const areas = places.map(({ repositories, environments }) => ({
+    all: isAll(repositories),
+    repository: anyOf(repositories),
+    allOfIt: isAll(environments),
+    environment: anyOf(environments),
+  }));
+  return {
+    everywhere: areas.some(({ all, allOfIt }) => all && allOfIt),
+    wholly: (name) => areas.some(({ repository, allOfIt }) => allOfIt && repository(name)),
+    partly: (name) => areas.some(({ repository }) => repository(name)),
+    covers: (name, of) => areas.some(({ repository, environment }) => repository(name) && environment(of)),
+  };
+}
+
+const isAll = (globs: readonly string[]): boolean => globs.some((glob) => glob === '*' || glob === '**');
+
+function anyOf(globs: readonly string[]): (name: string) => boolean {
+  if (isAll(globs)) return () => true;
+  const matchers = globs.map(globMatcher);
+  return (name) => matchers.some((matches) => matches(name));
 }
 
 export interface Asked {
-  readonly role: Role;
+  readonly action: Action;
   readonly repository: string;
   readonly environment: string;
 }
 
 /** Throws `forbidden`, which tells the asker nothing of what there is. */
 export function requireAuthority(authority: Authority, asked: Asked, now: Date): void {
-  const { token, role, repositories, environments, expires } = authority;
-  const refuse = (why: string): CountersignError =>
-    new CountersignError('forbidden', `the token ${token} ${why}`, {
-      remedy: 'Ask whoever runs this service for a token that may',
-    });
-  if (Date.parse(expires) <= now.getTime()) throw refuse(`expired at ${expires}`);
-  if (role !== asked.role) throw refuse('is for another role');
-  if (!may(repositories, asked.repository)) throw refuse(`is not for the repository ${asked.repository.slice(0, 80)}`);
-  if (!may(environments, asked.environment))
-    throw refuse(`is not for the environment ${asked.environment.slice(0, 80)}`);
+  const { token, expires } = authority;
+  const { repository, environment } = asked;
+  if (expires !== null && Date.parse(expires) <= now.getTime()) throw refusal(token, `expired at ${expires}`);
+  const reach = reachOf(authority, asked.action);
+  if (!reach) throw refusal(token, 'is for another role');
+  if (!reach.partly(repository)) throw refusal(token, `is not for the repository ${repository.slice(0, 80)}`);
+  if (!reach.covers(repository, environment))
+    throw refusal(token, `is not for the environment ${environment.slice(0, 80)}`);
 }
 
-function may(globs: readonly string[], name: string): boolean {
-  return globs.some((glob) => glob === '*' || globMatcher(glob)(name));
+export function refusal(token: string, why: string): CountersignError {
+  return new CountersignError('forbidden', `the token ${token} ${why}`, {
+    remedy: 'Ask whoever runs this service for a token that may',
+  });
 }

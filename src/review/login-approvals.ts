@@ -69,7 +69,7 @@ export class LoginApprovals {
     { repository: name, environment }: Pick<ApprovedBytes, 'repository' | 'environment'>,
   ) {
     // Asked at the door already; whoever comes in by another is asked here.
-    requireAuthority(authority, { role: 'approver', repository: name, environment }, this.now());
+    requireAuthority(authority, { action: 'approve', repository: name, environment }, this.now());
     const repository = this.repositories.get(name);
     const governance = repository?.standing?.governance;
     if (!repository || !governance) {

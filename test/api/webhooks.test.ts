@@ -4,6 +4,7 @@ import { connect, type AddressInfo } from 'node:net';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import pino from 'pino';
 import { Histogram, Registry } from 'prom-client';
+import { Access } from '../../src/api/access.js';
 import { createHttp } from '../../src/api/http.js';
 import { SeenDeliveries } from '../../src/api/webhook-delivery.js';
 import type { PusherClaim } from '../../src/review/pusher.js';
@@ -46,7 +47,9 @@ beforeEach(async () => {
     bodyTimeout: 300,
     seen: new SeenDeliveries(60_000, 100, () => clock),
   };
-  app = await createHttp({ module: Empty }, { logger, requests, webhooks });
+  const log = { refused: () => Promise.resolve() };
+  const door = { access: new Access({ tokens: [], anonymous: false, log }), publicLog: false };
+  app = await createHttp({ module: Empty }, { logger, requests, webhooks, door });
   await app.listen(0, '127.0.0.1');
   url = `http://127.0.0.1:${(app.getHttpServer().address() as AddressInfo).port}`;
   hints.length = 0;

@@ -59,6 +59,7 @@ const state = {
   startedAt: new Date().toISOString(),
   vkey: keys.log.vkey,
   ledger,
+  ping: () => queries.ping(),
   ready: () => Promise.resolve({ ok: true, reasons: [] }),
   explain: () => Promise.resolve([]),
   blame: () => Promise.reject(new Error('none here')),
@@ -72,18 +73,13 @@ const logFiles = { checkpoint: () => ledger.checkpoint(), tile: () => Promise.re
 const log = { refused: () => Promise.resolve() };
 const nobody = (): Promise<never> => Promise.reject(new Error('none here'));
 const approving = { log, approvals: { approve: nobody, withdraw: nobody } };
-const module = App.of({
-  state,
-  queries,
-  statistics,
-  reports,
-  metrics,
-  logFiles,
+const access = new Access({ tokens: [], anonymous: true, log });
+const module = App.of({ state, queries, statistics, reports, metrics, logFiles, logger, access, approving });
+const app = await createHttp(module, {
   logger,
-  access: new Access([], log),
-  approving,
+  requests: requestHistogram(metrics),
+  door: { access, publicLog: false },
 });
-const app = await createHttp(module, { logger, requests: requestHistogram(metrics) });
 await app.listen(0, '127.0.0.1');
 const { port } = app.getHttpServer().address() as AddressInfo;
 const agent = new Agent({ keepAlive: true, maxSockets: CLIENTS });

@@ -53,6 +53,7 @@ beforeAll(async () => {
     settings: `forge: {kind: github, api: "${forge.api}", project: acme/shop, tokenEnv: TOKEN}, webhook: {secretEnv: HOOK}, administrators: [{name: dana@example.org, key: ${dana.publicKey}}]`,
     env: { TOKEN: forge.token, HOOK: SECRET },
     service: `access:
+  loopback: read
   tokens:
     - {name: bo-laptop, login: bo, role: approver, sha256: ${sha256(BO)}, repositories: [shop], environments: [shop/production], expires: 2099-01-01T00:00:00Z}
     - {name: ann-laptop, login: ann, role: approver, sha256: ${sha256(ANN)}, repositories: ["*"], environments: ["*"], expires: 2099-01-01T00:00:00Z}

@@ -21,6 +21,7 @@ import { serveTile } from '../../src/audit/serve.js';
 import type { KeyRing } from '../../src/audit/keys.js';
 import { CountersignError } from '../../src/errors.js';
 import { AccessLog } from '../../src/review/access-log.js';
+import type { KnownToken } from '../../src/review/token.js';
 import { LoggedReports } from '../../src/report/reports.js';
 import { startPostgres } from './postgres.js';
 
@@ -39,10 +40,16 @@ export interface TestApi {
   readonly keys: KeyRing;
   /** Lines that the service logged. */
   readonly logged: readonly string[];
+  /** Whether it answers this, as `GET`, `/healthz`. */
+  hasRoute(method: string, url: string): boolean;
   reasons: string[];
   /** Statements that PostgreSQL was sent since the last call. */
   statements(): readonly string[];
-  query<T = Record<string, unknown>>(query: string, variables?: Record<string, unknown>): Promise<Answer<T>>;
+  query<T = Record<string, unknown>>(
+    query: string,
+    variables?: Record<string, unknown>,
+    token?: string,
+  ): Promise<Answer<T>>;
   /** For good. */
   stopDatabase(): Promise<void>;
   close(): Promise<void>;
@@ -50,7 +57,14 @@ export interface TestApi {
 
 const nobody = (): Promise<never> => Promise.reject(new CountersignError('not-found', 'nothing is followed here'));
 
-export async function startApi(): Promise<TestApi> {
+export interface TestAccess {
+  readonly tokens: readonly KnownToken[];
+  readonly anonymous: boolean;
+  readonly publicLog: boolean;
+}
+
+export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi> {
+  const { tokens = [], anonymous = true, publicLog = false } = given;
   const server = await startPostgres();
   let stopped: Promise<void> | undefined;
   const stopServer = (): Promise<void> => (stopped ??= server.stop());
@@ -70,6 +84,7 @@ export async function startApi(): Promise<TestApi> {
     blame: () => Promise.reject(new Error('none here')),
     impact: () => Promise.reject(new Error('none here')),
     targets: () => [],
+    ping: () => queries.ping(),
     ready: () => Promise.resolve({ ok: reasons.length === 0, reasons }),
   };
   const queries = new PostgresQueries(dataSource);
@@ -78,11 +93,18 @@ export async function startApi(): Promise<TestApi> {
   const metrics = createMetrics(state, queries);
   const logFiles: LogFiles = { checkpoint: () => ledger.checkpoint(), tile: (path) => serveTile(ledger, path) };
   const log = new AccessLog(ledger, (thrown) => void logged.push(String(thrown)));
-  const access = new Access([], log);
+  const access = new Access({ tokens, anonymous, log });
   const approving = { log, approvals: { approve: nobody, withdraw: nobody } };
   const module = AppModule.of({ state, queries, statistics, reports, metrics, logFiles, logger, access, approving });
-  const app: NestFastifyApplication = await createHttp(module, { logger, requests: requestHistogram(metrics) });
+  const webhooks = { secrets: new Map(), hint: nothing };
+  const app: NestFastifyApplication = await createHttp(module, {
+    logger,
+    requests: requestHistogram(metrics),
+    door: { access, publicLog },
+    webhooks,
+  });
   await app.listen(0, '127.0.0.1');
+  const fastify = app.getHttpAdapter().getInstance();
   const url = `http://127.0.0.1:${(app.getHttpServer().address() as AddressInfo).port}`;
   const sent = spyOnStatements(dataSource);
   return {
@@ -93,11 +115,12 @@ export async function startApi(): Promise<TestApi> {
     keys,
     logged,
     reasons,
+    hasRoute: (method, route) => fastify.hasRoute({ method: method as 'GET', url: route }),
     statements: () => sent.splice(0),
-    query: async (query, variables) => {
+    query: async (query, variables, token) => {
       const response = await fetch(`${url}/graphql`, {
         method: 'POST',
-        headers: { 'content-type': 'application/json' },
+        headers: { 'content-type': 'application/json', ...(token ? { authorization: `Bearer ${token}` } : {}) },
         body: JSON.stringify({ query, variables }),
       });
       return { status: response.status, errors: [], ...((await response.json()) as object) } as never;

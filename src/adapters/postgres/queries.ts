@@ -13,8 +13,10 @@ import {
   type Queries,
   type Totals,
 } from '../../report/queries.js';
+import type { Reach } from '../../review/authority.js';
 import type { Tables } from '../../review/records.js';
 import { databaseFault } from './faults.js';
+import { Places, type KnownPlaces } from './places.js';
 import { schemas } from './schemas.js';
 
 /** A condition, and the parameters it names. */
@@ -113,12 +115,47 @@ function touches(change: string): (match: ObjectMatch) => Condition {
   };
 }
 
+/** Which columns say where a row belongs; null for what is only reached from a row that says it. */
+const placeOf: {
+  readonly [K in keyof Tables]: { readonly repository: string; readonly environment?: string } | null;
+} = {
+  repository: { repository: 'name' },
+  tip: { repository: 'repository' },
+  push: { repository: 'repository' },
+  commit: { repository: 'repository' },
+  environment: { repository: 'repository', environment: 'name' },
+  change: { repository: 'repository', environment: 'environment' },
+  objectChange: null,
+  decision: { repository: 'repository', environment: 'environment' },
+  run: { repository: 'repository', environment: 'environment' },
+  drift: { repository: 'repository', environment: 'environment' },
+  liveObject: { repository: 'repository', environment: 'environment' },
+  fault: { repository: 'repository', environment: 'environment' },
+  advice: { repository: 'repository', environment: 'environment' },
+  approval: { repository: 'repository', environment: 'environment' },
+  exception: { repository: 'repository' },
+  reviewDuty: { repository: 'repository', environment: 'environment' },
+  protection: { repository: 'repository' },
+};
+
 /** src/report/queries.ts on PostgreSQL: keyset pages, every value a parameter. */
 export class PostgresQueries implements Queries {
-  constructor(private readonly dataSource: DataSource) {}
+  readonly #places: Places;
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly reach: Reach | null = null,
+    places?: Places,
+  ) {
+    this.#places = places ?? new Places(dataSource);
+  }
+
+  within(reach: Reach): Queries {
+    return reach.everywhere ? this : new PostgresQueries(this.dataSource, reach, this.#places);
+  }
 
   async list<K extends ListName>(list: K, filter: Filters[K], page: PageRequest): Promise<Page<Tables[K]>> {
-    const query = this.#filtered(list, filter);
+    const query = await this.#filtered(list, filter);
     for (const { column, newestFirst } of listOrder[list])
       query.addOrderBy(`row.${column}`, newestFirst ? 'DESC' : 'ASC');
     if (page.after) query.andWhere(...beyond(list, page.after));
@@ -127,7 +164,7 @@ export class PostgresQueries implements Queries {
   }
 
   async count<K extends ListName>(list: K, filter: Filters[K]): Promise<number> {
-    return await available(this.#filtered(list, filter).getCount());
+    return await available((await this.#filtered(list, filter)).getCount());
   }
 
   /** The rows that match as SQL: the primary key `id` of each, and under what `key` (SQL over `row`, which may give several) it is counted. */
@@ -139,7 +176,7 @@ export class PostgresQueries implements Queries {
   }
 
   async anyOf<K extends keyof Tables>(table: K, columns: AnyOf<Tables[K]>): Promise<readonly Tables[K][]> {
-    const query = this.#rows(table);
+    const query = await this.#rows(table);
     for (const [column, values] of Object.entries(columns) as [string, readonly unknown[]][]) {
       const known = values.filter((value) => value !== null);
       query.andWhere(
@@ -177,11 +214,14 @@ export class PostgresQueries implements Queries {
   }
 
   async exceptionUses(ids: readonly string[]): Promise<readonly number[]> {
+    const { whole, repositories, environments } = (await this.#known()) ?? everywhere;
     const rows = await available(
       this.dataSource.query<{ id: string; count: string }[]>(
         `SELECT used.id, count(*) FROM decision, jsonb_array_elements_text(exceptions) AS used (id)
-         WHERE exceptions <> '[]' AND used.id = ANY($1) GROUP BY used.id`,
-        [ids],
+         WHERE exceptions <> '[]' AND used.id = ANY($1) AND ($2::text[] IS NULL OR decision.repository = ANY($2)
+           OR (decision.repository, decision.environment) IN (SELECT * FROM unnest($3::text[], $4::text[])))
+         GROUP BY used.id`,
+        [ids, whole, repositories, environments],
       ),
     );
     const counts = new Map(rows.map(({ id, count }) => [id, Number(count)]));
@@ -218,18 +258,40 @@ export class PostgresQueries implements Queries {
     await available(this.dataSource.query('SELECT 1'));
   }
 
-  #rows<K extends keyof Tables>(table: K): SelectQueryBuilder<Tables[K]> {
-    return this.dataSource.getRepository(schemas[table] as EntityTarget<Tables[K]>).createQueryBuilder('row');
+  async #rows<K extends keyof Tables>(table: K): Promise<SelectQueryBuilder<Tables[K]>> {
+    const query = this.dataSource.getRepository(schemas[table] as EntityTarget<Tables[K]>).createQueryBuilder('row');
+    const [place, known] = [placeOf[table], await this.#known()];
+    return place && known ? query.where(...withinReach(place, known)) : query;
   }
 
-  #filtered<K extends ListName>(list: K, filter: Filters[K]): SelectQueryBuilder<Tables[K]> {
-    const query = this.#rows(list);
+  /** Null: all of them. */
+  async #known(): Promise<KnownPlaces | null> {
+    return this.reach && (await available(this.#places.within(this.reach)));
+  }
+
+  async #filtered<K extends ListName>(list: K, filter: Filters[K]): Promise<SelectQueryBuilder<Tables[K]>> {
+    const query = await this.#rows(list);
     const known = conditions[list] as Readonly<Record<string, (value: unknown) => Condition>>;
     for (const [name, value] of Object.entries(filter)) {
       if (value !== undefined && value !== null) query.andWhere(...known[name](value));
     }
     return query;
   }
+}
+
+const everywhere = { whole: null, repositories: [], environments: [] };
+
+/** What belongs to a repository as a whole is seen by whoever may see any of its environments. */
+function withinReach(
+  { repository, environment }: NonNullable<(typeof placeOf)[keyof Tables]>,
+  { whole, partly, repositories, environments }: KnownPlaces,
+): Condition {
+  if (environment === undefined) return [`row.${repository} = ANY(:reach_partly)`, { reach_partly: partly }];
+  return [
+    `(row.${repository} = ANY(:reach_whole) OR (row.${environment} IS NULL AND row.${repository} = ANY(:reach_partly))
+      OR (row.${repository}, row.${environment}) IN (SELECT * FROM unnest(CAST(:reach_repositories AS text[]), CAST(:reach_environments AS text[]))))`,
+    { reach_whole: whole, reach_partly: partly, reach_repositories: repositories, reach_environments: environments },
+  ];
 }
 
 /** Rows after a position: `a < :a OR (a = :a AND (b > :b OR …))`, led by a bound on `a` that an index can use. */

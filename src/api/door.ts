@@ -1,0 +1,71 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { CountersignError, toCountersignError } from '../errors.js';
+import type { Access } from './access.js';
+import { permissionOfRoute, type RoutePermission } from './permissions.js';
+import { statusOf } from './graphql-errors.js';
+import { problem, sendProblem } from './problems.js';
+
+export interface DoorOptions {
+  readonly access: Access;
+  /** Whether strangers may read the log's tiles, as witnesses and mirrors do. */
+  readonly publicLog: boolean;
+}
+
+const LOG = /^\/log\//;
+
+/** Asks everybody who they are before their request is read, and lets nobody on to where no table lets them. */
+export function registerDoor(fastify: FastifyInstance, { access, publicLog }: DoorOptions): void {
+  fastify.decorateRequest('authority', null);
+  // Forgotten ones are found at the start, not by whoever finds them open.
+  fastify.addHook('onRoute', ({ method, url }) => {
+    for (const one of [method].flat()) permissionOfRoute(one, url);
+  });
+  fastify.addHook('onRequest', async (request, reply) => {
+    const route = request.routeOptions.url;
+    // What leads nowhere is answered as such, to anybody.
+    if (route === undefined || request.is404) return;
+    const action = `${request.method} ${route}`.slice(0, 80);
+    try {
+      const permission: RoutePermission = permissionOfRoute(request.method, route);
+      if (permission === 'own' || (publicLog && LOG.test(route))) {
+        if (request.method === 'GET' && route === '/readyz')
+          request.authority = await access.identify(credentialsOf(request), action).catch(() => null);
+        return;
+      }
+      request.authority = await access.identify(credentialsOf(request), action);
+      await access.require(request.authority, permission, action);
+    } catch (thrown) {
+      return refuse(request, reply, toCountersignError(thrown));
+    }
+  });
+}
+
+function credentialsOf(request: FastifyRequest): { authorization: string | undefined; local: boolean } {
+  return { authorization: request.headers.authorization, local: isLocal(request) };
+}
+
+const LOOPBACK = /^(127(\.\d{1,3}){3}|::1|::ffff:127(\.\d{1,3}){3})$/;
+
+/** A proxy on this machine is local, too, and speaks for anybody: it says so itself, as each of them does. */
+function isLocal({ socket, headers }: FastifyRequest): boolean {
+  if (!LOOPBACK.test(socket.remoteAddress ?? '')) return false;
+  return ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip'].every(
+    (name) => headers[name] === undefined,
+  );
+}
+
+function refuse(request: FastifyRequest, reply: FastifyReply, error: CountersignError): FastifyReply {
+  const { code, message, remedy } = error;
+  const status = statusOf(code);
+  if (status >= 500) request.log.error({ err: error }, 'a request failed');
+  if (status === 401) void reply.header('www-authenticate', 'Bearer');
+  // What is left of a body is not waited for.
+  void reply.header('connection', 'close').header('cache-control', 'no-store');
+  const said = code === 'internal' ? 'something went wrong inside the service' : message;
+  if (request.routeOptions.url === '/graphql') {
+    const extensions = { code, status, ...(remedy ? { remedy } : {}) };
+    return reply.code(status).send({ data: null, errors: [{ message: said, extensions }] });
+  }
+  sendProblem(reply, problem(status, code, said, remedy ? { remedy } : {}));
+  return reply;
+}
