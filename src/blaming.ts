@@ -11,7 +11,6 @@ import type { Standing } from './review/governance.js';
 import type { TreeReader } from './source/repository.js';
 
 export interface BlamingParts {
-  readonly queries: Queries;
   readonly clusters: ReadonlyMap<string, Cluster>;
   readonly deployments: Deployments;
   readonly redactor: Redactor;
@@ -22,9 +21,9 @@ export interface BlamingParts {
 }
 
 /** Answers who set each field of a live object: from the cluster as it is now, the records, and Git. */
-export function openBlaming(parts: BlamingParts): (question: BlameQuestion) => Promise<BlameAnswer> {
-  const { queries, clusters, deployments, redactor, cache } = parts;
-  return (question) =>
+export function openBlaming(parts: BlamingParts): (question: BlameQuestion, queries: Queries) => Promise<BlameAnswer> {
+  const { clusters, deployments, redactor, cache } = parts;
+  return (question, queries) =>
     answerBlame(question, {
       queries,
       redact: (object) => redactor.redact(object),

@@ -13,7 +13,7 @@ import { RenderedFolders } from './change/rendered-folders.js';
 import { RegoEvaluator } from './adapters/opa/evaluator.js';
 import { openDatabase } from './adapters/postgres/connect.js';
 import { openLedger, type PostgresLedger } from './adapters/postgres/ledger.js';
-import { PostgresQueries } from './adapters/postgres/queries.js';
+import type { Queries } from './report/queries.js';
 import { PostgresRecords } from './adapters/postgres/records.js';
 import { PostgresCosigned } from './adapters/postgres/cosigned.js';
 import { HttpWitness } from './adapters/witness/client.js';
@@ -77,7 +77,7 @@ export interface Service {
   readonly records: Records;
   readonly dataSource: DataSource;
   /** Who set each field of a live object. */
-  readonly blame: (question: BlameQuestion) => Promise<BlameAnswer>;
+  readonly blame: (question: BlameQuestion, queries: Queries) => Promise<BlameAnswer>;
   /** What the policy at a commit would have done to what was decided since, as far as that is known by now. */
   readonly impact: (repository: string, commit: string, since: string) => Promise<ImpactReport>;
   /** Why a recorded decision came out as it did. */
@@ -340,9 +340,8 @@ export async function startService(config: Config, commentary: Commentary): Prom
       impacts.ask(repository, commit, since);
     const explain = (decision: DecisionRecord, trace: boolean): Promise<readonly Explanation[]> =>
       explainDecision(decision, ledger, compiler, trace);
-    const queries = new PostgresQueries(dataSource);
     const repository = (name: string) => readers.get(name)?.mirror.repository;
-    const blame = openBlaming({ queries, clusters, deployments, redactor, cache, standing, repository });
+    const blame = openBlaming({ clusters, deployments, redactor, cache, standing, repository });
     const targets: Service['targets'] = () =>
       [...reports].map(([name, { state }]) => ({ name, reports: state, audit: attributing.state(name) }));
     const admission: Service['admission'] = {

@@ -20,14 +20,18 @@ export class BlameResolver {
   constructor(@Inject(STATE) private readonly state: ServiceState) {}
 
   @Query('blame')
-  async blame(@Args() { kind, name, namespace, repository, environment }: Arguments): Promise<object> {
-    const answer = await this.state.blame({
+  async blame(
+    @Args() { kind, name, namespace, repository, environment }: Arguments,
+    @Context() { queries }: ApiContext,
+  ): Promise<object> {
+    const question = {
       kind,
       name,
       namespace: namespace ?? undefined,
       repository: repository ?? undefined,
       environment: environment ?? undefined,
-    });
+    };
+    const answer = await this.state.blame(question, queries);
     const { object, fields } = answer;
     return { ...answer, fields: fields.map((field): Blamed => ({ ...field, repository: object.repository })) };
   }

@@ -35,7 +35,7 @@ export function registerDoor(fastify: FastifyInstance, { access, publicLog }: Do
       request.authority = await access.identify(credentialsOf(request), action);
       await access.require(request.authority, permission, action);
     } catch (thrown) {
-      return refuse(request, reply, toCountersignError(thrown));
+      refuse(request, reply, toCountersignError(thrown));
     }
   });
 }
@@ -54,7 +54,7 @@ function isLocal({ socket, headers }: FastifyRequest): boolean {
   );
 }
 
-function refuse(request: FastifyRequest, reply: FastifyReply, error: CountersignError): FastifyReply {
+function refuse(request: FastifyRequest, reply: FastifyReply, error: CountersignError): void {
   const { code, message, remedy } = error;
   const status = statusOf(code);
   if (status >= 500) request.log.error({ err: error }, 'a request failed');
@@ -64,8 +64,6 @@ function refuse(request: FastifyRequest, reply: FastifyReply, error: Countersign
   const said = code === 'internal' ? 'something went wrong inside the service' : message;
   if (request.routeOptions.url === '/graphql') {
     const extensions = { code, status, ...(remedy ? { remedy } : {}) };
-    return reply.code(status).send({ data: null, errors: [{ message: said, extensions }] });
-  }
-  sendProblem(reply, problem(status, code, said, remedy ? { remedy } : {}));
-  return reply;
+    void reply.code(status).send({ data: null, errors: [{ message: said, extensions }] });
+  } else sendProblem(reply, problem(status, code, said, remedy ? { remedy } : {}));
 }

@@ -41,6 +41,7 @@ export const fields: Readonly<Record<string, Permission>> = {
   'Query.decision': read,
   'Decision.explanations': { action: 'explain', of: 'named' },
   'Query.objects': read,
+  'Query.blame': read,
   'Query.runs': read,
   'Query.run': read,
   'Query.drift': read,
@@ -71,6 +72,8 @@ export const routes: Readonly<Record<string, RoutePermission>> = {
   'GET /reports/changes.:format': { action: 'export', of: 'named' },
   // Signed by the forge.
   'POST /webhook/:forge/:repository': 'own',
+  // With the target's own token.
+  'POST /audit/:target': 'own',
 };
 
 /** Whether somebody may ask at all; `rows` and `named` are limited where it is done. Throws `unauthenticated`, `forbidden`. */

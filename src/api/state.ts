@@ -2,6 +2,7 @@ import type { Ledger } from '../audit/ledger.js';
 import type { Explanation } from '../policy/explain.js';
 import type { BlameAnswer, BlameQuestion } from '../report/blame-question.js';
 import type { ReportsState } from '../report/cluster-reports.js';
+import type { Queries } from '../report/queries.js';
 import type { ImpactReport } from '../review/impact-jobs.js';
 import type { DecisionRecord } from '../review/records.js';
 
@@ -28,7 +29,7 @@ export interface ServiceState {
   /** What the policy at a commit would have done to what was decided since, as far as that is known by now. */
   impact(repository: string, commit: string, since: string): Promise<ImpactReport>;
   /** Who set each field of a live object. Throws `not-found`, `query-invalid`, `cluster-unavailable`. */
-  blame(question: BlameQuestion): Promise<BlameAnswer>;
+  blame(question: BlameQuestion, queries: Queries): Promise<BlameAnswer>;
   /** The clusters that it is configured to write to, by name. */
   targets(): readonly TargetState[];
   /** Resolves if the database answers. */

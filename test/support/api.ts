@@ -22,6 +22,7 @@ import type { KeyRing } from '../../src/audit/keys.js';
 import { CountersignError } from '../../src/errors.js';
 import { AccessLog } from '../../src/review/access-log.js';
 import type { KnownToken } from '../../src/review/token.js';
+import { answerBlame } from '../../src/report/blame-question.js';
 import { LoggedReports } from '../../src/report/reports.js';
 import { startPostgres } from './postgres.js';
 
@@ -81,7 +82,8 @@ export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi
     vkey: keys.log.vkey,
     ledger,
     explain: () => Promise.resolve([]),
-    blame: () => Promise.reject(new Error('none here')),
+    blame: (question, seen) =>
+      answerBlame(question, { queries: seen, redact: (object) => object, look: nobody, objectAt: nobody }),
     impact: () => Promise.reject(new Error('none here')),
     targets: () => [],
     ping: () => queries.ping(),
@@ -115,7 +117,7 @@ export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi
     keys,
     logged,
     reasons,
-    hasRoute: (method, route) => fastify.hasRoute({ method: method as 'GET', url: route }),
+    hasRoute: (method, route) => fastify.hasRoute({ method, url: route }),
     statements: () => sent.splice(0),
     query: async (query, variables, token) => {
       const response = await fetch(`${url}/graphql`, {
