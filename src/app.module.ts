@@ -30,7 +30,16 @@ import { LogResolver, ServiceResolver, TargetResolver } from './api/service.reso
 import { StatisticsResolver } from './api/statistics.resolver.js';
 import type { Access } from './api/access.js';
 import { ApproveResolver, type Approving } from './api/approve.resolver.js';
-import { APPROVING, LOG_FILES, METRICS, REPORTS, STATE, STATISTICS, type LogFiles, type ServiceState } from './api/state.js';
+import {
+  APPROVING,
+  LOG_FILES,
+  METRICS,
+  REPORTS,
+  STATE,
+  STATISTICS,
+  type LogFiles,
+  type ServiceState,
+} from './api/state.js';
 import type { Queries } from './report/queries.js';
 import type { LoggedReports } from './report/reports.js';
 import type { Statistics } from './report/statistics.js';

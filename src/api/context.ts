@@ -1,7 +1,7 @@
 import type { FastifyRequest } from 'fastify';
 import { CountersignError } from '../errors.js';
 import type { Queries } from '../report/queries.js';
-import { type Action, type Authority, reachOf, refusal } from '../review/authority.js';
+import { type Action, type Authority, type Reach, reachOf, refusal } from '../review/authority.js';
 import type { Loaders } from './loaders.js';
 
 /** What every resolver gets, made anew for each request. */
@@ -11,6 +11,8 @@ export interface ApiContext {
   readonly queries: Queries;
   readonly req: FastifyRequest;
   readonly authority: Authority;
+  /** Where they may read. */
+  readonly reach: Reach;
 }
 
 declare module 'fastify' {
@@ -27,12 +29,20 @@ export function authorityOf({ authority }: FastifyRequest): Authority {
 }
 
 /**
- * For what is asked of one environment, or of a repository whole. Throws `forbidden`, in the same words whether or not there is such
- * a thing.
+ * For what is asked of one environment, of a repository whole, or of all of them. Throws `forbidden`, in the same words whether or not
+ * there is such a thing.
  */
-export function requireReach(authority: Authority, action: Action, repository: string, environment?: string): void {
+export function requireReach(
+  authority: Authority,
+  action: Action,
+  repository: string | null | undefined,
+  environment?: string | null,
+): void {
   const reach = reachOf(authority, action);
-  if (environment === undefined ? reach?.wholly(repository) : reach?.covers(repository, environment)) return;
-  const what = environment === undefined ? `all of the repository ${repository.slice(0, 80)}` : 'that environment';
+  if (!reach) throw refusal(authority.token, 'is for another role');
+  if (reach.everywhere) return;
+  if (!repository) throw refusal(authority.token, 'is not for all repositories, so name one');
+  if (environment ? reach.covers(repository, environment) : reach.wholly(repository)) return;
+  const what = environment ? 'that environment' : `all of the repository ${repository.slice(0, 80)}`;
   throw refusal(authority.token, `is not for ${what}`);
 }

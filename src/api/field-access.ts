@@ -15,7 +15,7 @@ export function createContext(req: FastifyRequest, queries: Queries, ledger: Led
   const reach = reachOf(authority, 'read');
   if (!reach) throw new CountersignError('forbidden', 'this token may read nothing');
   const seen = queries.within(reach);
-  return { req, authority, queries: seen, loaders: createLoaders(seen, ledger) };
+  return { req, authority, reach, queries: seen, loaders: createLoaders(seen, ledger) };
 }
 
 const known = new WeakMap<DocumentNode, readonly string[]>();

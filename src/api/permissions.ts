@@ -13,6 +13,7 @@ export interface Permission {
 const read = { action: 'read', of: 'rows' } as const;
 const whole = { action: 'read', of: 'everywhere' } as const;
 const audit = { action: 'audit', of: 'anywhere' } as const;
+const named = { action: 'read', of: 'named' } as const;
 const approve = { action: 'approve', of: 'named' } as const;
 
 /**
@@ -40,6 +41,10 @@ export const fields: Readonly<Record<string, Permission>> = {
   'Query.decisions': read,
   'Query.decision': read,
   'Decision.explanations': { action: 'explain', of: 'named' },
+  'Query.decisionCounts': read,
+  'Query.driftCounts': read,
+  'Query.delivery': named,
+  'Query.pastState': named,
   'Query.objects': read,
   'Query.blame': read,
   'Query.runs': read,

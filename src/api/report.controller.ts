@@ -4,8 +4,6 @@ import { Readable } from 'node:stream';
 import { reportFormats, type ReportFormat } from '../report/export-entry.js';
 import { parsePopulationQuery } from '../report/population-query.js';
 import type { LoggedReports } from '../report/reports.js';
-import type { PopulationQuery } from '../report/population.js';
-import { type Authority, reachOf, refusal } from '../review/authority.js';
 import { authorityOf, requireReach } from './context.js';
 import { REPORTS } from './state.js';
 
@@ -29,7 +27,8 @@ export class ReportController {
     if (!isFormat(format)) throw new NotFoundException();
     const by = authorityOf(request);
     const query = parsePopulationQuery(words);
-    requireListing(by, query);
+    // A listing is complete or not there at all: nobody gets one that leaves out, unsaid, what they may not see.
+    requireReach(by, 'export', query.repository, query.environment);
     const { manifest, text, ...listing } = await this.reports.changes(query, format, by);
     const stream = Readable.from(text).once('close', () => void listing.close());
     await reply
@@ -39,13 +38,6 @@ export class ReportController {
       .header('countersign-export', JSON.stringify(manifest))
       .send(stream);
   }
-}
-
-/** A listing is complete or not there at all: nobody gets one that leaves out, unsaid, what they may not see. */
-function requireListing(by: Authority, { repository, environment }: PopulationQuery): void {
-  if (reachOf(by, 'export')?.everywhere) return;
-  if (repository === null) throw refusal(by.token, 'is not for all repositories; ask for one with repository');
-  requireReach(by, 'export', repository, environment ?? undefined);
 }
 
 const isFormat = (format: string): format is ReportFormat => (reportFormats as readonly string[]).includes(format);

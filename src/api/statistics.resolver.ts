@@ -5,7 +5,7 @@ import type { Filters, InEnvironment, ObjectMatch, Period } from '../report/quer
 import type { Counts, DecisionGroup, Delivery, DriftGroup, PastState, Statistics } from '../report/statistics.js';
 import type { DecisionRecord } from '../review/records.js';
 import { checkPeriod, pageLength } from './connection.js';
-import type { ApiContext } from './context.js';
+import { type ApiContext, requireReach } from './context.js';
 import { STATISTICS } from './state.js';
 
 /** Answers that many rows make up: what auditors and teams count. */
@@ -18,9 +18,10 @@ export class StatisticsResolver {
     @Args('by') by: DecisionGroup,
     @Args('filter') filter: Filters['decision'] | null | undefined,
     @Args('first') first: number,
+    @Context() { reach }: ApiContext,
   ): Promise<Counts> {
     checkPeriod(filter ?? {});
-    return this.statistics.decisions(by, filter ?? {}, pageLength({ first }));
+    return this.statistics.within(reach).decisions(by, filter ?? {}, pageLength({ first }));
   }
 
   @Query('driftCounts')
@@ -28,14 +29,20 @@ export class StatisticsResolver {
     @Args('by') by: DriftGroup,
     @Args('filter') filter: Filters['drift'] | null | undefined,
     @Args('first') first: number,
+    @Context() { reach }: ApiContext,
   ): Promise<Counts> {
     checkPeriod(filter ?? {});
-    return this.statistics.drift(by, filter ?? {}, pageLength({ first }));
+    return this.statistics.within(reach).drift(by, filter ?? {}, pageLength({ first }));
   }
 
   @Query('delivery')
-  delivery(@Args('filter') filter: (Period & InEnvironment) | null | undefined): Promise<Delivery> {
+  delivery(
+    @Args('filter') filter: (Period & InEnvironment) | null | undefined,
+    @Context() { authority }: ApiContext,
+  ): Promise<Delivery> {
     checkPeriod(filter ?? {});
+    // Measures of a part of what was asked for would be wrong without a word.
+    requireReach(authority, 'read', filter?.repository, filter?.environment);
     return this.statistics.delivery(filter ?? {});
   }
 
@@ -44,7 +51,9 @@ export class StatisticsResolver {
     @Args('repository') repository: string,
     @Args('environment') environment: string,
     @Args('at') at: string,
+    @Context() { authority }: ApiContext,
   ): Promise<PastState | null> {
+    requireReach(authority, 'read', repository, environment);
     return this.statistics.at(repository, environment, at);
   }
 

@@ -1,4 +1,5 @@
 import type { KubernetesObject } from '../cluster/object.js';
+import type { Reach } from '../review/authority.js';
 import type { ChangeRecord, RunRecord } from '../review/records.js';
 import type { Filters, InEnvironment, Period } from './queries.js';
 
@@ -55,6 +56,8 @@ export interface PastState {
 
 /** Answers that many rows make up. All are counted from the rows at the moment of asking. Throws `database-unavailable`. */
 export interface Statistics {
+  /** The same for somebody who may not see everything: what is counted is what they may see. Of one environment or repository it is asked as it is. */
+  within(reach: Reach): Statistics;
   decisions(by: DecisionGroup, filter: Filters['decision'], first: number): Promise<Counts>;
   drift(by: DriftGroup, filter: Filters['drift'], first: number): Promise<Counts>;
   delivery(filter: Period & InEnvironment): Promise<Delivery>;

@@ -150,7 +150,7 @@ export class PostgresQueries implements Queries {
     this.#places = places ?? new Places(dataSource);
   }
 
-  within(reach: Reach): Queries {
+  within(reach: Reach): PostgresQueries {
     return reach.everywhere ? this : new PostgresQueries(this.dataSource, reach, this.#places);
   }
 
@@ -168,11 +168,15 @@ export class PostgresQueries implements Queries {
   }
 
   /** The rows that match as SQL: the primary key `id` of each, and under what `key` (SQL over `row`, which may give several) it is counted. */
-  keyed<K extends ListName>(list: K, key: string, filter: Filters[K]): [sql: string, parameters: unknown[]] {
-    return this.#filtered(list, filter).select('row.id', 'id').addSelect(key, 'key').getQueryAndParameters() as [
-      string,
-      unknown[],
-    ];
+  async keyed<K extends ListName>(
+    list: K,
+    key: string,
+    filter: Filters[K],
+  ): Promise<[sql: string, parameters: unknown[]]> {
+    return (await this.#filtered(list, filter))
+      .select('row.id', 'id')
+      .addSelect(key, 'key')
+      .getQueryAndParameters() as [string, unknown[]];
   }
 
   async anyOf<K extends keyof Tables>(table: K, columns: AnyOf<Tables[K]>): Promise<readonly Tables[K][]> {

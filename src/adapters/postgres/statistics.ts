@@ -2,6 +2,7 @@ import type { DataSource } from 'typeorm';
 import type { KubernetesObject } from '../../cluster/object.js';
 import type { Filters, InEnvironment, ListName, Period } from '../../report/queries.js';
 import type { Counts, DecisionGroup, Delivery, DriftGroup, PastState, Statistics } from '../../report/statistics.js';
+import type { Reach } from '../../review/authority.js';
 import { contentOfEntry } from './content-store.js';
 import { rowsOf } from './log-storage.js';
 import type { PostgresQueries } from './queries.js';
@@ -50,6 +51,10 @@ export class PostgresStatistics implements Statistics {
     private readonly queries: PostgresQueries,
   ) {}
 
+  within(reach: Reach): Statistics {
+    return reach.everywhere ? this : new PostgresStatistics(this.dataSource, this.queries.within(reach));
+  }
+
   decisions(by: DecisionGroup, filter: Filters['decision'], first: number): Promise<Counts> {
     return this.#counts('decision', decisionKeys[by], filter, first);
   }
@@ -59,7 +64,7 @@ export class PostgresStatistics implements Statistics {
   }
 
   async #counts<K extends ListName>(list: K, key: string, filter: Filters[K], first: number): Promise<Counts> {
-    const [inner, parameters] = this.queries.keyed(list, key, filter);
+    const [inner, parameters] = await this.queries.keyed(list, key, filter);
     const [total, groups] = await Promise.all([
       this.queries.count(list, filter),
       rowsOf<{ key: string; count: number; groups: number }>(
