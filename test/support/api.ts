@@ -99,11 +99,13 @@ export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi
   const approving = { log, approvals: { approve: nobody, withdraw: nobody } };
   const module = AppModule.of({ state, queries, statistics, reports, metrics, logFiles, logger, access, approving });
   const webhooks = { secrets: new Map(), hint: nothing };
+  const audit = { tokens: new Map([['prod', 'a token']]), received: () => true, refused: nothing };
   const app: NestFastifyApplication = await createHttp(module, {
     logger,
     requests: requestHistogram(metrics),
     door: { access, publicLog },
     webhooks,
+    audit,
   });
   await app.listen(0, '127.0.0.1');
   const fastify = app.getHttpAdapter().getInstance();
