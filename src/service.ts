@@ -38,6 +38,7 @@ import { Attributing, type AuditState } from './attributing.js';
 import { openBlaming } from './blaming.js';
 import type { BlameAnswer, BlameQuestion } from './report/blame-question.js';
 import { openReports } from './reporting.js';
+import { ListedLive } from './reconcile/listed-live.js';
 import { WatchedInventory } from './reconcile/live-inventory.js';
 import { RecordedRuns } from './reconcile/recorded-runs.js';
 import type { Mirror } from './source/repository.js';
@@ -211,6 +212,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
     const bundlesOf = new Map<string, (commit: string) => Promise<PolicyBundle>>();
     const impacts = new ImpactJobs({
       past,
+      live: new ListedLive(past, (target) => clusters.get(target), redactor),
       evaluator,
       states: new ImpactFiles(config.data, config.data),
       bundleOf: async (repository, commit) => {

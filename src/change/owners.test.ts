@@ -1,5 +1,5 @@
 import { CountersignError } from '../errors.js';
-import { ownersAsked, parseGroups, parseOwners } from './owners.js';
+import { ownersAsked, ownersOfPath, parseGroups, parseOwners } from './owners.js';
 
 const groups = parseGroups(
   'apiVersion: countersign.dev/v1\ngroups: {payments: [Bo@example.org, cy@example.org], sre: [dee@example.org]}\n',
@@ -33,6 +33,16 @@ describe('an owners file', () => {
     const text = `${pattern} ann@example.org\n`;
     expect(asked(text, yes)).toEqual([['ann@example.org', ...yes]]);
     expect(asked(text, no)).toEqual([]);
+  });
+
+  it('says later whose a file was, also of more files than are named', () => {
+    const text = '* ann@example.org\n/apps/ @sre\n/apps/cart/ @payments\n[Safety] dee@example.org\n/apps/\n';
+    const many = Array.from({ length: 30 }, (_, i) => `apps/cart/${i}.yaml`);
+    const later = ownersAsked(parseOwners(text, groups), 'prod', [...many, 'apps/x.yaml', 'README.md']);
+    expect(ownersOfPath(later, 'apps/cart/29.yaml')).toEqual(['@payments', 'dee@example.org']);
+    expect(ownersOfPath(later, 'apps/x.yaml')).toEqual(['@sre', 'dee@example.org']);
+    expect(ownersOfPath(later, 'README.md')).toEqual(['ann@example.org']);
+    expect(ownersOfPath(later, 'unknown')).toEqual([]);
   });
 
   it('has sections that each ask for themselves, of some environments, by number, and optional ones that ask nothing', () => {

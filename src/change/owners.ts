@@ -129,6 +129,20 @@ export function ownersAsked(owners: Owners, environment: string, paths: readonly
   return asked;
 }
 
+/** Whose a file is, by what the owners file asked when it changed: in each section the last line that fits. */
+export function ownersOfPath(asked: readonly OwnersAsked[], path: string): readonly string[] {
+  const deciding = new Map<string, OwnersAsked>();
+  for (const one of asked) {
+    // Of many files only the first are named.
+    const fits =
+      one.paths.includes(path) || (one.files > one.paths.length && patternMatcher(one.pattern, refused)(path));
+    if (fits && one.line > (deciding.get(one.section)?.line ?? 0)) deciding.set(one.section, one);
+  }
+  return [...new Set([...deciding.values()].flatMap(({ owners }) => owners))];
+}
+
+const refused: Fail = (what) => new CountersignError('internal', what);
+
 type Fail = (what: string, remedy: string) => CountersignError;
 
 function readOwner(owner: string, groups: Groups, fail: Fail): string {

@@ -1,6 +1,11 @@
+import { randomBytes } from 'node:crypto';
+import { resolve } from 'node:path';
+import type { PostgresPast } from '../adapters/postgres/past-decisions.js';
 import type { PolicyBundle } from '../policy/bundle.js';
 import type { ImpactState } from '../review/impact.js';
 import type { LiveImpact } from '../review/impact-live.js';
+import type { Cluster } from '../reconcile/cluster.js';
+import type { LiveEnvironments } from '../review/judge-live.js';
 import { jsonLine, print, printable } from './output.js';
 import { Progress } from './progress.js';
 
@@ -10,6 +15,9 @@ export interface ImpactOptions {
   readonly data: string;
   readonly database?: string;
   readonly repository?: string;
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  readonly target?: string;
   readonly again?: boolean;
   readonly output: 'text' | 'json';
 }
@@ -28,7 +36,10 @@ export async function impact(options: ImpactOptions): Promise<void> {
   }
   const past = await openPast(options.data, options.database);
   const engine = await startEngine();
+  let cluster: Cluster | undefined;
   try {
+    cluster = await openListed(options);
+    const running = cluster ? await listing(past, cluster, options) : past;
     const known = await past.repositories();
     const repositories = options.repository === undefined ? known : known.filter((name) => name === options.repository);
     if (repositories.length === 0) {
@@ -59,13 +70,36 @@ export async function impact(options: ImpactOptions): Promise<void> {
       progress?.end();
       await states.save(state);
       let live = NOTHING_LIVE;
-      for await (const one of past.all(repository)) live = await liveImpact(live, one, bundle, engine.evaluator);
+      for await (const one of running.all(repository)) {
+        live = await liveImpact(live, one, bundle, engine.evaluator, await running.teams(one));
+      }
       if (options.output === 'json') await print(jsonLine({ ...state, resumed, live }));
       else await tell(state, resumed, live);
     }
   } finally {
-    await Promise.all([past.close(), engine.close()]);
+    await Promise.all([past.close(), engine.close(), cluster?.close()]);
   }
+}
+
+async function openListed({ kubeconfig, context }: ImpactOptions): Promise<Cluster | undefined> {
+  if (kubeconfig === undefined) return undefined;
+  const { openCluster } = await import('../adapters/kubernetes/cluster.js');
+  return openCluster({
+    name: kubeconfig,
+    kubeconfig: resolve(kubeconfig),
+    ...(context === undefined ? {} : { context }),
+  });
+}
+
+async function listing(past: PostgresPast, cluster: Cluster, { target }: ImpactOptions): Promise<LiveEnvironments> {
+  const [{ ListedLive }, { Redactor }, { CountersignError }] = await Promise.all([import('../reconcile/listed-live.js'), import('../cluster/secret.js'), import('../errors.js')]); // prettier-ignore
+  const known = await past.targets();
+  if (target === undefined ? known.length > 1 : !known.includes(target)) {
+    throw new CountersignError('usage', target === undefined ? '--kubeconfig is one cluster, and there are several targets' : `nothing runs in a target ${target}`, { remedy: `Say which it is: --target ${known.join(' or ')}` }); // prettier-ignore
+  }
+  // Secrets stay out of what rules see (invariant 10); under a key that nobody keeps, since nothing is compared.
+  const redactor = new Redactor(randomBytes(32), 'impact');
+  return new ListedLive(past, (name) => (name === (target ?? known[0]) ? cluster : undefined), redactor);
 }
 
 /** The folder's rules, under the starter rules and settings that the repository was judged by last. */
@@ -104,14 +138,28 @@ async function tell(state: ImpactState, resumed: number, live: LiveImpact): Prom
       'for example',
       tally.examples.slice(0, 10).map(({ time, environment, before, after, rule, message, source, decision }) => `${time.slice(0, 10)}  ${environment}  ${before} → ${after}  ${rule}  ${source ? `${source.path}:${source.line}  ` : ''}${message}   decision ${decision}`), // prettier-ignore
     ),
-    `  live: ${live.objects} objects in ${live.environments} environments, ${live.newly} findings newly, ${live.noLonger} no longer`,
+    `  live: ${live.objects} objects in ${live.environments} environments, ${live.newly} findings newly, ${live.noLonger} no longer${listedWords(live)}`,
+    ...live.unlisted.map(({ environment, message }) => `    ${environment} as last recorded: ${message}`),
     ...section(
       'live, by rule',
       Object.entries(live.byRule).map(([rule, count]) => `${rule.padEnd(28)} ${count}`),
     ),
+    ...section(
+      'live, by team',
+      Object.entries(live.byTeam).map(([team, count]) => `${team.padEnd(28)} ${count}`),
+    ),
+    ...section(
+      'live, by environment',
+      Object.entries(live.byEnvironment).map(([name, count]) => `${name.padEnd(28)} ${count}`),
+    ),
     ...section('live, for example', live.examples.slice(0, 10).map(({ environment, rule, message, object, source }) => `${environment}  ${object.kind} ${object.namespace}/${object.name}  ${rule}  ${source.path}:${source.line}  ${message}`)), // prettier-ignore
   ];
   for (const line of lines) await print(printable(line));
+}
+
+function listedWords({ listed, environments }: LiveImpact): string {
+  if (environments === 0) return '';
+  return listed === environments ? '   (listed just now)' : listed > 0 ? `   (${listed} listed just now, the others as last recorded)` : '   (as last recorded)'; // prettier-ignore
 }
 
 function section(title: string, lines: readonly string[]): string[] {

@@ -95,6 +95,12 @@ export function register(program: Command): void {
     .option('--data <folder>', 'the data folder of the service, running or stopped', 'data')
     .option('--database <url>', 'where the database is, if the data folder does not tell')
     .option('--repository <name>', 'only decisions about this one')
+    .option(
+      '--kubeconfig <file>',
+      'list what runs from this cluster, which is only read; else what is recorded of it is judged',
+    )
+    .option('--context <name>', 'of the kubeconfig; by default its current one')
+    .option('--target <name>', 'which target that cluster is, if there are several')
     .option('--again', 'begin anew, not where it was stopped')
     .addOption(outputOption())
     .action(async (options: ImpactOptions) => (await import('./policy-impact.js')).impact(options));

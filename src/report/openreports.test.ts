@@ -39,6 +39,7 @@ const reported = (objects: readonly KubernetesObject[], more: Partial<Decision> 
   live: {
     repository: 'shop',
     environment: 'Shop/Production!',
+    target: 'prod',
     commit: 'a'.repeat(40),
     decision: 7,
     time: '2026-07-01T10:00:00.000Z',

@@ -22,7 +22,8 @@ export interface ImpactReport extends ImpactState {
 }
 
 export interface ImpactParts {
-  readonly past: PastDecisions & LiveEnvironments;
+  readonly past: PastDecisions;
+  readonly live: LiveEnvironments;
   readonly evaluator: Evaluator;
   readonly states: ImpactStates;
   /** What a repository would be judged by at a commit. Throws `not-found`, `revision-unknown`, `rego-invalid` and its kin. */
@@ -65,7 +66,7 @@ export class ImpactJobs {
   }
 
   async #run(key: string, begun: ImpactReport, bundle: PolicyBundle): Promise<void> {
-    const { past, evaluator, states } = this.parts;
+    const { past, live: running, evaluator, states } = this.parts;
     const { commit, progress: _progress, trouble: _trouble, live: _live, ...start } = begun;
     const report = (more: Partial<ImpactReport>): void => {
       this.#reports.set(key, { ...(this.#reports.get(key) ?? begun), ...more, commit });
@@ -77,7 +78,9 @@ export class ImpactJobs {
         if (this.#closed) return;
       }
       let live = NOTHING_LIVE;
-      for await (const one of past.all(begun.repository)) live = await liveImpact(live, one, bundle, evaluator);
+      for await (const one of running.all(begun.repository)) {
+        live = await liveImpact(live, one, bundle, evaluator, await running.teams(one));
+      }
       report({ live, progress: 'finished' });
     } catch (thrown) {
       report({ progress: 'failed', trouble: describeTrouble(toCountersignError(thrown)) });

@@ -11,20 +11,27 @@ export interface LiveImpact {
   /** Objects of which a rule would say something that the policy that allowed them does not say, and the other way round. */
   readonly newly: number;
   readonly noLonger: number;
+  /** Findings that are new. */
   readonly byRule: Readonly<Record<string, number>>;
+  /** By owner of the file; by repository where nobody owns it. */
+  readonly byTeam: Readonly<Record<string, number>>;
   readonly byEnvironment: Readonly<Record<string, number>>;
-  readonly examples: readonly { readonly environment: string; readonly rule: string; readonly message: string; readonly object: ObjectIdentity; readonly source: Source }[]; // prettier-ignore
+  /** Environments whose objects are from a fresh listing of their cluster; and those whose cluster was asked in vain, with the reason. */
+  readonly listed: number;
+  readonly unlisted: readonly { readonly environment: string; readonly message: string }[];
+  readonly examples: readonly { readonly environment: string; readonly teams: readonly string[]; readonly rule: string; readonly message: string; readonly object: ObjectIdentity; readonly source: Source }[]; // prettier-ignore
 }
 
-export const NOTHING_LIVE: LiveImpact = { environments: 0, objects: 0, newly: 0, noLonger: 0, byRule: {}, byEnvironment: {}, examples: [] }; // prettier-ignore
+export const NOTHING_LIVE: LiveImpact = { environments: 0, objects: 0, newly: 0, noLonger: 0, byRule: {}, byTeam: {}, byEnvironment: {}, listed: 0, unlisted: [], examples: [] }; // prettier-ignore
 const EXAMPLES = 50;
 
 /** Judges what runs as if it came today, by the rules about objects: who signed and approved it is long decided. */
 export async function liveImpact(
   before: LiveImpact,
-  { repository, environment, objects, input, bundle }: LiveEnvironment,
+  { repository, environment, objects, input, bundle, listing }: LiveEnvironment,
   proposed: PolicyBundle,
   evaluator: Evaluator,
+  owners: ReadonlyMap<string, readonly string[]> = new Map(),
 ): Promise<LiveImpact> {
   const said = async (by: PolicyBundle): Promise<Map<string, Violation>> => {
     const { violations, required, error } = await judgeLive({ objects, input }, by, evaluator);
@@ -34,26 +41,37 @@ export async function liveImpact(
   const [old, fresh] = [await said(bundle), await said(proposed)];
   const newly = [...fresh].filter(([key]) => !old.has(key)).map(([, one]) => one);
   const noLonger = [...old].filter(([key]) => !fresh.has(key)).length;
-  const byRule = new Map(Object.entries(before.byRule));
-  for (const { rule } of newly) byRule.set(rule, (byRule.get(rule) ?? 0) + 1);
   const where = `${repository} ${environment}`;
   const sources = new Map(objects.map(({ object, source }) => [identityKey(identityOf(object)), source]));
-  const shown = newly
-    .slice(0, Math.max(0, EXAMPLES - before.examples.length))
-    .map(({ rule, message, object, source }) => ({
+  const findings = newly.map(({ rule, message, object, source: said }) => {
+    const source = said ?? sources.get(identityKey(object!))!;
+    return {
       environment: where,
+      teams: owners.get(source.path) ?? [repository],
       rule,
       message,
       object: object!,
-      source: source ?? sources.get(identityKey(object!))!,
-    }));
+      source,
+    };
+  });
+  const shown = findings.slice(0, Math.max(0, EXAMPLES - before.examples.length));
   return {
     environments: before.environments + 1,
     objects: before.objects + objects.length,
     newly: before.newly + newly.length,
     noLonger: before.noLonger + noLonger,
-    byRule: Object.fromEntries([...byRule].toSorted(([a, x], [b, y]) => y - x || (a < b ? -1 : 1))),
+    byRule: counted(before.byRule, findings.map(({ rule }) => rule)), // prettier-ignore
+    byTeam: counted(before.byTeam, findings.flatMap(({ teams }) => teams)), // prettier-ignore
     byEnvironment: { ...before.byEnvironment, ...(newly.length > 0 ? { [where]: newly.length } : {}) },
+    listed: before.listed + (listing === 'listed' ? 1 : 0),
+    unlisted: [...before.unlisted, ...(listing instanceof CountersignError ? [{ environment: where, message: listing.message }] : [])], // prettier-ignore
     examples: [...before.examples, ...shown],
   };
+}
+
+/** Most first. */
+function counted(before: Readonly<Record<string, number>>, names: readonly string[]): Record<string, number> {
+  const counts = new Map(Object.entries(before));
+  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
+  return Object.fromEntries([...counts].toSorted(([a, x], [b, y]) => y - x || (a < b ? -1 : 1)));
 }

@@ -1,9 +1,11 @@
 import { RegoCompiler } from '../adapters/opa/compiler.js';
 import { RegoEvaluator } from '../adapters/opa/evaluator.js';
+import { CountersignError } from '../errors.js';
 import type { PolicyBundle } from '../policy/bundle.js';
 import { policySources } from '../policy/sources.js';
 import { analyseImpact, type ImpactState, newImpact, type PastDecision, type PastDecisions } from './impact.js';
 import { liveImpact, NOTHING_LIVE } from './impact-live.js';
+import type { LiveEnvironment } from './judge-live.js';
 
 const compiler = new RegoCompiler();
 const evaluator = new RegoEvaluator();
@@ -138,7 +140,7 @@ describe('a policy without end', () => {
     expect(analysed).toBe(false); // they waited for none of it
     const { tally } = await analysis;
     expect(tally.outcomes).toEqual({ 'allow → error': 3 });
-    await expect(liveImpact(NOTHING_LIVE, { repository: 'shop', environment: 'prod', commit: 'a', decision: 1, time: '', objects: [{ object: deployment('cart', 4), source: { path: 'apps.yaml', line: 1 } }], input: inputOf(1), bundle: good }, bundle, shared)).rejects.toMatchObject({ code: expect.stringMatching(/^policy-/) as string, place: { file: 'p.rego', line: 3 } }); // prettier-ignore
+    await expect(liveImpact(NOTHING_LIVE, { repository: 'shop', environment: 'prod', target: 'prod', commit: 'a', decision: 1, time: '', objects: [{ object: deployment('cart', 4), source: { path: 'apps.yaml', line: 1 } }], input: inputOf(1), bundle: good }, bundle, shared)).rejects.toMatchObject({ code: expect.stringMatching(/^policy-/) as string, place: { file: 'p.rego', line: 3 } }); // prettier-ignore
     await shared.close();
   }, 60_000);
 });
@@ -150,17 +152,27 @@ describe('the impact of another policy on what runs', () => {
       object,
       source: { path: 'apps.yaml', line: i + 1 },
     }));
-    const live = { repository: 'shop', environment: 'prod', commit: 'a', decision: 1, time: '', objects, input: inputOf(1), bundle: before }; // prettier-ignore
-    expect(await liveImpact(NOTHING_LIVE, live, after, evaluator)).toEqual({
+    const live: LiveEnvironment = { repository: 'shop', environment: 'prod', target: 'prod', commit: 'a', decision: 1, time: '', objects, input: inputOf(1), bundle: before, listing: 'listed' }; // prettier-ignore
+    const owners = new Map([['apps.yaml', ['@shop/cart', 'bo@example.org']]]);
+    const unlisted = { ...live, objects: [], listing: new CountersignError('cluster-unavailable', 'it is away') };
+    const first = await liveImpact(NOTHING_LIVE, live, after, evaluator, owners);
+    expect((await liveImpact(first, unlisted, after, evaluator)).unlisted).toEqual([
+      { environment: 'shop prod', message: 'it is away' },
+    ]);
+    expect(first).toEqual({
       environments: 1,
       objects: 3,
       newly: 1,
       noLonger: 0,
       byRule: { 'x.few': 1 },
+      byTeam: { '@shop/cart': 1, 'bo@example.org': 1 },
       byEnvironment: { 'shop prod': 1 },
+      listed: 1,
+      unlisted: [],
       examples: [
         {
           environment: 'shop prod',
+          teams: ['@shop/cart', 'bo@example.org'],
           rule: 'x.few',
           message: '4 are too many',
           object: expect.objectContaining({ name: 'cart' }) as object,

@@ -1,5 +1,6 @@
 import { canonicalJson } from '../cluster/canonical.js';
 import { identityOf, type Json, type KubernetesObject, type Source } from '../cluster/object.js';
+import type { CountersignError } from '../errors.js';
 import type { PolicyBundle } from '../policy/bundle.js';
 import { decision as decide, judgedIn } from '../policy/decide.js';
 import type { Decision } from '../policy/decision.js';
@@ -11,6 +12,9 @@ import type { InputException, PolicyInput } from '../policy/input.js';
 export interface LiveEnvironment {
   readonly repository: string;
   readonly environment: string;
+  readonly target: string;
+  /** Whether the objects are from a listing of the cluster, or why not; absent where nobody asked it. */
+  readonly listing?: 'listed' | CountersignError;
   /** The commit that was approved, the log index of the decision that allowed it, and when that was. */
   readonly commit: string;
   readonly decision: number;
@@ -25,6 +29,8 @@ export interface LiveEnvironment {
 /** Reads them one after the other. */
 export interface LiveEnvironments {
   all(repository: string | null, environment?: string): AsyncIterable<LiveEnvironment>;
+  /** By path of a file, who owned it when what runs of it was decided; without those that nobody owns. */
+  teams(live: Pick<LiveEnvironment, 'repository' | 'environment'>): Promise<ReadonlyMap<string, readonly string[]>>;
 }
 
 /** In place of what was so when it was approved. */

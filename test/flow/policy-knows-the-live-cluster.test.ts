@@ -104,6 +104,7 @@ describe('policy and the live cluster', () => {
         'policies/values.rego': values(5),
         'environments/production/odd.yaml': configMap('odd', '3'),
         'environments/production/even.yaml': configMap('even', '4'),
+        '.countersign/owners': 'odd.yaml odd@example.org\n',
       },
     };
   });
@@ -182,6 +183,46 @@ describe('policy and the live cluster', () => {
       ['values.small', '3 is too much', 'odd', 'environments/production/odd.yaml'],
       ['values.small', '4 is too much', 'even', 'environments/production/even.yaml'],
     ]); // prettier-ignore
+    expect(live).toMatchObject({ byTeam: { shop: 1, 'odd@example.org': 1 }, listed: 0, unlisted: [] });
+
+    // As it is right now: somebody has changed one object and deleted another, and the service has not seen it.
+    await world.stop();
+    const path = `/api/v1/namespaces/${world.namespace}/configmaps`;
+    await admin.edit(`${path}/odd`, { data: { value: '9' } });
+    await admin.delete(`${path}/even`);
+    const kubeconfig = ['--kubeconfig', here.plane.kubeconfig('admin')];
+    const now = await runCli([...args, ...kubeconfig, '--output', 'json']);
+    expect([now.code, now.stderr]).toEqual([0, '']);
+    const listed = (JSON.parse(now.stdout.trim().split('\n').find((line) => line.includes('"repository":"shop"'))!) as { live: LiveImpact }).live; // prettier-ignore
+    // The policy that is in force finds too much in it, too: new is nothing.
+    expect(listed).toMatchObject({ listed: 1, environments: 1, objects: 3, newly: 0 });
+    await writeFile(join(folder, 'values.rego'), values(2).replaceAll('values.small', 'values.tiny'));
+    const other = await runCli([...args, ...kubeconfig]);
+    expect(other.stdout).toMatch(
+      /live: 3 objects in 1 environments, 1 findings newly, 1 no longer {3}\(listed just now\)/,
+    );
+    expect(other.stdout).toMatch(/live, by team\n {4}odd@example\.org +1\n/);
+    expect(other.stdout).toMatch(
+      /ConfigMap [^ ]*\/odd {2}values\.tiny {2}environments\/production\/odd\.yaml:1 {2}9 is too much/,
+    );
+    const wrong = await runCli([...args, ...kubeconfig, '--target', 'staging']);
+    expect([wrong.code, wrong.stderr]).toEqual([
+      2,
+      expect.stringMatching(/nothing runs in a target staging.*--target prod/),
+    ]);
+    await world.start();
+
+    // The service lists its own clusters.
+    const asked = () =>
+      world.query<{ policyImpact: { progress: string; live: LiveImpact } }>(
+        'query ($commit: String!) { policyImpact(repository: "shop", commit: $commit, since: "2026-01-01") { progress live } }',
+        { commit: world.genesis },
+      );
+    const service = await eventually('the analysis to end', async () => {
+      const { policyImpact } = await asked();
+      return policyImpact.progress === 'finished' ? policyImpact : null;
+    });
+    expect(service.live).toMatchObject({ listed: 1, environments: 1, newly: 0, unlisted: [] });
   });
 
   it('is told anew when policy changes, with what is excepted as skipped', async () => {

@@ -2,7 +2,9 @@ import type { DataSource } from 'typeorm';
 import { contentsOf, entryOf } from '../../audit/statement.js';
 import { identityKey, identityOf, isJsonObject, type KubernetesObject } from '../../cluster/object.js';
 import { toCountersignError } from '../../errors.js';
+import { type OwnersAsked, ownersOfPath } from '../../change/owners.js';
 import type { BundleSources, PolicyBundle } from '../../policy/bundle.js';
+import type { PolicyInput } from '../../policy/input.js';
 import type { StarterSettings } from '../../policy/sources.js';
 import type { PastDecision, PastDecisions, PastRange } from '../../review/impact.js';
 import type { LiveEnvironment, LiveEnvironments } from '../../review/judge-live.js';
@@ -87,6 +89,11 @@ export class PostgresPast implements PastDecisions, LiveEnvironments {
     return (await rowsOf<{ repository: string }>(this.dataSource, 'SELECT DISTINCT repository FROM decision ORDER BY 1', [])).map((row) => row.repository); // prettier-ignore
   }
 
+  /** Where anything runs. */
+  async targets(): Promise<readonly string[]> {
+    return (await rowsOf<{ target: string }>(this.dataSource, 'SELECT DISTINCT target FROM live_object ORDER BY 1', [])).map((row) => row.target); // prettier-ignore
+  }
+
   /** One content of a decision's entry, as JSON. Throws `content-missing`. */
   async contentOf<T>(index: number, role: string): Promise<T> {
     return JSON.parse((await contentOfEntry(this.dataSource.manager, index, role)).toString('utf8')) as T;
@@ -112,10 +119,46 @@ export class PostgresPast implements PastDecisions, LiveEnvironments {
     return this.dataSource.destroy();
   }
 
-  async *all(repository: string | null, environment: string | null = null): AsyncIterable<LiveEnvironment> {
-    const rows = await rowsOf<{ repository: string; name: string; approved: string; log_index: string; time: Date }>(
+  async teams({
+    repository,
+    environment,
+  }: Pick<LiveEnvironment, 'repository' | 'environment'>): Promise<ReadonlyMap<string, readonly string[]>> {
+    const rows = await rowsOf<{ decision: string; paths: string[] }>(
       this.dataSource,
-      `SELECT environment.repository, environment.name, approved, decision.log_index, decision.time FROM environment
+      'SELECT decision, array_agg(DISTINCT path) AS paths FROM live_object WHERE repository = $1 AND environment = $2 GROUP BY decision',
+      [repository, environment],
+    );
+    const teams = new Map<string, readonly string[]>();
+    for (const { decision, paths } of rows) {
+      const owners = await this.#ownersAt(Number(decision));
+      for (const path of paths) {
+        const owning = ownersOfPath(owners, path);
+        if (owning.length > 0) teams.set(path, owning);
+      }
+    }
+    return teams;
+  }
+
+  async #ownersAt(index: number): Promise<readonly OwnersAsked[]> {
+    try {
+      return (await this.contentOf<PolicyInput>(index, 'input')).owners ?? [];
+    } catch (thrown) {
+      if (['content-missing', 'not-found'].includes(toCountersignError(thrown).code)) return []; // of another log, or erased
+      throw thrown;
+    }
+  }
+
+  async *all(repository: string | null, environment: string | null = null): AsyncIterable<LiveEnvironment> {
+    const rows = await rowsOf<{
+      repository: string;
+      name: string;
+      target: string;
+      approved: string;
+      log_index: string;
+      time: Date;
+    }>(
+      this.dataSource,
+      `SELECT environment.repository, environment.name, environment.target, approved, decision.log_index, decision.time FROM environment
        JOIN decision ON decision.id = approved_decision
        WHERE target IS NOT NULL AND decision.log_index IS NOT NULL
          AND ($1::text IS NULL OR environment.repository = $1) AND ($2::text IS NULL OR environment.name = $2) ORDER BY 1, 2`,
@@ -138,8 +181,8 @@ export class PostgresPast implements PastDecisions, LiveEnvironments {
       const bundle = await this.contentOf<Omit<PolicyBundle, 'wasm'>>(index, 'policy');
       const wasm = new Uint8Array(await contentOfEntry(this.dataSource.manager, index, 'wasm'));
       const input = (await contentOfEntry(this.dataSource.manager, index, 'input')).toString('utf8');
-      const { approved: commit, time } = row;
-      const about = { repository: row.repository, environment: row.name, commit, decision: index, time: time.toISOString() }; // prettier-ignore
+      const { approved: commit, time, target } = row;
+      const about = { repository: row.repository, environment: row.name, target, commit, decision: index, time: time.toISOString() }; // prettier-ignore
       yield { ...about, objects, input, bundle: { ...bundle, wasm } };
     }
   }
