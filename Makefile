@@ -71,6 +71,7 @@ lint: node_modules/.installed
 .PHONY: docs
 docs: build
 	@$(NODE) dist/cli/main.js policy list policies > docs/rules.md
+	@$(NODE) dist/cli/main.js policy controls --output markdown > docs/controls.md
 
 .PHONY: bench
 bench: build control-plane

@@ -123,6 +123,23 @@ describe('writing a rule', () => {
     expect([unknown.code, unknown.stderr]).toEqual([2, expect.stringContaining('did you mean "shop.owner"?')]);
   });
 
+  it('is told of a control that no catalogue has, until one of its own does', async () => {
+    const file = join(shop, 'rules/shop/owner.rego');
+    const before = readFileSync(file, 'utf8');
+    writeFileSync(file, before.replace('SOC2:CC8.1', 'ACME:CHG-7'));
+    const unknown = await inShop('lint', 'rules');
+    expect([unknown.code, unknown.stdout]).toEqual([1, expect.stringContaining('shop.owner answers ACME:CHG-7, which is in no catalogue')]); // prettier-ignore
+    mkdirSync(join(shop, '.countersign/controls'));
+    writeFileSync(
+      join(shop, '.countersign/controls/acme.yaml'),
+      'apiVersion: countersign.dev/v1\nkind: ControlCatalogue\nprefix: ACME\ntitle: Ours\ncontrols:\n- {id: CHG-7, title: Owned, covered: partly, evidence: [decision], answer: A rule., open: The rest.}\n',
+    );
+    expect((await inShop('lint', 'rules')).code).toBe(0);
+    const { stdout } = await inShop('controls', 'ACME:CHG-7', '--policies', 'rules', '--output', 'json');
+    expect(lines(stdout)).toEqual([expect.objectContaining({ id: 'ACME:CHG-7', rules: ['shop.owner'] })]);
+    writeFileSync(file, before);
+  });
+
   it('says which lines no test went through, and fails below the threshold', async () => {
     appendFileSync(join(shop, 'rules/shop/owner.rego'), '\ndeny contains "never" if input.operation == "adoption"\n');
     const { code, stdout } = await inShop('test', 'rules', '--strict', '--coverage', '--threshold', '99', '--output', 'json'); // prettier-ignore

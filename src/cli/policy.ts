@@ -1,9 +1,10 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import type { RegoCompiler, RegoTestResult } from '../adapters/opa/compiler.js';
+import type { Finding, RegoCompiler, RegoTestResult } from '../adapters/opa/compiler.js';
 import type { Rule } from '../policy/decision.js';
 import type { Coverage } from '../adapters/opa/coverage.js';
 import { CountersignError, formatPlace } from '../errors.js';
 import { jsonLine, print, printable } from './output.js';
+import type { ControlOptions } from './policy-controls.js';
 import type { ExplainOptions } from './policy-explain.js';
 import type { FormatOptions } from './policy-fmt.js';
 import type { ImpactOptions } from './policy-impact.js';
@@ -74,6 +75,16 @@ export function register(program: Command): void {
     .addOption(outputOption())
     .addHelpText('after', CHECK_HELP)
     .action((path: string, options: Options) => withCompiler((compiler) => check(compiler, path, options)));
+  policy
+    .command('controls')
+    .description('list the controls of the catalogues, or show one with the evidence and rules that answer it')
+    .argument('[control]', 'a control, as SOC2:CC8.1, or a catalogue, as SOC2')
+    .option('--policies <folder>', 'rules of your own; by default policies')
+    .addOption(new Option('--output <format>', 'how to print').choices(['text', 'json', 'markdown']).default('text'))
+    .addHelpText('after', CONTROLS_HELP)
+    .action((id: string | undefined, options: ControlOptions) =>
+      withCompiler(async (compiler) => (await import('./policy-controls.js')).showControls(compiler, id, options)),
+    );
   policy
     .command('schema')
     .description('print the JSON Schema of what policies see as input, for editors and other tools')
@@ -148,6 +159,12 @@ Examples:
   countersign policy explain images.pinned
   countersign policy explain policies/shop/owner.rego --output json
 What it reads is followed through helpers as far as that can be known without running it: a path that is computed ends where that begins.`;
+
+const CONTROLS_HELP = `
+Examples:
+  countersign policy controls SOC2:CC8.1
+  countersign policy controls PCI-DSS --output json
+Catalogues of your own go into .countersign/controls; docs/controls.md shows one, and all that ship.`;
 
 const TEST_HELP = `
 Examples:
@@ -275,13 +292,30 @@ function ruleLine({ id, kind, scope, severity, place, controls, title = '' }: Ru
   ].join('  ');
 }
 
+/** Controls that rules name and no catalogue has. */
+async function unknownIn(rules: readonly Rule[], path: string): Promise<readonly Finding[]> {
+  const [{ unknownControls, CONTROLS_FOLDER }, { cataloguesAround }] = await Promise.all([
+    import('../report/controls.js'),
+    import('./policy-controls.js'),
+  ]);
+  return unknownControls(rules, cataloguesAround(path)).map(({ rule, control, near }) => ({
+    code: 'unknown-control',
+    message: `${rule.id} answers ${control}, which is in no catalogue${near}`,
+    remedy: `Correct it, or add it to a file in ${CONTROLS_FOLDER}`,
+    place: rule.place,
+  }));
+}
+
 async function lint(compiler: RegoCompiler, path: string, { output, strict = false }: Options): Promise<void> {
   const { policyFolder } = await import('../policy/folder.js');
   const { STARTER_PREFIX } = await import('../policy/bundle.js');
   const sources = policyFolder(path, { profile: 'off', strict });
   const starters = sources.starter?.profile === 'off'; // else they are the very folder
   const findings = await compiler.lint(sources);
-  const own = findings.filter(({ place }) => !starters || !place.file.startsWith(STARTER_PREFIX));
+  const own = [
+    ...findings.filter(({ place }) => !starters || !place.file.startsWith(STARTER_PREFIX)),
+    ...(await unknownIn(await compiler.check({ ...sources, strict: false }), path)),
+  ];
   for (const finding of own) {
     const { code, message, remedy, place } = finding;
     await print(output === 'json' ? jsonLine(finding) : printable(`${formatPlace(place)}  ${message}. ${remedy} (${code})`)); // prettier-ignore

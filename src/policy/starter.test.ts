@@ -6,6 +6,8 @@ import { digestOf } from '../cluster/canonical.js';
 import type { Json, JsonObject } from '../cluster/object.js';
 import type { PolicyBundle } from './bundle.js';
 import type { RuleResult } from './evaluator.js';
+import { rulesByControl, shippedCatalogues, unknownControls } from '../report/controls.js';
+import { controlsPage } from '../report/controls-page.js';
 import { listedRules, rulesPage } from '../report/rules-page.js';
 import { policySources, readStarterFolder, starterFiles } from './sources.js';
 
@@ -249,6 +251,12 @@ describe('the starter rules', () => {
       expect(rule.controls.length).toBeGreaterThan(0);
       expect(rule.id).not.toContain('countersign.');
     }
+  });
+
+  it('name controls that a catalogue has, as the page docs/controls.md shows', () => {
+    expect(unknownControls(bundle.rules, shippedCatalogues())).toEqual([]);
+    const page = controlsPage(shippedCatalogues(), rulesByControl(bundle.rules, shippedCatalogues()));
+    expect(readFileSync(new URL('../../docs/controls.md', import.meta.url), 'utf8')).toBe(page); // else: make docs
   });
 
   it('say what they should of real-looking inputs', async () => {
