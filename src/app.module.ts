@@ -21,6 +21,7 @@ import { checkLimits, limits, refuseForeignText } from './api/limits.js';
 import { AdviceResolver } from './api/advice.resolver.js';
 import { ExceptionResolver } from './api/exception.resolver.js';
 import { ImpactResolver } from './api/impact.resolver.js';
+import { PromotionResolver } from './api/promotion.resolver.js';
 import { LogController } from './api/log.controller.js';
 import { MetricsController } from './api/metrics.controller.js';
 import { plainResolvers } from './api/plain-resolvers.js';
@@ -78,6 +79,7 @@ const resolvers = [
   ApprovalResolver,
   ExceptionResolver,
   ImpactResolver,
+  PromotionResolver,
   ReviewDutyResolver,
   StatisticsResolver,
   ApproveResolver,

@@ -63,6 +63,9 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       impact: service.impact,
       targets: service.targets,
       blame: service.blame,
+      promotion: service.promotion,
+      holdings: service.holdings,
+      tags: service.tags,
     };
     const statistics = new PostgresStatistics(service.dataSource, queries);
     const reports = new LoggedReports(ledger, new PostgresPopulations(service.dataSource));

@@ -60,6 +60,15 @@ import { ImpactFiles } from './adapters/folder/impact-files.js';
 import { PostgresPast } from './adapters/postgres/past-decisions.js';
 import type { PolicyBundle } from './policy/bundle.js';
 import { explainDecision } from './review/explain-decision.js';
+import { CommitTags } from './review/commit-tags.js';
+import {
+  type Holding,
+  holdings,
+  type PromotionAnswer,
+  type PromotionQuestion,
+  Promotions,
+} from './review/promotions.js';
+import type { TagSignature } from './source/signature.js';
 import type { PusherClaim } from './review/pusher.js';
 import type { DecisionRecord, Records, Trouble } from './review/records.js';
 import { describeTrouble } from './review/trouble.js';
@@ -79,6 +88,11 @@ export interface Service {
   readonly dataSource: DataSource;
   /** Who set each field of a live object. */
   readonly blame: (question: BlameQuestion, queries: Queries) => Promise<BlameAnswer>;
+  readonly promotion: (question: PromotionQuestion) => Promise<PromotionAnswer>;
+  /** Of each environment that governance in force defines; null where nothing governs. */
+  readonly holdings: (repository: string) => readonly Holding[] | null;
+  /** Annotated tags of a commit, with their verdicts. */
+  readonly tags: (repository: string, commit: string) => Promise<readonly TagSignature[]>;
   /** What the policy at a commit would have done to what was decided since, as far as that is known by now. */
   readonly impact: (repository: string, commit: string, since: string) => Promise<ImpactReport>;
   /** Why a recorded decision came out as it did. */
@@ -240,6 +254,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
     const requests = new Map<string, RequestFollower>();
     // Of all of them, before the first one starts: each may ask for the others.
     const readers = new Map<string, { readonly mirror: Mirror; readonly governance: GovernanceReader }>();
+    const tagsOf = new Map<string, CommitTags>();
     const leader = config.organisation?.name;
     const organisation: OrganisationSource | undefined =
       leader === undefined
@@ -286,6 +301,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
         return (await governance.read(mirror.repository, commit, above)).bundle;
       });
       readers.set(repository.name, { mirror, governance });
+      tagsOf.set(repository.name, new CommitTags(mirror, () => standing(repository.name)?.governance ?? null));
       const mostCommits = config.limits.commits;
       const reviewing = { ledger, records, mirror, governance, evaluator, redactor, cache, grants, mostCommits, live };
       const follower = new RepositoryFollower(repository, {
@@ -344,6 +360,13 @@ export async function startService(config: Config, commentary: Commentary): Prom
       explainDecision(decision, ledger, compiler, trace);
     const repository = (name: string) => readers.get(name)?.mirror.repository;
     const blame = openBlaming({ clusters, deployments, redactor, cache, standing, repository });
+    const promotions = new Promotions({ standing, reader: repository, evaluator, redactor, cache });
+    const promotion: Service['promotion'] = (question) => promotions.ask(question);
+    const held: Service['holdings'] = (name) => {
+      const now = standing(name);
+      return now && holdings(now);
+    };
+    const tags: Service['tags'] = async (name, commit) => tagsOf.get(name)?.of(commit) ?? [];
     const targets: Service['targets'] = () =>
       [...reports].map(([name, { state }]) => ({ name, reports: state, audit: attributing.state(name) }));
     const admission: Service['admission'] = {
@@ -361,7 +384,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
       received: (target, body) => attributing.received(target, body),
       refused: (target, reason) => attributing.refused(target, reason),
     };
-    return { config, ledger, records, dataSource, close, hint, approving, ready, explain, blame, impact, checkpoint, targets, admission, audit }; // prettier-ignore
+    return { config, ledger, records, dataSource, close, hint, approving, ready, explain, blame, promotion, holdings: held, tags, impact, checkpoint, targets, admission, audit }; // prettier-ignore
   } catch (thrown) {
     await close().catch((again: unknown) =>
       commentary.error({ trouble: describeTrouble(toCountersignError(again)) }, 'while stopping'),

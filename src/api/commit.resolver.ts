@@ -1,11 +1,16 @@
+import { Inject } from '@nestjs/common';
 import { Args, Context, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
 import type { Filters } from '../report/queries.js';
 import type { CommitRecord } from '../review/records.js';
+import type { TagSignature } from '../source/signature.js';
 import { connect, type Connection, type PageArguments } from './connection.js';
 import type { ApiContext } from './context.js';
+import { STATE, type ServiceState } from './state.js';
 
 @Resolver('Commit')
 export class CommitResolver {
+  constructor(@Inject(STATE) private readonly state: ServiceState) {}
+
   @Query('commits')
   commits(
     @Args() args: PageArguments & { filter?: Filters['commit'] },
@@ -21,6 +26,11 @@ export class CommitResolver {
     @Context() { loaders }: ApiContext,
   ): Promise<CommitRecord | null> {
     return loaders.commit.load({ repository, id });
+  }
+
+  @ResolveField('tags')
+  tags(@Parent() { repository, id }: CommitRecord): Promise<readonly TagSignature[]> {
+    return this.state.tags(repository, id);
   }
 
   @ResolveField('subject')

@@ -44,6 +44,8 @@ const DEAR: Readonly<Record<string, number>> = {
   delivery: 1000,
   pastState: 100,
   entry: 2,
+  // It may render two environments and judge the difference.
+  promotion: 500,
 };
 
 type Variables = Readonly<Record<string, unknown>>;

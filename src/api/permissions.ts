@@ -45,6 +45,8 @@ export const fields: Readonly<Record<string, Permission>> = {
   'Query.driftCounts': read,
   'Query.delivery': named,
   'Query.pastState': named,
+  'Query.holdings': read,
+  'Query.promotion': { action: 'explain', of: 'named' },
   'Query.objects': read,
   'Query.blame': read,
   'Query.runs': read,

@@ -4,7 +4,9 @@ import type { BlameAnswer, BlameQuestion } from '../report/blame-question.js';
 import type { ReportsState } from '../report/cluster-reports.js';
 import type { Queries } from '../report/queries.js';
 import type { ImpactReport } from '../review/impact-jobs.js';
+import type { Holding, PromotionAnswer, PromotionQuestion } from '../review/promotions.js';
 import type { DecisionRecord } from '../review/records.js';
+import type { TagSignature } from '../source/signature.js';
 
 export interface TargetState {
   readonly name: string;
@@ -30,6 +32,12 @@ export interface ServiceState {
   impact(repository: string, commit: string, since: string): Promise<ImpactReport>;
   /** Who set each field of a live object. Throws `not-found`, `query-invalid`, `cluster-unavailable`. */
   blame(question: BlameQuestion, queries: Queries): Promise<BlameAnswer>;
+  /** What promoting one environment to another would change. Throws `not-found`, `environment-invalid`, `revision-unknown`, `query-limit`. */
+  promotion(question: PromotionQuestion): Promise<PromotionAnswer>;
+  /** Of each environment that governance in force defines; null where nothing governs. */
+  holdings(repository: string): readonly Holding[] | null;
+  /** Annotated tags of a commit. Throws `repository-missing` with `retry` while the remote is away. */
+  tags(repository: string, commit: string): Promise<readonly TagSignature[]>;
   /** The clusters that it is configured to write to, by name. */
   targets(): readonly TargetState[];
   /** Resolves if the database answers. */

@@ -13,6 +13,7 @@ import type { PolicyInput } from '../policy/input.js';
 import type { Verdict } from '../report/verdict.js';
 import { checkCommits, checkFiles, type Checked, type CheckParts, FILES } from '../review/check.js';
 import { forkPoint, type Law, readLaw } from '../review/law.js';
+import { checkPromotion } from '../review/promotions.js';
 import { isUnder } from '../source/path.js';
 import type { Repository } from '../source/repository.js';
 import { organisationAt, type OrganisationOptions } from './organisation.js';
@@ -133,18 +134,12 @@ export async function examinePromotion(
   repository: Repository,
   engine: Engine,
   lawCommit: string,
-  find: (
-    environments: readonly Environment[],
-  ) => Promise<{ from: EnvironmentAt; to: EnvironmentAt; promoted: Promotion }>,
+  find: (environments: readonly Environment[]) => Promise<{ from: EnvironmentAt; to: EnvironmentAt }>,
 ): Promise<{ from: EnvironmentAt; to: EnvironmentAt; promoted: Promotion; verdict: Verdict }> {
   const law = await readLaw(repository, lawCommit, { compile: engine.compile });
-  const { from, to, promoted } = await find(law.environments);
-  const parts = { ...checkParts(law, engine, basename(repository.path)), operation: 'promotion' as const };
-  const base = to.commit;
-  const checked =
-    promoted.kind === 'branch'
-      ? await checkCommits(repository, to.environment, { base, head: promoted.commit }, parts)
-      : await checkFiles(promoted.tree, to.environment, { reader: repository, commit: base }, parts);
+  const { from, to } = await find(law.environments);
+  const parts = checkParts(law, engine, basename(repository.path));
+  const { promoted, checked } = await checkPromotion(repository, from, to, parts);
   const head = from.environment.name;
   const lawFrom = lawCommit.slice(0, 7);
   return { from, to, promoted, verdict: await verdict(checked, law, to.environment.name, head, lawFrom, { env: [] }, engine) }; // prettier-ignore

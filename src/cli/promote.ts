@@ -32,7 +32,7 @@ The Git commands that propose it are printed last. Exit code: 0 policy allows it
 
 async function promote(path: string, options: Options): Promise<void> {
   const started = performance.now();
-  const [{ openRepository }, { startEngine }, { examinePromotion }, { promotion, promotionCommands }, { outcomeOf }] =
+  const [{ openRepository }, { startEngine }, { examinePromotion }, { promotionCommands }, { outcomeOf }] =
     await Promise.all([
       import('../adapters/git/open.js'),
       import('./engine.js'),
@@ -47,7 +47,7 @@ async function promote(path: string, options: Options): Promise<void> {
     const examined = await examinePromotion(repository, engine, head, async (environments) => {
       const from = await held(repository, named(environments, options.from));
       const to = await held(repository, named(environments, options.to));
-      return { from, to, promoted: promotion(repository, from, to) };
+      return { from, to };
     });
     const { from, to, promoted, verdict } = examined;
     const report = { verdicts: [verdict], notes: [], seconds: Math.round(performance.now() - started) / 1000, version: '' }; // prettier-ignore

@@ -193,6 +193,8 @@ const inputSchema = z
         new: commitId.nullable(),
         forced: z.boolean(),
         pusher: text.optional(),
+        pusherAccount: text.optional(),
+        pusherVia: z.enum(['webhook', 'hook']).optional(),
       })
       .readonly()
       .describe('Absent where nothing was pushed, as in `countersign check`.')

@@ -212,16 +212,7 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
         otherDocuments: [...change.otherDocuments.values()].reduce((sum, count) => sum + count, 0),
         notRendered: change.notRendered,
       },
-      objectChanges: change.changes.map((objectChange, position) => ({
-        change: changeId,
-        position,
-        op: objectChange.op,
-        ...objectChange.identity,
-        before: objectChange.before && redactor.redact(objectChange.before),
-        after: objectChange.after && redactor.redact(objectChange.after),
-        patch: redactedPatch(objectChange, redactor),
-        ...objectChange.source,
-      })),
+      objectChanges: objectChangeRecords(changeId, change.changes, redactor),
       decision: {
         ...common,
         id,
@@ -283,6 +274,24 @@ async function evaluate(
   } catch (thrown) {
     return toCountersignError(thrown);
   }
+}
+
+/** As they may be kept and shown (invariant 10). */
+export function objectChangeRecords(
+  change: string,
+  changes: readonly ObjectChange[],
+  redactor: Redactor,
+): readonly ObjectChangeRecord[] {
+  return changes.map((objectChange, position) => ({
+    change,
+    position,
+    op: objectChange.op,
+    ...objectChange.identity,
+    before: objectChange.before && redactor.redact(objectChange.before),
+    after: objectChange.after && redactor.redact(objectChange.after),
+    patch: redactedPatch(objectChange, redactor),
+    ...objectChange.source,
+  }));
 }
 
 function redactedPatch({ before, after, patch }: ObjectChange, redactor: Redactor): ObjectChange['patch'] {

@@ -137,6 +137,8 @@ export interface Mirror {
   /** The remote's tips of the followed refs. Throws `repository-missing` when it is away, with `retry` true. */
   poll(): Promise<ReadonlyMap<string, string>>;
   fetch(seen: ReadonlyMap<string, string>): Promise<readonly RefMove[]>;
+  /** The remote's annotated tags of commits that are here, asked for now. Throws as `poll` does. */
+  tags(): Promise<readonly Tag[]>;
   /** Fetches commits by id, whether or not a followed ref names them, and pins them. */
   bring(ids: ReadonlySet<string>): Promise<void>;
   close(): Promise<void>;

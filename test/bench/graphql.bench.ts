@@ -63,6 +63,9 @@ const state = {
   ready: () => Promise.resolve({ ok: true, reasons: [] }),
   explain: () => Promise.resolve([]),
   blame: () => Promise.reject(new Error('none here')),
+  promotion: () => Promise.reject(new Error('none here')),
+  holdings: () => null,
+  tags: () => Promise.resolve([]),
   impact: () => Promise.reject(new Error('none here')),
   targets: () => [],
 };

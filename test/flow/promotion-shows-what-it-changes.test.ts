@@ -1,6 +1,15 @@
 import { execFileSync } from 'node:child_process';
 import { runCli } from '../support/cli.js';
-import { createRepository, person, type ScratchRepository, temporaryFolder } from '../support/git-fixture.js';
+import {
+  allowedSigners,
+  createRepository,
+  person,
+  type Person,
+  type ScratchRepository,
+  temporaryFolder,
+} from '../support/git-fixture.js';
+import { startTestService } from '../support/service.js';
+import { eventually } from '../support/world.js';
 
 const folder = temporaryFolder();
 const pod = (image: string) => `apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: c, image: "${image}"}]}\n`; // prettier-ignore
@@ -22,8 +31,10 @@ describe('countersign promote', () => {
   let scratch: ScratchRepository;
   const promote = async (from: string, to: string, ...more: string[]) => runCli(['promote', scratch.path, '--from', from, '--to', to, ...more]); // prettier-ignore
 
+  let ann: Person;
+
   beforeAll(async () => {
-    const ann = await person('Ann', 'ann@example.org');
+    ann = await person('Ann', 'ann@example.org');
     scratch = await createRepository(folder.path('shop'));
     await scratch.commit({
       author: ann,
@@ -31,6 +42,7 @@ describe('countersign promote', () => {
       message: 'begin',
       files: {
         'countersign.yaml': settings,
+        '.countersign/allowed_signers': allowedSigners([ann]),
         'environments/staging/pod.yaml': pod(pinned('1')),
         'environments/staging/more/map.yaml': 'apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\n',
         'environments/production/pod.yaml': pod(pinned('0')),
@@ -81,4 +93,74 @@ describe('countersign promote', () => {
     const unknown = await promote('shop/stagin', 'canary');
     expect(unknown.stderr).toMatch(/there is no environment "shop\/stagin"/);
   });
+
+  it('is told by the service as by the command line, with the commit that each environment holds and its signed tags', async () => {
+    const head = await scratch.head();
+    const canary = await scratch.head('canary');
+    const sign = ['-c', 'gpg.format=ssh', '-c', `user.signingKey=${ann.keyFile}`, 'tag', '-s', '-m', 'release'];
+    await scratch.git(...sign, 'v1', head);
+    await scratch.git('tag', '-a', '-m', 'notes', 'unsigned', head);
+    await scratch.git('tag', 'light', head);
+    // History that nobody follows is not brought here by its tags.
+    await scratch.checkout('side', canary);
+    const side = await scratch.commit({ author: ann, sign: false, message: 'side', files: { side: '1' } });
+    await scratch.git(...sign, 'side', side);
+    await scratch.checkout('main');
+    const service = await startTestService(
+      `  - {name: shop, url: ${scratch.path}, refs: [refs/heads/main, refs/heads/canary], trust: {commit: ${head}}}`,
+    );
+    try {
+      const held = async () =>
+        (await service.query<{ holdings: readonly Record<string, unknown>[] }>(
+          '{ holdings(repository: "shop") { environment path ref target pinned commitId commit { id } } }',
+        )).holdings; // prettier-ignore
+      await eventually('something to govern', async () => (await held()).length > 0);
+      const common = { target: null, pinned: false };
+      const main = { ...common, ref: 'refs/heads/main', commitId: head, commit: { id: head } };
+      expect(await held()).toEqual([
+        { ...common, environment: 'canary', path: 'environments/staging', ref: 'refs/heads/canary', commitId: canary, commit: { id: canary } }, // prettier-ignore
+        ...['broken', 'production', 'staging'].map((one) => ({ ...main, environment: `shop/${one}`, path: `environments/${one}` })), // prettier-ignore
+      ]);
+
+      const query = `query ($from: String!, $to: String!) { promotion(repository: "shop", from: $from, to: $to) {
+        from { commitId } to { commitId } kind outcome violations { rule } required { rule } objectChangeCount
+        objectChanges { op object { kind namespace name } source { path line } patch } commands } }`;
+      for (const [from, to, kind] of [
+        ['shop/staging', 'shop/production', 'folder'],
+        ['shop/broken', 'shop/production', 'folder'],
+        ['shop/staging', 'canary', 'branch'],
+      ]) {
+        const told = JSON.parse((await promote(from, to, '--output', 'json')).stdout) as Told;
+        const { promotion } = await service.query<{ promotion: Record<string, any> }>(query, { from, to });
+        const { changes } = told.environments[0];
+        expect(promotion).toMatchObject({
+          kind,
+          outcome: told.outcome,
+          from: { commitId: told.from.commit },
+          commands: told.commands,
+          objectChangeCount: changes.length,
+          objectChanges: changes.map(({ op }) => ({ op })),
+        });
+      }
+      await expect(service.query(query, { from: 'shop/staging', to: 'nowhere' })).rejects.toThrow(/no environment/);
+      await expect(service.query(query, { from: 'canary', to: 'canary' })).rejects.toThrow(/same folder and branch/);
+
+      const tags = async () => {
+        const { commit } = await service.query<{ commit: { tags: readonly Record<string, any>[] } }>(
+          `{ commit(repository: "shop", id: "${head}") { tags { tag object signature { kind status principal } } } }`,
+        );
+        return commit.tags;
+      };
+      expect(await tags()).toEqual([
+        { tag: 'unsigned', object: head, signature: { kind: 'none', status: 'none', principal: null } },
+        { tag: 'v1', object: head, signature: { kind: 'ssh', status: 'verified', principal: 'ann@example.org' } },
+      ]);
+      const mirror = `${service.data}/mirrors/shop.git`;
+      expect(() => execFileSync('git', ['--git-dir', mirror, 'cat-file', '-e', side], { stdio: 'ignore' })).toThrow(
+        'cat-file',
+      );
+    } finally {
+      await service.close();
+    }
+  }, 120_000);
 });

@@ -85,6 +85,9 @@ export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi
     blame: (question, seen) =>
       answerBlame(question, { queries: seen, redact: (object) => object, look: nobody, objectAt: nobody }),
     impact: () => Promise.reject(new Error('none here')),
+    promotion: nobody,
+    holdings: () => null,
+    tags: () => Promise.resolve([]),
     targets: () => [],
     ping: () => queries.ping(),
     ready: () => Promise.resolve({ ok: reasons.length === 0, reasons }),

@@ -1,9 +1,10 @@
 import { mkdir, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve as resolvePath } from 'node:path';
 import { CountersignError } from '../../errors.js';
-import type { Mirror, RefMove, RemoteOptions } from '../../source/repository.js';
+import type { Mirror, RefMove, RemoteOptions, Tag } from '../../source/repository.js';
 import { corruptRepository, shallowRemote } from './faults.js';
 import { isFolder } from './local-refs.js';
+import { mirroredTags } from './mirror-tags.js';
 import { NativeRepository } from './native.js';
 import { runGit } from './processes.js';
 import { away, remoteOf, type Remote } from './remote.js';
@@ -146,12 +147,20 @@ class NativeMirror implements Mirror {
     const wanted: string[] = [];
     for (const id of ids) if (!(await this.repository.refersTo(`${KEEP}/${id}`, id))) wanted.push(id);
     if (wanted.length === 0) return;
+    await this.fetchSpecs(wanted.map((id) => `+${id}:${KEEP}/${id}`));
+  }
+
+  tags(): Promise<readonly Tag[]> {
+    return mirroredTags(this.path, this.remote, this.repository, (specs) => this.fetchSpecs(specs));
+  }
+
+  private async fetchSpecs(specs: readonly string[]): Promise<void> {
     const { code, stderr } = await runGit(
       ['--git-dir', this.path, 'fetch', ...FETCH_OPTIONS, '--stdin', '--', this.remote.address],
       {
         ...this.remote.environment,
         variables: { ...this.remote.environment.variables, GIT_CONFIG_GLOBAL: join(this.path, 'trust.gitconfig') },
-        input: wanted.map((id) => `+${id}:${KEEP}/${id}\n`).join(''),
+        input: specs.map((spec) => `${spec}\n`).join(''),
         timeout: FETCH_TIMEOUT,
       },
     );
