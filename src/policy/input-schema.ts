@@ -192,9 +192,14 @@ const inputSchema = z
         old: commitId.nullable(),
         new: commitId.nullable(),
         forced: z.boolean(),
-        pusher: text.optional(),
-        pusherAccount: text.optional(),
-        pusherVia: z.enum(['webhook', 'hook']).optional(),
+        pusher: text
+          .describe('Who pushed: the person of the identity map, else the account. Absent where nobody said it.')
+          .optional(),
+        pusherAccount: text.describe('By what account: `github:bo-codes`, `login:bo`.').optional(),
+        pusherVia: z
+          .enum(['webhook', 'hook'])
+          .describe('Whose word that is: the forge’s, or the Git server’s.')
+          .optional(),
       })
       .readonly()
       .describe('Absent where nothing was pushed, as in `countersign check`.')
