@@ -23,7 +23,9 @@ export class PromotionResolver {
   @Query('holdings')
   holdings(@Args('repository') repository: string, @Context() { reach }: ApiContext): readonly Held[] {
     const all = this.state.holdings(repository) ?? [];
-    return all.filter(({ environment }) => reach.covers(repository, environment.name)).map((one) => held(repository, one));
+    return all
+      .filter(({ environment }) => reach.covers(repository, environment.name))
+      .map((one) => held(repository, one));
   }
 
   /** Asking records nothing: it is judged as a check on the command line is. */

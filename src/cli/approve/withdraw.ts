@@ -32,15 +32,16 @@ const PAGES = 20;
 /** Takes back an approval that the service accepted: signed by whoever gave it and pushed, or by login. Throws `not-found`, `usage`. */
 export async function withdraw(id: string, options: Options): Promise<void> {
   const { url, comment, output } = options;
-  const approval = await standing(url, id);
+  const token = options.tokenFile === undefined ? undefined : await readToken(options.tokenFile);
+  const approval = await standing(url, id, token);
   const { environment, head, repository, principal } = approval;
   const what = printable(`${environment} ${head.slice(0, 12)}, given by ${principal ?? 'nobody known'}`);
-  if (options.tokenFile !== undefined) {
+  if (token !== undefined) {
     const { withdrawApproval } = await ask<{ withdrawApproval: { status: string; reason: string | null } }>(
       url,
       'mutation ($id: ID!) { withdrawApproval(id: $id) { id status reason } }',
       { id: approval.id },
-      await readToken(options.tokenFile),
+      token,
     );
     return print(output === 'json' ? jsonLine({ ...approval, ...withdrawApproval }) : `withdrawn  ${what}`);
   }
@@ -58,7 +59,7 @@ export async function withdraw(id: string, options: Options): Promise<void> {
 }
 
 /** The one that the id begins; the newest are looked through. */
-async function standing(url: string, id: string): Promise<Standing> {
+async function standing(url: string, id: string, token?: string): Promise<Standing> {
   const begin = id.toLowerCase();
   if (!/^[0-9a-f]+$/.test(begin) || begin.length < SHORTEST)
     throw new CountersignError(
@@ -71,7 +72,7 @@ async function standing(url: string, id: string): Promise<Standing> {
   const found: Standing[] = [];
   let after: string | null = null;
   for (let page = 0; page < PAGES; page++) {
-    const { approvals }: Page = await ask<Page>(url, QUERY, { after });
+    const { approvals }: Page = await ask<Page>(url, QUERY, { after }, token);
     found.push(...approvals.nodes.filter((one) => one.id.startsWith(begin)));
     after = approvals.pageInfo.hasNextPage ? approvals.pageInfo.endCursor : null;
     if (after === null) break;
