@@ -88,7 +88,7 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       requests: requestHistogram(metrics),
       webhooks,
       audit: service.audit,
-        door,
+      door,
     });
     stops.push(() => app.close());
     await app.listen(config.listen.port, config.listen.host);
