@@ -7,6 +7,7 @@ BIN := node_modules/.bin
 REGO := dist/adapters/opa/rego.wasm
 RENDERER := dist/adapters/render/renderer.wasm
 INPUTS := dist/adapters/inputs/inputs.wasm
+VERIFY_PAGE := dist/web/verify.html
 REACTOR := $(wildcard src/adapters/wasi/reactor/*)
 # The npm package node pins Node 24; what npm and its packages run is that one, too.
 export PATH := $(CURDIR)/node_modules/node/bin:$(CURDIR)/$(BIN):$(PATH)
@@ -43,8 +44,12 @@ $(RENDERER): node_modules/.installed $(shell find src/adapters/render/renderer -
 $(INPUTS): node_modules/.installed $(wildcard src/adapters/inputs/parsers/*) $(REACTOR)
 	@mkdir -p $(@D) && test/support/build-cached.sh inputs $@
 
+# The page that checks evidence in a browser: one file that needs nothing else.
+$(VERIFY_PAGE): node_modules/.installed $(wildcard web/verify/*) $(wildcard src/audit/*.ts src/adapters/evidence/*.ts src/cluster/canonical.ts src/errors.ts)
+	@$(NODE) web/verify/build.js $@
+
 .PHONY: build
-build: dist/.built $(REGO) $(RENDERER) $(INPUTS)
+build: dist/.built $(REGO) $(RENDERER) $(INPUTS) $(VERIFY_PAGE)
 
 .PHONY: control-plane
 control-plane: node_modules/.installed
@@ -52,7 +57,7 @@ control-plane: node_modules/.installed
 
 .PHONY: test
 test: build control-plane
-	@test/support/install-tools.sh ssh sshd gpg postgres
+	@test/support/install-tools.sh ssh sshd gpg postgres browser
 	@NODE_OPTIONS="--experimental-vm-modules --disable-warning=ExperimentalWarning" $(BIN)/jest $(ARGS)
 
 # A fresh clone builds the Rego compiler while the story has begun; one that is there is only kept up to date.
@@ -64,8 +69,9 @@ demo: dist/.built $(wildcard $(REGO))
 .PHONY: lint
 lint: node_modules/.installed
 	@$(BIN)/tsc --noEmit -p tsconfig.test.json
+	@$(BIN)/tsc -p web/tsconfig.json
 	@$(BIN)/oxlint --type-aware
-	@$(BIN)/prettier --check --log-level warn 'src/**/*.ts' 'test/**/*.ts' 'migrations/**/*.ts'
+	@$(BIN)/prettier --check --log-level warn 'src/**/*.ts' 'test/**/*.ts' 'migrations/**/*.ts' 'web/**/*.{ts,js}'
 	@$(BIN)/depcruise src --config .dependency-cruiser.cjs --output-type err
 
 .PHONY: docs

@@ -31,6 +31,7 @@ import { LogResolver, ServiceResolver, TargetResolver } from './api/service.reso
 import { StatisticsResolver } from './api/statistics.resolver.js';
 import type { Access } from './api/access.js';
 import { ApproveResolver, type Approving } from './api/approve.resolver.js';
+import { VerifyPageController } from './api/verify-page.controller.js';
 import {
   APPROVING,
   LOG_FILES,
@@ -101,7 +102,7 @@ export class AppModule {
     return {
       module: AppModule,
       imports: [GraphQLModule.forRoot<MercuriusDriverConfig>(graphql(parts))],
-      controllers: [HealthController, MetricsController, LogController, ReportController],
+      controllers: [HealthController, MetricsController, LogController, ReportController, VerifyPageController],
       providers: [...provided, ...resolvers],
     };
   }

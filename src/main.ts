@@ -70,7 +70,11 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
     const statistics = new PostgresStatistics(service.dataSource, queries);
     const reports = new LoggedReports(ledger, new PostgresPopulations(service.dataSource));
     const metrics = createMetrics(state, queries);
-    const logFiles = { checkpoint: () => service.checkpoint(), tile: (path: string) => serveTile(ledger, path) };
+    const logFiles = {
+      public: config.access.log === 'public',
+      checkpoint: () => service.checkpoint(),
+      tile: (path: string) => serveTile(ledger, path),
+    };
     const { approving } = service;
     const access = new Access({
       tokens: config.access.configured ? config.access.tokens : [await administratorToken(config.data)],

@@ -2,7 +2,10 @@ import { Controller, Get, Inject, NotFoundException, Param, Res } from '@nestjs/
 import type { FastifyReply } from 'fastify';
 import { LOG_FILES, type LogFiles } from './state.js';
 
-/** C2SP tlog-tiles: a tile never changes once it exists, so anybody may keep it for ever; the checkpoint moves. */
+/**
+ * C2SP tlog-tiles: a tile never changes once it exists, so whoever has one may keep it for ever; the checkpoint moves. Where reading takes a token,
+ * no cache that several people share may keep either.
+ */
 @Controller('log')
 export class LogController {
   constructor(@Inject(LOG_FILES) private readonly files: LogFiles) {}
@@ -10,7 +13,7 @@ export class LogController {
   @Get('checkpoint')
   async checkpoint(@Res() reply: FastifyReply): Promise<void> {
     const note = await this.files.checkpoint();
-    await reply.type('text/plain; charset=utf-8').header('cache-control', 'no-cache').send(note);
+    await this.#kept(reply, 'no-cache').type('text/plain; charset=utf-8').send(note);
   }
 
   @Get('tile/*')
@@ -18,9 +21,13 @@ export class LogController {
     const bytes = await this.files.tile(`tile/${rest}`);
     // Not "never": the tile may come to be with the next entries.
     if (!bytes) throw new NotFoundException();
-    await reply
+    await this.#kept(reply, 'max-age=31536000, immutable')
       .type('application/octet-stream')
-      .header('cache-control', 'public, max-age=31536000, immutable')
       .send(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+  }
+
+  #kept(reply: FastifyReply, how: string): FastifyReply {
+    if (!this.files.public) return reply.header('cache-control', `private, ${how}`).header('vary', 'authorization');
+    return reply.header('cache-control', how === 'no-cache' ? how : `public, ${how}`);
   }
 }

@@ -68,6 +68,8 @@ export type RoutePermission = Permission | 'own';
 /** The same for addresses, by method and route; HEAD is as GET. One that is not here is answered to nobody. */
 export const routes: Readonly<Record<string, RoutePermission>> = {
   'GET /healthz': 'own',
+  // A page that knows nothing and can send nothing.
+  'GET /verify': 'own',
   // Reasons only for whoever may see them.
   'GET /readyz': 'own',
   'GET /metrics': { action: 'operate', of: 'everywhere' },

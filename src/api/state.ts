@@ -48,6 +48,8 @@ export interface ServiceState {
 
 /** The log as C2SP tlog-tiles serves it. */
 export interface LogFiles {
+  /** Whether strangers may read it. */
+  readonly public: boolean;
   /** The newest signed note. */
   checkpoint(): Promise<string>;
   /** `tile/0/000`, `tile/entries/000.p/5`, …; undefined for a path that names no tile of the released tree. */

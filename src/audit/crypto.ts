@@ -1,4 +1,5 @@
-// The one seam to the platform's cryptography and text codings: a browser build replaces this file and nothing else in audit/.
+// The one seam to the platform's cryptography and text codings: a browser build takes web/verify/crypto.ts in its place, and all else in audit/
+// that verification needs as it is.
 import {
   createHash,
   createHmac,
@@ -109,6 +110,7 @@ export function concatBytes(...parts: readonly Uint8Array[]): Uint8Array {
   return Buffer.concat(parts);
 }
 
-function view(bytes: Uint8Array): Buffer {
+/** The same memory with Node's conveniences; in a browser just the bytes, which is all that this folder asks of them. */
+export function view(bytes: Uint8Array): Buffer {
   return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

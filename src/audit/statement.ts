@@ -2,7 +2,7 @@ import { parseStrictJson } from '../cluster/canonical.js';
 import type { Json, JsonObject } from '../cluster/object.js';
 import { CountersignError } from '../errors.js';
 import type { Ed25519Signer, Hash } from './crypto.js';
-import { fromUtf8, toHex, utf8 } from './crypto.js';
+import { fromUtf8, toHex, utf8, view } from './crypto.js';
 import type { Envelope } from './dsse.js';
 import { parseEnvelope, sealEnvelope } from './dsse.js';
 import type { ContentReference, EntryDraft, EntryType, LoggedEntry, Subject } from './entry.js';
@@ -97,8 +97,7 @@ export function entryOf(index: number, leaf: Uint8Array): LoggedEntry {
 /** Of parts that the caller has already: `hash` is the leaf's, `statement` what it says. */
 export function entryOfStatement(index: number, leaf: Uint8Array, hash: Hash, statement: Statement): LoggedEntry {
   const { type, time, subjects, predicate } = statement;
-  const envelope = Buffer.from(leaf.buffer, leaf.byteOffset, leaf.byteLength);
-  return { index, type, time, leafHash: toHex(hash), subjects, predicate, envelope };
+  return { index, type, time, leafHash: toHex(hash), subjects, predicate, envelope: view(leaf) };
 }
 
 /** The contents an entry names, by role. Throws `log-invalid` if they are not well-formed. */

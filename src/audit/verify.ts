@@ -24,7 +24,7 @@ import { openNote, parseNote, parseVkey } from './note.js';
 import type { Trust } from './policy-file.js';
 import { Precedence } from './precedence.js';
 import type { ContentReader } from './replay.js';
-import { Replay } from './replay.js';
+import type { Replay } from './replay.js';
 import type { Evaluator } from '../policy/evaluator.js';
 import type { EnvelopedStatement } from './statement.js';
 import { contentsOf, entryOfStatement, parseStatement } from './statement.js';
@@ -68,6 +68,7 @@ const count = (n: number, what: string): string => `${number.format(n)} ${what}$
 /** Checks exported evidence in one pass, in bounded memory. Never throws for what is wrong with the evidence: it says so. */
 export async function verifyEvidence(evidence: Evidence, options: VerifyOptions): Promise<Verification> {
   const verifier = new Verifier(evidence, options);
+  if (options.evaluator) await verifier.judgeAgain(options.evaluator);
   let fault: CountersignError | undefined;
   try {
     await verifier.run();
@@ -92,7 +93,7 @@ class Verifier {
   /** What erasures say that they took away, and how many there were. */
   readonly #erased = new TextSet();
   #erasures = 0;
-  readonly #replay: Replay | undefined;
+  #replay: Replay | undefined;
   /** Roots at the sizes that somebody kept a checkpoint of. */
   readonly #roots = new Map<number, Hash | undefined>();
   #note = '';
@@ -105,8 +106,12 @@ class Verifier {
   constructor(
     private readonly evidence: Evidence,
     private readonly options: VerifyOptions,
-  ) {
-    if (options.evaluator) this.#replay = new Replay(options.evaluator, this.#content);
+  ) {}
+
+  /** Loaded only here: whoever does not replay, such as a browser, needs none of what judging takes. */
+  async judgeAgain(evaluator: Evaluator): Promise<void> {
+    const module = await import('./replay.js');
+    this.#replay = new module.Replay(evaluator, this.#content);
   }
 
   async run(): Promise<void> {

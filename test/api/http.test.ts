@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { leafHash } from '../../src/audit/merkle.js';
 import { decodeEntries, splitTile, tilesOf, tilePath } from '../../src/audit/tiles.js';
 import { openCheckpoint } from '../../src/audit/checkpoint.js';
@@ -62,7 +63,7 @@ describe('beside GraphQL the service serves', () => {
 
   it('the log as tiles, from which anybody can rebuild it', async () => {
     const response = await get('/log/checkpoint');
-    expect(response.headers.get('cache-control')).toBe('no-cache');
+    expect(response.headers.get('cache-control')).toBe('private, no-cache');
     const { size, root } = openCheckpoint(await response.text(), parseVkey(api.keys.log.vkey));
     expect(size).toBe(302);
     const leaves: string[] = [];
@@ -70,7 +71,8 @@ describe('beside GraphQL the service serves', () => {
     for (const tile of tilesOf(size)) {
       const served = await get(`/log/${tilePath(tile)}`);
       expect([tilePath(tile), served.status]).toEqual([tilePath(tile), 200]);
-      expect(served.headers.get('cache-control')).toContain('immutable');
+      expect(served.headers.get('cache-control')).toBe('private, max-age=31536000, immutable');
+      expect(served.headers.get('vary')).toBe('authorization');
       const bytes = new Uint8Array(await served.arrayBuffer());
       if (tile.level === 'entries')
         leaves.push(...decodeEntries(bytes, tile.width).map((leaf) => toHex(leafHash(leaf))));
@@ -80,6 +82,17 @@ describe('beside GraphQL the service serves', () => {
     expect(leaves.length).toBe(302);
     const { data } = await api.query<any>('{ log { rootHash size } entry(index: 301) { leafHash } }');
     expect(data).toEqual({ log: { rootHash: toHex(root), size }, entry: { leafHash: leaves[301] } });
+  });
+
+  it('the page that checks evidence, which may load and send nothing', async () => {
+    const page = await get('/verify');
+    expect([page.status, page.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8']);
+    const policy = page.headers.get('content-security-policy')!;
+    expect(policy).toMatch(
+      /^default-src 'none'; script-src 'sha256-[^']+'; style-src 'sha256-[^']+'; .*frame-ancestors 'none'$/,
+    );
+    const script = /<script>(.*)<\/script>/s.exec(await page.text())![1];
+    expect(policy).toContain(createHash('sha256').update(script).digest('base64'));
   });
 
   it('503 with the reason while the database is down, and itself goes on', async () => {

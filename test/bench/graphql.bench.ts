@@ -72,7 +72,11 @@ const state = {
 const statistics = new PostgresStatistics(dataSource, queries);
 const reports = new LoggedReports(ledger, new PostgresPopulations(dataSource));
 const metrics = createMetrics(state, queries);
-const logFiles = { checkpoint: () => ledger.checkpoint(), tile: () => Promise.resolve(undefined) };
+const logFiles = {
+  public: false,
+  checkpoint: () => ledger.checkpoint(),
+  tile: () => Promise.resolve(undefined),
+};
 const log = { refused: () => Promise.resolve() };
 const nobody = (): Promise<never> => Promise.reject(new Error('none here'));
 const approving = { log, approvals: { approve: nobody, withdraw: nobody } };

@@ -1,12 +1,17 @@
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync, mkdirSync } from 'node:fs';
+import assert from 'node:assert/strict';
+import { mkdtempSync, openAsBlob, readFileSync, rmSync, symlinkSync, writeFileSync, mkdirSync } from 'node:fs';
 import { cp, readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { Browser, Page } from 'playwright-core';
+import { openBlobZip } from '../../src/adapters/evidence/blob-zip.js';
 import { exportBundle, exportTiles } from '../../src/adapters/evidence/export.js';
 import { openFolder } from '../../src/adapters/evidence/folder.js';
 import { openZip } from '../../src/adapters/evidence/zip.js';
 import { signCheckpoint } from '../../src/audit/checkpoint.js';
 import { ed25519Signer, sha256, utf8 } from '../../src/audit/crypto.js';
+import type { Evidence } from '../../src/audit/evidence.js';
 import { leafHash, rootOf } from '../../src/audit/merkle.js';
 import { parseVkey } from '../../src/audit/note.js';
 import { trustIn } from '../../src/audit/policy-file.js';
@@ -15,6 +20,7 @@ import { decodeEntries, encodeEntries } from '../../src/audit/tiles.js';
 import type { Verification, VerifyOptions } from '../../src/audit/verify.js';
 import { verifyEvidence } from '../../src/audit/verify.js';
 import { CountersignError } from '../../src/errors.js';
+import { openBrowser } from '../support/browser.js';
 import type { TestLog } from '../support/log.js';
 import { openTestLog, pushDraft, runDrafts, TestJudge } from '../support/log.js';
 import { startPostgres } from '../support/postgres.js';
@@ -58,14 +64,29 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
+/** By everything that reads evidence: whatever one of the two readers of a zip refuses, the other does, too. */
 async function verify(path: string, options: Partial<VerifyOptions> = {}): Promise<Verification> {
-  const trust = options.trust ?? trustIn(parseVkey(log.keys.log.vkey));
+  const all = { evaluator: judge.evaluator, ...options, trust: options.trust ?? trustIn(parseVkey(log.keys.log.vkey)) };
+  const zipped = path.endsWith('.zip');
+  const verified = await verifyBy(() => (zipped ? openZip(path) : openFolder(path)), all);
+  if (!zipped) return verified;
+  const alone = { ...all, evaluator: undefined };
+  const { fault } = verified.fault && all.evaluator ? await verifyBy(() => openZip(path), alone) : verified;
+  const inBrowsers = await verifyBy(async () => openBlobZip(await openAsBlob(path)), alone);
+  assert.equal(inBrowsers.fault?.code, fault?.code, `${fault?.message} | ${inBrowsers.fault?.message}`);
+  return verified;
+}
+
+async function verifyBy(
+  open: () => Promise<Evidence & { close?: () => Promise<void> }>,
+  options: VerifyOptions,
+): Promise<Verification> {
   try {
-    const evidence = path.endsWith('.zip') ? await openZip(path) : await openFolder(path);
+    const evidence = await open();
     try {
-      return await verifyEvidence(evidence, { evaluator: judge.evaluator, ...options, trust });
+      return await verifyEvidence(evidence, options);
     } finally {
-      await evidence.close();
+      await evidence.close?.();
     }
   } catch (error) {
     if (!(error instanceof CountersignError)) throw error;
@@ -369,4 +390,71 @@ describe('a log that its own key signed is refused', () => {
     const { fault } = await resigned(async (leaves) => (leaves[1] = await rewritten(leaves[1], {}, stranger)));
     expect(fault?.message).toMatch(/entry 1 was changed, or never signed/);
   });
+});
+
+// The page from a file, without any server: so an auditor may keep it.
+describe('in a browser, evidence', () => {
+  let browser: Browser;
+  let page: Page;
+  const asked: string[] = [];
+
+  beforeAll(async () => {
+    browser = await openBrowser();
+    page = await browser.newPage({ viewport: { width: 900, height: 1000 } });
+    page.on('request', (request) => asked.push(request.url()));
+  }, 60_000);
+  afterAll(() => browser?.close());
+
+  /** What the page says: its verdict, its sentence, and what it counts as proven. */
+  async function check(bundleFile: string, trust = log.keys.log.vkey): Promise<{ verdict: string; text: string }> {
+    await page.goto(pathToFileURL('dist/web/verify.html').href);
+    const drop = (id: string, name: string, bytes: Buffer): Promise<void> =>
+      page.locator(`#${id} input`).setInputFiles({ name, mimeType: 'application/octet-stream', buffer: bytes });
+    await drop('bundle', 'evidence.zip', readFileSync(bundleFile));
+    expect(await page.locator('#check').isDisabled()).toBe(true);
+    await drop('trust', 'trust.txt', Buffer.from(`${trust}\n`));
+    await drop('earlier', 'checkpoint', Buffer.from(earlier));
+    await page.locator('#check').click();
+    await page.locator('#result h1').waitFor({ timeout: 60_000 });
+    await page.locator('#check:not([disabled])').waitFor();
+    if (process.env['PICTURES'] !== undefined)
+      await page.screenshot({ path: join(process.env['PICTURES'], `${asked.length}.png`), fullPage: true });
+    return {
+      verdict: await page.locator('#result h1').innerText(),
+      text: await page.locator('#result').innerText(),
+    };
+  }
+
+  it('is proven as by the command, but for what is judged again', async () => {
+    const { verdict, text } = await check(bundle);
+    const { proven, onItsWord } = await verify(bundle, { earlier, evaluator: undefined });
+    expect(verdict).toBe('Valid');
+    for (const { claim, detail } of proven) expect(text).toContain(`${claim}\n${detail}`);
+    for (const claim of onItsWord) expect(text).toContain(claim);
+  }, 120_000);
+
+  it('that was tampered with is refused as by the command, and what it says stays text', async () => {
+    const path = join(folder, 'tampered.zip');
+    for (const change of [
+      (f: Map<string, Buffer>) => f.set('tile/entries/000', reorder(fileIn(f, 'tile/entries/000'))),
+      (f: Map<string, Buffer>) => f.set(contentNames()[0], Buffer.from('other')),
+      (f: Map<string, Buffer>) => f.set('<img src=x onerror=alert(1)>', Buffer.from('x')),
+    ]) {
+      const copy = new Map(files);
+      change(copy);
+      await zip(path, copy);
+      const { fault } = await verify(path, { earlier, evaluator: undefined });
+      const { verdict, text } = await check(path);
+      expect(verdict).toBe('Invalid');
+      expect(text).toContain(fault!.message);
+    }
+    expect(await page.locator('#result img').count()).toBe(0);
+    expect(await check(bundle, 'PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW')).toMatchObject({
+      verdict: 'Invalid',
+    });
+    expect(await check(bundle, 'no key')).toMatchObject({ verdict: 'Could not tell' });
+    // It asked nobody for anything, and could not if it wanted to.
+    expect(asked.filter((url) => !url.startsWith('file:'))).toEqual([]);
+    await expect(page.evaluate(() => fetch('https://example.org/'))).rejects.toThrow('Failed to fetch');
+  }, 120_000);
 });

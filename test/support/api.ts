@@ -12,7 +12,7 @@ import { PostgresPopulations } from '../../src/adapters/postgres/populations.js'
 import { PostgresQueries } from '../../src/adapters/postgres/queries.js';
 import { PostgresStatistics } from '../../src/adapters/postgres/statistics.js';
 import { PostgresRecords } from '../../src/adapters/postgres/records.js';
-import { Access } from '../../src/api/access.js';
+import { Access, type KnownToken } from '../../src/api/access.js';
 import { createHttp } from '../../src/api/http.js';
 import { createMetrics, requestHistogram } from '../../src/api/metrics.js';
 import type { LogFiles, ServiceState } from '../../src/api/state.js';
@@ -96,7 +96,11 @@ export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi
   const statistics = new PostgresStatistics(dataSource, queries);
   const reports = new LoggedReports(ledger, new PostgresPopulations(dataSource));
   const metrics = createMetrics(state, queries);
-  const logFiles: LogFiles = { checkpoint: () => ledger.checkpoint(), tile: (path) => serveTile(ledger, path) };
+  const logFiles: LogFiles = {
+    public: publicLog,
+    checkpoint: () => ledger.checkpoint(),
+    tile: (path) => serveTile(ledger, path),
+  };
   const log = new AccessLog(ledger, (thrown) => void logged.push(String(thrown)));
   const access = new Access({ tokens, anonymous, log });
   const approving = { log, approvals: { approve: nobody, withdraw: nobody } };

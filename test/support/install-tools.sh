@@ -3,6 +3,7 @@
 #   ssh       ssh-keygen, with which people sign their commits
 #   gpg       gpg and openssl, with which tests make signatures of the other kinds
 #   sshd      a server of which repositories are fetched over SSH
+#   browser   Chromium, in which pages are tried
 #   postgres  an installed PostgreSQL, which tests use beside the embedded one
 set -euo pipefail
 missing=()
@@ -14,6 +15,7 @@ for tool in "$@"; do
     command -v openssl >/dev/null || missing+=(openssl)
     ;;
   sshd) [ -x /usr/sbin/sshd ] || missing+=(openssh-server) ;;
+  browser) command -v chromium >/dev/null || missing+=(chromium) ;;
   postgres)
     compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||
       { command -v pg_config >/dev/null && [ -x "$(pg_config --bindir)/initdb" ]; } || missing+=(postgresql)
