@@ -5,7 +5,8 @@ import type { AddressInfo } from 'node:net';
 import pino from 'pino';
 import { Histogram, Registry } from 'prom-client';
 import { httpFiles } from '../adapters/log-files/http.js';
-import { Access, type KnownToken } from './access.js';
+import type { KnownToken } from '../review/token.js';
+import { Access } from './access.js';
 import { createHttp } from './http.js';
 import { LogController } from './log.controller.js';
 import { LOG_FILES, type LogFiles } from './state.js';
@@ -26,9 +27,10 @@ const token = (role: KnownToken['role']): KnownToken => ({
 let app: NestFastifyApplication;
 let url: string;
 
+const tile = (path: string): Promise<Uint8Array | undefined> =>
+  Promise.resolve(path === 'tile/0/000' ? new Uint8Array(8192) : undefined);
+
 async function serve(isPublic: boolean): Promise<void> {
-  const tile = (path: string): Promise<Uint8Array | undefined> =>
-    Promise.resolve(path === 'tile/0/000' ? new Uint8Array(8192) : undefined);
   const files: LogFiles = { public: isPublic, checkpoint: () => Promise.resolve('a note\n'), tile };
   const module = {
     module: LogAlone,

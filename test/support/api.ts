@@ -12,7 +12,7 @@ import { PostgresPopulations } from '../../src/adapters/postgres/populations.js'
 import { PostgresQueries } from '../../src/adapters/postgres/queries.js';
 import { PostgresStatistics } from '../../src/adapters/postgres/statistics.js';
 import { PostgresRecords } from '../../src/adapters/postgres/records.js';
-import { Access, type KnownToken } from '../../src/api/access.js';
+import { Access } from '../../src/api/access.js';
 import { createHttp } from '../../src/api/http.js';
 import { createMetrics, requestHistogram } from '../../src/api/metrics.js';
 import type { LogFiles, ServiceState } from '../../src/api/state.js';
