@@ -42,15 +42,18 @@ try {
   await record();
   for (let run = 0; run < 3; run++) {
     const started = performance.now();
+    const busy = process.cpuUsage();
     let state = newImpact(after, null, '2020-01-01T00:00:00Z');
     for await (const next of analyseImpact(new PostgresPast(log.dataSource), after, evaluator, state)) state = next;
     const seconds = (performance.now() - started) / 1000;
+    const { user, system } = process.cpuUsage(busy);
+    const each = (user + system) / 1000 / state.tally.decisions;
     const rate = Math.round((state.tally.decisions / seconds) * 60);
     const { decisions, changed, byRule } = state.tally;
     const good = rate >= WANTED && decisions === COUNT && changed > 0;
     console.log(
       `${good || run === 0 ? '✓' : '✗'} ${decisions} recorded changes in ${seconds.toFixed(2)} s: ${rate} a minute (wanted ${WANTED}); ` +
-        `${changed} would differ, ${Object.keys(byRule).length} rules`,
+        `${each.toFixed(2)} ms of processor time each; ${changed} would differ, ${Object.keys(byRule).length} rules`,
     );
     if (!good && run > 0) process.exitCode = 1;
   }
