@@ -21,8 +21,13 @@ export class ExceptionResolver {
   }
 
   @ResolveField('uses')
-  uses(@Parent() { id }: ExceptionRecord, @Context() { loaders }: ApiContext): Promise<number> {
-    return loaders.usesOf.load(id);
+  async uses(@Parent() { id }: ExceptionRecord, @Context() { loaders }: ApiContext): Promise<number> {
+    return (await loaders.usesOf.load(id)).decisions;
+  }
+
+  @ResolveField('excused')
+  async excused(@Parent() { id }: ExceptionRecord, @Context() { loaders }: ApiContext): Promise<number> {
+    return (await loaders.usesOf.load(id)).excused;
   }
 
   @ResolveField('entry')

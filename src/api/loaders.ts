@@ -1,7 +1,7 @@
 import DataLoader from 'dataloader';
 import type { LoggedEntry } from '../audit/entry.js';
 import type { Inclusion, Ledger } from '../audit/ledger.js';
-import type { AnyOf, Queries } from '../report/queries.js';
+import type { AnyOf, ExceptionUses, Queries } from '../report/queries.js';
 import type { DriftRecord, EnvironmentRecord, Tables, TipRecord, DecisionRecord } from '../review/records.js';
 
 type OneById = 'push' | 'change' | 'decision' | 'run' | 'advice' | 'approval' | 'exception' | 'reviewDuty';
@@ -18,8 +18,8 @@ export interface Loaders {
   readonly advice: DataLoader<string, Tables['advice'] | null>;
   readonly approval: DataLoader<string, Tables['approval'] | null>;
   readonly exception: DataLoader<string, Tables['exception'] | null>;
-  /** By id: decisions that used it. */
-  readonly usesOf: DataLoader<string, number>;
+  /** Of an exception, by id. */
+  readonly usesOf: DataLoader<string, ExceptionUses>;
   readonly reviewDuty: DataLoader<string, Tables['reviewDuty'] | null>;
   readonly commit: DataLoader<InRepository & { readonly id: string }, Tables['commit'] | null, string>;
   /** By the index of its entry in the log. */

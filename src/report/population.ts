@@ -29,6 +29,7 @@ export interface DecidedChange {
   readonly time: string;
   readonly violations: readonly Violation[];
   readonly required: readonly Violation[];
+  readonly excepted: readonly Violation[];
   readonly bundleDigest: string;
   readonly change: Pick<ChangeRecord, 'operation' | 'ref' | 'base' | 'head' | 'tree' | 'renderedDigest'>;
   /** Its commits, the head first, as far as they are known; of very many the first 1,000. */
@@ -160,6 +161,12 @@ export const columns: readonly Column[] = [
     name: 'exception_tickets',
     what: 'Their tickets',
     value: (row) => row.exceptions.map(({ ticket }) => ticket ?? ''),
+  },
+  {
+    name: 'exceptions_excused',
+    what: 'How many violations each of them excused',
+    value: (row) =>
+      row.exceptions.map(({ id }) => String(row.excepted.filter(({ exception }) => exception === id).length)),
   },
   {
     name: 'emergency',

@@ -58,8 +58,13 @@ export interface Filters {
   readonly exception: Period & {
     repository?: string;
     rule?: string;
+    environment?: string;
+    owner?: string;
+    principal?: string;
     status?: readonly ExceptionRecord['status'][];
     expired?: boolean;
+    /** RFC 3339. */
+    inForceAt?: string;
   };
   readonly advice: Period &
     InEnvironment & { number?: number; head?: string; outcome?: readonly Outcome[]; open?: boolean };
@@ -132,6 +137,13 @@ export interface Totals {
   readonly waiting: readonly { repository: string; environments: number; seconds: number }[];
 }
 
+/** What an exception was used for. */
+export interface ExceptionUses {
+  /** How many decisions used it, and how many violations did not count in them because of it. */
+  readonly decisions: number;
+  readonly excused: number;
+}
+
 /** Reads records for people and reports. Throws `database-unavailable`. */
 export interface Queries {
   /**
@@ -146,8 +158,7 @@ export interface Queries {
   /** Indexes of log entries, in the log's order or from the end. */
   entryIndexes(range: EntryRange, limit: number, newestFirst: boolean): Promise<readonly number[]>;
   countEntries(range: EntryRange): Promise<number>;
-  /** For each exception, how many decisions used it. */
-  exceptionUses(ids: readonly string[]): Promise<readonly number[]>;
+  exceptionUses(ids: readonly string[]): Promise<readonly ExceptionUses[]>;
   totals(): Promise<Totals>;
   /** Resolves if the database answers. */
   ping(): Promise<void>;

@@ -13,7 +13,7 @@ import {
 import type { InputException } from '../policy/input.js';
 import type { TreeEntry, TreeReader } from '../source/repository.js';
 import { checkStatement, type Signers } from '../source/signers.js';
-import type { ExceptionRecord } from './records.js';
+import type { CountedSpan, ExceptionRecord } from './records.js';
 
 /** Bytes that a statement, or its signature, may have; and how many exceptions one repository may have. */
 const LONGEST = 64 * 1024;
@@ -153,19 +153,30 @@ export function exceptionMoves(
     const before = known.get(standing.id);
     const status = standing.input ? 'accepted' : before && before.status !== 'rejected' ? 'lapsed' : 'rejected';
     if (before?.status === status) return [];
-    return [{ ...described(standing, facts), status, firstSeen: before?.firstSeen ?? facts.time } as const];
+    const counted = spansAfter(before, status, facts.time);
+    return [{ ...described(standing, facts), status, counted, firstSeen: before?.firstSeen ?? facts.time } as const];
   });
   const gone = recorded.filter(({ id, status }) => !present.has(id) && status !== 'withdrawn');
   return [
     ...moved,
-    ...gone.map((record) => ({ ...record, status: 'withdrawn' as const, refusal: 'it was removed', commit: facts.commit, index: null })), // prettier-ignore
+    ...gone.map((record) => ({ ...record, status: 'withdrawn' as const, counted: spansAfter(record, 'withdrawn', facts.time), refusal: 'it was removed', commit: facts.commit, index: null })), // prettier-ignore
   ];
+}
+
+/** Begins a span where it counts from now on, and ends the one that it counted in until now. */
+function spansAfter(
+  before: Pick<ExceptionRecord, 'counted'> | undefined,
+  status: ExceptionRecord['status'],
+  time: string,
+): readonly CountedSpan[] {
+  const ended = (before?.counted ?? []).map((span) => (span.to === null ? { ...span, to: time } : span));
+  return status === 'accepted' ? [...ended, { from: time, to: null }] : ended;
 }
 
 function described(
   { id, path, parsed, principal, key, fault }: ExceptionStanding,
   { repository, commit }: { readonly repository: string; readonly commit: string },
-): Omit<ExceptionRecord, 'status' | 'firstSeen'> {
+): Omit<ExceptionRecord, 'status' | 'firstSeen' | 'counted'> {
   const { rule = null, scope = null, owner = null, reason = null, ticket = null, expires = null } =
     parsed?.statement ?? {}; // prettier-ignore
   const refusal = fault?.message ?? null;

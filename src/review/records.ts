@@ -380,7 +380,15 @@ export interface ExceptionRecord {
   /** The governance commit at which it was first seen, or at which its status last changed. */
   readonly commit: string;
   readonly firstSeen: string;
+  /** The spans in which it counted by what governed, the newest last; it counts in none of them after it expired. */
+  readonly counted: readonly CountedSpan[];
   readonly index: number | null;
+}
+
+/** RFC 3339; `to` is null for one that has not ended. */
+export interface CountedSpan {
+  readonly from: string;
+  readonly to: string | null;
 }
 
 /** How the forge guards a branch, as its API said it; written when that changed. */

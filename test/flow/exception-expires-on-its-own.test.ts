@@ -1,5 +1,7 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { Client } from 'pg';
+import type { QueryRunner } from 'typeorm';
+import { ExceptionsInForce1763740000220 as ExceptionsInForce } from '../../migrations/0220-exceptions-in-force.js';
 import { signWithSsh } from '../../src/adapters/keys/ssh-keygen.js';
 import { EXCEPTION_NAMESPACE, exceptionText } from '../../src/policy/exception.js';
 import type { ImpactTally } from '../../src/review/impact-tally.js';
@@ -11,6 +13,7 @@ import { eventually } from '../support/world.js';
 interface Decision {
   readonly id: string;
   readonly outcome: string;
+  readonly time: Date;
   readonly head: string;
   readonly base: string | null;
   readonly index: string | null;
@@ -34,7 +37,7 @@ deny contains "too much" if {
 	value > 5
 }
 `;
-const DECISIONS = `SELECT decision.id, outcome, change.head, change.base, log_index AS index, exceptions, violations
+const DECISIONS = `SELECT decision.id, decision.time, outcome, change.head, change.base, log_index AS index, exceptions, violations
   FROM decision JOIN change ON change.id = decision.change WHERE decision.environment = $1 ORDER BY decision.time DESC`;
 
 async function exception(who: Person, seconds: number, change: (text: string) => string = (text) => text) {
@@ -184,6 +187,35 @@ describe('an exception', () => {
       ticket: 'OPS-7',
       entry: { type: 'exception', predicate: { id: covered.exceptions[0], status: 'accepted', rule: 'values.small' } },
     });
+    const during = covered.time.toISOString();
+    const inForce = async (filter: string) =>
+      (await service.query<{ exceptions: { nodes: { id: string; excused: number; counted: object[] }[] } }>(`{ exceptions(filter: {${filter}}) { nodes { id excused counted { from to } } } }`)).exceptions.nodes; // prettier-ignore
+    const then = `inForceAt: "${during}", owner: "shop team", environment: "prod", principal: "bo@example.org", rule: "values.small"`;
+    expect(await inForce(then)).toEqual([
+      {
+        id: covered.exceptions[0],
+        excused: expect.any(Number) as number,
+        counted: [{ from: expect.any(String) as string, to: null }],
+      },
+    ]);
+    expect((await inForce(then))[0].excused).toBeGreaterThanOrEqual(1);
+    for (const none of [
+      `inForceAt: "${new Date().toISOString()}"`,
+      'inForceAt: "2020-01-01T00:00:00Z"',
+      `inForceAt: "${during}", owner: "somebody else"`,
+      `inForceAt: "${during}", environment: "governance"`,
+    ])
+      expect(await inForce(none)).toEqual([]);
+    const listing = folder.path('changes.csv');
+    const taken = await runCli(['report', 'changes', '--to', listing, '--url', service.url, '--environment', 'prod']);
+    expect([taken.code, taken.stderr]).toEqual([0, '']);
+    const [head, ...lines] = (await readFile(listing, 'utf8'))
+      .trim()
+      .split('\r\n')
+      .map((line) => line.split(','));
+    const excused = lines.map((line) => line[head.indexOf('exceptions_excused')]);
+    expect(excused).toContain('1');
+    expect(excused.filter((one) => one !== '1' && one !== '')).toEqual([]);
     // Who, and why, is in salted content (invariant 11).
     expect(JSON.stringify(newest)).not.toMatch(/"predicate":\{[^}]*(bo@example|sale)/);
   }, 180_000);
@@ -195,6 +227,23 @@ describe('an exception', () => {
     // What is live is denied, and the commit that changes nothing about it is not.
     await decided('prod', head, 'allow');
     expect(await complies()).toBe(false);
+    const { exceptions } = await service.query<{
+      exceptions: { nodes: { counted: { from: string; to: string | null }[] }[] };
+    }>('{ exceptions(filter: {status: [withdrawn]}, first: 1) { nodes { counted { from to } } } }');
+    const [{ from, to }] = exceptions.nodes[0].counted;
+    const standing = async (at: string) => (await service.query<{ exceptions: { totalCount: number } }>(`{ exceptions(filter: {inForceAt: "${at}"}) { totalCount } }`)).exceptions.totalCount; // prettier-ignore
+    expect([await standing(from), await standing(to!)]).toEqual([1, 0]);
+    // What a database of before this was recorded gets of the log.
+    const statements: string[] = [];
+    await new ExceptionsInForce().up({ query: (sql: string) => void statements.push(sql) } as unknown as QueryRunner);
+    const spans = async () => (await database.query('SELECT id, counted FROM exception ORDER BY id')).rows as object[];
+    const recorded = await spans();
+    await database.query(
+      `BEGIN; UPDATE exception SET counted = '[]'; ${statements.find((sql) => sql.startsWith('UPDATE'))}`,
+    );
+    const derived = await spans();
+    await database.query('ROLLBACK');
+    expect(derived).toEqual(recorded);
     await decided('prod', await commit('mended', { 'environments/prod/a.yaml': manifest('a', 2) }), 'allow');
     expect(await complies()).toBe(true);
   }, 180_000);

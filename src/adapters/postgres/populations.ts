@@ -30,6 +30,7 @@ interface Row {
   readonly outcome: DecidedChange['outcome'];
   readonly violations: DecidedChange['violations'];
   readonly required: DecidedChange['required'];
+  readonly excepted: DecidedChange['excepted'];
   readonly exceptions: readonly string[];
   readonly approvals: readonly string[];
   readonly bundle_digest: string;
@@ -122,7 +123,7 @@ class Reading {
       this.runner,
       `DECLARE population NO SCROLL CURSOR FOR
        SELECT decision.id, decision.log_index, log_entry.leaf_hash, decision.repository, decision.environment, decision.outcome,
-         decision.violations, decision.required, decision.exceptions, decision.approvals, decision.bundle_digest, ${iso('decision.time', 'time')},
+         decision.violations, decision.required, decision.excepted, decision.exceptions, decision.approvals, decision.bundle_digest, ${iso('decision.time', 'time')},
          decision.change, change.operation, change.ref, change.base, change.head, change.tree, change.commits, change.object_changes,
          change.rendered_digest, environment.target, environment.namespace, environment.status, environment.approved_decision
        FROM decision JOIN log_entry USING (log_index) JOIN change ON change.id = decision.change
@@ -157,7 +158,7 @@ class Reading {
     ];
     const whole: DecidedChange[] = [];
     for (const row of rows) {
-      const { id, repository, environment, outcome, violations, required, target, namespace } = row;
+      const { id, repository, environment, outcome, violations, required, excepted, target, namespace } = row;
       const index = Number(row.log_index);
       const touched = objects.get(row.change) ?? [];
       const isLive = row.approved_decision === id;
@@ -172,6 +173,7 @@ class Reading {
         outcome,
         violations,
         required,
+        excepted,
         bundleDigest: row.bundle_digest,
         time: row.time,
         change: {

@@ -10,6 +10,7 @@ import {
   type Page,
   type PageRequest,
   type Position,
+  type ExceptionUses,
   type Queries,
   type Totals,
 } from '../../report/queries.js';
@@ -85,6 +86,15 @@ const conditions: { readonly [K in ListName]: Conditions<K> } = {
     rule: equal('rule'),
     status: oneOf('status'),
     expired: (expired) => [`(row.expires <= now()) = :expired`, { expired }],
+    environment: (name) => [`row.scope ->> 'environment' = :name`, { name }],
+    owner: equal('owner'),
+    principal: equal('principal'),
+    // Accepted says what is so today; the spans, what was so then.
+    inForceAt: (at) => [
+      `row.expires > :at AND EXISTS (SELECT 1 FROM jsonb_array_elements(row.counted) AS span
+         WHERE CAST(span ->> 'from' AS timestamptz) <= :at AND coalesce(CAST(span ->> 'to' AS timestamptz) > :at, true))`,
+      { at },
+    ],
   },
   advice: {
     ...period('time'),
@@ -217,19 +227,21 @@ export class PostgresQueries implements Queries {
     return Number(count);
   }
 
-  async exceptionUses(ids: readonly string[]): Promise<readonly number[]> {
+  async exceptionUses(ids: readonly string[]): Promise<readonly ExceptionUses[]> {
     const { whole, repositories, environments } = (await this.#known()) ?? everywhere;
     const rows = await available(
-      this.dataSource.query<{ id: string; count: string }[]>(
-        `SELECT used.id, count(*) FROM decision, jsonb_array_elements_text(exceptions) AS used (id)
-         WHERE exceptions <> '[]' AND used.id = ANY($1) AND ($2::text[] IS NULL OR decision.repository = ANY($2)
-           OR (decision.repository, decision.environment) IN (SELECT * FROM unnest($3::text[], $4::text[])))
-         GROUP BY used.id`,
+      this.dataSource.query<{ id: string; decisions: string; excused: string }[]>(
+        `SELECT asked.id, count(*) AS decisions, sum(jsonb_array_length(jsonb_path_query_array(excepted, '$[*] ? (@.exception == $id)',
+           jsonb_build_object('id', asked.id)))) AS excused
+         FROM unnest($1::text[]) AS asked (id) JOIN decision ON decision.exceptions @> jsonb_build_array(asked.id)
+         WHERE $2::text[] IS NULL OR decision.repository = ANY($2)
+           OR (decision.repository, decision.environment) IN (SELECT * FROM unnest($3::text[], $4::text[]))
+         GROUP BY asked.id`,
         [ids, whole, repositories, environments],
       ),
     );
-    const counts = new Map(rows.map(({ id, count }) => [id, Number(count)]));
-    return ids.map((id) => counts.get(id) ?? 0);
+    const found = new Map(rows.map(({ id, decisions, excused }) => [id, { decisions: Number(decisions), excused: Number(excused) }])); // prettier-ignore
+    return ids.map((id) => found.get(id) ?? { decisions: 0, excused: 0 });
   }
 
   async totals(): Promise<Totals> {

@@ -284,6 +284,7 @@ export const schemas = {
     refusal: maybeText,
     commit: named('commit_id', text),
     firstSeen: time('first_seen'),
+    counted: json,
     index: named('log_index', maybeIndex),
   }),
   protection: schema('protection', 'protection', {
