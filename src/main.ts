@@ -68,7 +68,9 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       tags: service.tags,
     };
     const statistics = new PostgresStatistics(service.dataSource, queries);
-    const reports = new LoggedReports(ledger, new PostgresPopulations(service.dataSource));
+    const reports = new LoggedReports(ledger, new PostgresPopulations(service.dataSource), statistics, async (report) =>
+      (await import('./adapters/pdf/management.js')).managementPdf(report, state.vkey),
+    );
     const metrics = createMetrics(state, queries);
     const logFiles = {
       public: config.access.log === 'public',

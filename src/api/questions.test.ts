@@ -85,3 +85,34 @@ describe('docs/questions.md', () => {
     });
   });
 });
+
+const asked = async (query: string): Promise<Response> => fetch(`${api.url}/reports/management.${query}`);
+
+describe('/reports/management', () => {
+  it('gives the same figures as PDF and as JSON, each told by the log', async () => {
+    const json = await asked('json?since=2026-07-01&until=2026-08-01&seed=audit&sample=2');
+    const { manifest, report } = (await json.json()) as { manifest: { index: number; rows: number }; report: { decisions: object; sample: object[] } }; // prettier-ignore
+    expect([manifest.rows, report.decisions, report.sample.length]).toEqual([5, { allow: 4, deny: 1, pending: 0, error: 0 }, 2]); // prettier-ignore
+    const pdf = await asked('pdf?since=2026-07-01');
+    expect([pdf.status, pdf.headers.get('content-type')]).toEqual([200, 'application/pdf']);
+    expect(
+      Buffer.from(await pdf.arrayBuffer())
+        .subarray(0, 5)
+        .toString(),
+    ).toBe('%PDF-');
+    const said = JSON.parse(pdf.headers.get('countersign-export')!) as { id: string; index: number };
+    const { data } = await api.query<{ entry: object }>(`{ entry(index: ${said.index}) { type predicate } }`);
+    expect(data).toMatchObject({ entry: { type: 'export', predicate: { id: said.id, report: 'management', format: 'pdf' } } }); // prettier-ignore
+  });
+
+  it.each([
+    ['pdf?sample=0', 'from 1 to 200'],
+    ['pdf?sample=many', 'from 1 to 200'],
+    ['pdf?seed=two%20words', 'without a space'],
+    ['pdf?repository=shpo', 'no repository shpo is known'],
+  ])('refuses %s with what to do', async (query, words) => {
+    const answer = await asked(query);
+    expect(answer.ok).toBe(false);
+    expect(await answer.text()).toContain(words);
+  });
+});

@@ -2,7 +2,7 @@ import { Controller, Get, Inject, NotFoundException, Param, Query, Req, Res } fr
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Readable } from 'node:stream';
 import { reportFormats, type ReportFormat } from '../report/export-entry.js';
-import { parsePopulationQuery } from '../report/population-query.js';
+import { parsePopulationQuery, parseSampling } from '../report/population-query.js';
 import type { LoggedReports } from '../report/reports.js';
 import { authorityOf, requireReach } from './context.js';
 import { REPORTS } from './state.js';
@@ -37,6 +37,24 @@ export class ReportController {
       .header('content-disposition', `attachment; filename="changes.${format}"`)
       .header('countersign-export', JSON.stringify(manifest))
       .send(stream);
+  }
+
+  @Get('management.:format')
+  async management(
+    @Param('format') format: string,
+    @Query() { seed, sample, ...words }: Record<string, string | undefined>,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    if (format !== 'pdf' && format !== 'json') throw new NotFoundException();
+    const sampling = parseSampling({ seed, sample });
+    const whole = await this.reports.management(parsePopulationQuery(words), format, sampling);
+    const body = format === 'json' ? JSON.stringify(whole) : Buffer.from(await this.reports.print(whole));
+    await reply
+      .type(format === 'pdf' ? 'application/pdf' : 'application/json')
+      .header('cache-control', 'no-store')
+      .header('content-disposition', `attachment; filename="management.${format}"`)
+      .header('countersign-export', JSON.stringify(whole.manifest))
+      .send(body);
   }
 }
 

@@ -1,9 +1,8 @@
 import { Option, type Command } from 'commander';
 import { jsonLine, print, printable } from './output.js';
 
-interface Options {
+interface Selection {
   readonly to: string;
-  readonly format: 'csv' | 'jsonl';
   readonly url: string;
   readonly since?: string;
   readonly until?: string;
@@ -14,21 +13,21 @@ interface Options {
   readonly output: 'text' | 'json';
 }
 
+interface ChangesOptions extends Selection {
+  readonly format: 'csv' | 'jsonl';
+}
+
+interface ManagementOptions extends Selection {
+  readonly format?: 'pdf' | 'json';
+  readonly seed?: string;
+  readonly sample?: string;
+}
+
 export function register(program: Command): void {
   const report = program.command('report').description('take listings for auditors from a running service');
-  report
-    .command('changes')
+  selecting(report.command('changes'))
     .description('every change that was judged in a period: who, what, why, approved by whom, live when')
-    .requiredOption('--to <file>', 'a new file; what was asked for goes into <file>.manifest.json')
     .addOption(new Option('--format <format>', 'how to write it').choices(['csv', 'jsonl']).default('csv'))
-    .option('--since <date>', 'the first day, or a time such as 2026-07-01T00:00:00Z')
-    .option('--until <date>', 'the day after the last, or a time')
-    .option('--zone <zone>', 'where those days begin and end, as Europe/Berlin (UTC)')
-    .option('--repository <name>', 'of this repository only')
-    .option('--environment <name>', 'of this environment only; governance for changes of policy')
-    .option('--decision <outcome>', 'allow, deny, pending or error only')
-    .option('--url <address>', 'where the service answers', 'http://127.0.0.1:4100')
-    .addOption(new Option('--output <format>', 'how to print what was done').choices(['text', 'json']).default('text'))
     .addHelpText(
       'after',
       `
@@ -36,22 +35,67 @@ Example: countersign report changes --since 2026-07-01 --until 2026-10-01 --zone
          countersign verify evidence.zip --trust trust.txt --population q3.csv`,
     )
     .action(reportChanges);
+  selecting(report.command('management'))
+    .description('a change-management report for people: figures, what stands out, a sample, and how to verify it')
+    .addOption(new Option('--format <format>', 'pdf, or its figures as json').choices(['pdf', 'json']).default('pdf'))
+    .option('--sample <number>', 'how many changes to show in full (25)')
+    .option('--seed <text>', 'what the sample is drawn by; name it before you know the population (random)')
+    .addHelpText(
+      'after',
+      `
+Example: countersign report management --since 2026-07-01 --until 2026-10-01 --seed audit-2026-q3 --to q3.pdf`,
+    )
+    .action(reportManagement);
 }
 
-async function reportChanges(options: Options): Promise<void> {
+function selecting(command: Command): Command {
+  return command
+    .requiredOption('--to <file>', 'a new file; what was asked for goes into <file>.manifest.json')
+    .option('--since <date>', 'the first day, or a time such as 2026-07-01T00:00:00Z')
+    .option('--until <date>', 'the day after the last, or a time')
+    .option('--zone <zone>', 'where those days begin and end, as Europe/Berlin (UTC)')
+    .option('--repository <name>', 'of this repository only')
+    .option('--environment <name>', 'of this environment only; governance for changes of policy')
+    .option('--decision <outcome>', 'allow, deny, pending or error only')
+    .option('--url <address>', 'where the service answers', 'http://127.0.0.1:4100')
+    .addOption(new Option('--output <format>', 'how to print what was done').choices(['text', 'json']).default('text'));
+}
+
+async function reportChanges({ format, ...options }: ChangesOptions): Promise<void> {
+  const manifest = await fetchReport(`changes.${format}`, options);
+  if (!manifest) return;
+  const { rows } = manifest;
+  await print(printable(`wrote ${rows} ${rows === 1 ? 'change' : 'changes'} to ${options.to}, and what was asked for to ${manifest.file}`)); // prettier-ignore
+  await whence(manifest);
+  await print('check it  countersign export --data DATA --to evidence.zip');
+  await print(printable(`          countersign verify evidence.zip --trust trust.txt --population ${options.to}`));
+}
+
+async function reportManagement({ format, seed, sample, ...options }: ManagementOptions): Promise<void> {
+  const manifest = await fetchReport(`management.${format}`, options, { seed, sample });
+  if (!manifest) return;
+  await print(printable(`wrote a report on ${manifest.rows} ${manifest.rows === 1 ? 'change' : 'changes'} to ${options.to}, and what was asked for to ${manifest.file}`)); // prettier-ignore
+  await whence(manifest);
+}
+
+const whence = ({ size, index }: Listing): Promise<void> =>
+  print(`taken from entries 0 … ${size - 1} of the log, which tells of this export in entry ${index}`);
+
+type Listing = Readonly<Record<'rows' | 'size' | 'index', number>> & { readonly file: string };
+
+/** Undefined once all is printed. */
+async function fetchReport(
+  path: string,
+  { to, url, output, since, until, zone, repository, environment, decision }: Selection,
+  others: Readonly<Record<string, string | undefined>> = {},
+): Promise<Listing | undefined> {
   const { fetchListing } = await import('./fetch-listing.js');
-  const { to, format, url, since, until, zone, repository, environment, decision } = options;
-  const address = new URL(`/reports/changes.${format}`, url);
-  for (const [name, value] of Object.entries({ since, until, zone, repository, environment, decision })) {
+  const address = new URL(`/reports/${path}`, url);
+  for (const [name, value] of Object.entries({ since, until, zone, repository, environment, decision, ...others })) {
     if (value !== undefined) address.searchParams.set(name, value);
   }
   const { manifest, manifestFile } = await fetchListing(address, to);
-  if (options.output === 'json') return print(jsonLine({ path: to, manifest: manifestFile, ...manifest }));
-  const { rows, size, index } = manifest;
-  await print(
-    printable(`wrote ${rows} ${rows === 1 ? 'change' : 'changes'} to ${to}, and what was asked for to ${manifestFile}`),
-  );
-  await print(`taken from entries 0 … ${size - 1} of the log, which tells of this export in entry ${index}`);
-  await print('check it  countersign export --data DATA --to evidence.zip');
-  await print(printable(`          countersign verify evidence.zip --trust trust.txt --population ${to}`));
+  if (output === 'text') return { ...manifest, file: manifestFile };
+  await print(jsonLine({ path: to, manifest: manifestFile, ...manifest }));
+  return undefined;
 }

@@ -2,20 +2,31 @@ import type { EntryDraft } from '../audit/entry.js';
 import { canonicalJson } from '../cluster/canonical.js';
 import type { PopulationQuery } from './population.js';
 
+/** Of listings, which hold every row; and of reports on them. */
 export const reportFormats = ['csv', 'jsonl'] as const;
 export type ReportFormat = (typeof reportFormats)[number];
+export const managementFormats = ['pdf', 'json'] as const;
+export type ManagementFormat = (typeof managementFormats)[number];
+
+/** How the changes of a report were chosen that are shown in full (src/report/sample.ts). */
+export interface Sampling {
+  readonly seed: string;
+  readonly size: number;
+}
 
 /** What an export says of itself, and the log says of the export: what was asked for, when, and how much there was. */
 export interface ExportManifest {
   readonly id: string;
-  readonly report: 'changes';
-  readonly format: ReportFormat;
+  readonly report: 'changes' | 'management';
+  readonly format: ReportFormat | ManagementFormat;
   readonly filters: PopulationQuery;
   /** Rows, and the size of the log that they were taken from: entries 0 to size - 1. */
   readonly rows: number;
   readonly size: number;
   /** RFC 3339, UTC. */
   readonly time: string;
+  /** Of a report on management. */
+  readonly sample?: Sampling;
 }
 
 /** Who takes it: what their token is called, and how they log in. */
@@ -25,7 +36,9 @@ export interface ExportedBy {
 }
 
 export function exportEntry(manifest: ExportManifest, { token, login }: ExportedBy): EntryDraft {
-  const { filters, ...rest } = manifest;
+  const { filters, sample, ...rest } = manifest;
+  const predicate = { ...rest, filters: { ...filters } };
   const by = { mediaType: 'application/json', bytes: Buffer.from(canonicalJson({ token, login })), salted: true };
-  return { type: 'export', subjects: [], predicate: { ...rest, filters: { ...filters } }, contents: { by } };
+  const sampled = sample ? { ...predicate, sample: { ...sample } } : predicate;
+  return { type: 'export', subjects: [], predicate: sampled, contents: { by } };
 }

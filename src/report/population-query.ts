@@ -1,7 +1,12 @@
+import { randomBytes } from 'node:crypto';
 import { CountersignError } from '../errors.js';
 import type { Outcome } from '../policy/decision.js';
 import { suggest } from '../settings.js';
+import type { Sampling } from './export-entry.js';
 import type { PopulationQuery } from './population.js';
+
+/** Changes that a report shows in full. */
+const MOST_SAMPLED = 200;
 
 const OUTCOMES: readonly Outcome[] = ['allow', 'deny', 'pending', 'error'];
 const KNOWN = ['since', 'until', 'repository', 'environment', 'decision', 'zone'] as const;
@@ -40,6 +45,21 @@ export function parsePopulationQuery(words: Readonly<Record<string, string | und
     since,
     until,
   };
+}
+
+/** Changes of a sample: a seed of the caller's, or a new one; 25 of them unless told. Throws `query-invalid`. */
+export function parseSampling({ seed, sample = '25' }: { readonly seed?: string; readonly sample?: string }): Sampling {
+  const size = /^\d{1,3}$/.test(sample) ? Number(sample) : Number.NaN;
+  if (!(size >= 1 && size <= MOST_SAMPLED)) {
+    throw invalid(
+      `sample is "${sample.slice(0, 40)}"`,
+      `Write how many changes to show in full, from 1 to ${MOST_SAMPLED}`,
+    );
+  }
+  if (seed !== undefined && !/^[\x21-\x7e]{1,100}$/.test(seed)) {
+    throw invalid('seed is not up to 100 ASCII characters without a space', 'Write for example audit-2026-q3');
+  }
+  return { seed: seed ?? randomBytes(16).toString('hex'), size };
 }
 
 /** RFC 3339, UTC. */

@@ -75,7 +75,7 @@ export function selfApproved(
   );
 }
 
-function ticketsOf(commits: readonly Pick<MadeCommit, 'trailers'>[]): readonly string[] {
+export function ticketsOf(commits: readonly Pick<MadeCommit, 'trailers'>[]): readonly string[] {
   return sorted(commits.flatMap(({ trailers }) => trailerValues(trailers, 'Ticket')));
 }
 

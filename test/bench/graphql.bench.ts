@@ -70,7 +70,7 @@ const state = {
   targets: () => [],
 };
 const statistics = new PostgresStatistics(dataSource, queries);
-const reports = new LoggedReports(ledger, new PostgresPopulations(dataSource));
+const reports = new LoggedReports(ledger, new PostgresPopulations(dataSource), statistics, () => Promise.reject(new Error('none here')));
 const metrics = createMetrics(state, queries);
 const logFiles = {
   public: false,

@@ -8,6 +8,7 @@ import type { DataSource } from 'typeorm';
 import { openKeys } from '../../src/adapters/keys/file.js';
 import { openDatabase } from '../../src/adapters/postgres/connect.js';
 import { openLedger, type PostgresLedger } from '../../src/adapters/postgres/ledger.js';
+import { managementPdf } from '../../src/adapters/pdf/management.js';
 import { PostgresPopulations } from '../../src/adapters/postgres/populations.js';
 import { PostgresQueries } from '../../src/adapters/postgres/queries.js';
 import { PostgresStatistics } from '../../src/adapters/postgres/statistics.js';
@@ -94,7 +95,9 @@ export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi
   };
   const queries = new PostgresQueries(dataSource);
   const statistics = new PostgresStatistics(dataSource, queries);
-  const reports = new LoggedReports(ledger, new PostgresPopulations(dataSource));
+  const reports = new LoggedReports(ledger, new PostgresPopulations(dataSource), statistics, (report) =>
+    managementPdf(report, keys.log.vkey),
+  );
   const metrics = createMetrics(state, queries);
   const logFiles: LogFiles = {
     public: publicLog,

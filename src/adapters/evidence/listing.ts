@@ -4,13 +4,13 @@ import { readFile } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { CountersignError } from '../../errors.js';
 import type { ListedRow } from '../../report/check-population.js';
-import { reportFormats, type ExportManifest } from '../../report/export-entry.js';
+import { reportFormats, type ExportManifest, type ReportFormat } from '../../report/export-entry.js';
 
 /** Where a listing's manifest is kept: beside it. */
 export const manifestFileOf = (file: string): string => `${file}.manifest.json`;
 
 /** Throws `usage` where there is none, `bundle-invalid` where it is malformed. */
-export async function readManifest(file: string): Promise<ExportManifest> {
+export async function readManifest(file: string): Promise<ExportManifest & { readonly format: ReportFormat }> {
   const path = manifestFileOf(file);
   let text: string;
   try {
@@ -24,7 +24,8 @@ export async function readManifest(file: string): Promise<ExportManifest> {
   try {
     const manifest = JSON.parse(text) as ExportManifest;
     if (typeof manifest.id === 'string' && Number.isSafeInteger(manifest.size) && Number.isSafeInteger(manifest.rows)) {
-      if (reportFormats.includes(manifest.format) && typeof manifest.filters === 'object') return manifest;
+      const formats: readonly string[] = reportFormats;
+      if (manifest.report === 'changes' && formats.includes(manifest.format) && typeof manifest.filters === 'object') return { ...manifest, format: manifest.format as ReportFormat };
     }
   } catch {
     // As what is JSON and no manifest.
@@ -33,7 +34,7 @@ export async function readManifest(file: string): Promise<ExportManifest> {
 }
 
 /** The rows of a listing, a few at a time. Throws `bundle-invalid` with the line that cannot be read. */
-export async function* readListing(file: string, format: ExportManifest['format']): AsyncIterable<ListedRow> {
+export async function* readListing(file: string, format: ReportFormat): AsyncIterable<ListedRow> {
   let line = format === 'csv' ? 1 : 0;
   try {
     for await (const row of format === 'csv' ? csvRows(file) : jsonRows(file)) {
