@@ -79,6 +79,7 @@ export const routes: Readonly<Record<string, RoutePermission>> = {
   'GET /log/checkpoint': audit,
   'GET /log/tile/*': audit,
   'GET /reports/changes.:format': { action: 'export', of: 'named' },
+  'GET /reports/management.:format': { action: 'export', of: 'named' },
   // Signed by the forge.
   'POST /webhook/:forge/:repository': 'own',
   // With the target's own token.

@@ -43,11 +43,15 @@ export class ReportController {
   async management(
     @Param('format') format: string,
     @Query() { seed, sample, ...words }: Record<string, string | undefined>,
+    @Req() request: FastifyRequest,
     @Res() reply: FastifyReply,
   ): Promise<void> {
     if (format !== 'pdf' && format !== 'json') throw new NotFoundException();
     const sampling = parseSampling({ seed, sample });
-    const whole = await this.reports.management(parsePopulationQuery(words), format, sampling);
+    const by = authorityOf(request);
+    const query = parsePopulationQuery(words);
+    requireReach(by, 'export', query.repository, query.environment);
+    const whole = await this.reports.management(query, format, sampling, by);
     const body = format === 'json' ? JSON.stringify(whole) : Buffer.from(await this.reports.print(whole));
     await reply
       .type(format === 'pdf' ? 'application/pdf' : 'application/json')

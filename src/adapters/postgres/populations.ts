@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { DataSource, QueryRunner } from 'typeorm';
 import { CountersignError, toCountersignError } from '../../errors.js';
 import type { PolicyBundle } from '../../policy/bundle.js';
@@ -9,6 +10,8 @@ import { LogReader, rowsOf } from './log-storage.js';
 
 /** Rows that are fetched at a time; with what belongs to each they are what is held in memory. */
 const PAGE = 300;
+/** How long a listing waits for decisions that are being placed in the log, and how often it looks: in milliseconds. */
+const [PATIENCE, PAUSE] = [3_000, 20];
 /** Of one change; a longer list says how many more there are. */
 const MOST_OBJECTS = 200;
 const MOST_COMMITS = 1_000;
@@ -57,9 +60,14 @@ export class PostgresPopulations implements Populations {
   async open(query: PopulationQuery): Promise<Population> {
     const runner = this.dataSource.createQueryRunner();
     try {
-      await runner.startTransaction('REPEATABLE READ');
-      await runner.query('SET TRANSACTION READ ONLY');
       const reading = new Reading(runner);
+      for (const until = Date.now() + PATIENCE; ;) {
+        await runner.startTransaction('REPEATABLE READ');
+        await runner.query('SET TRANSACTION READ ONLY');
+        if (!(await reading.isPlacing()) || Date.now() > until) break;
+        await runner.rollbackTransaction();
+        await sleep(PAUSE);
+      }
       await reading.requireKnown(query);
       const size = await reading.size();
       const chosen = [size, query.repository, query.environment, query.outcome, query.since, query.until];
@@ -102,6 +110,14 @@ class Reading {
     if (environment === null) return;
     const here = known.filter((row) => repository === null || row.repository === repository);
     requireOne('environment', environment, [...new Set([...here.map((row) => row.name), 'governance'])]);
+  }
+
+  /**
+   * Whether the entry of a decision may be in the log, and where is not written beside the decision yet: a moment later it is. It stays so
+   * only while nothing can be appended, and then the entry is in no log that a listing is taken from.
+   */
+  async isPlacing(): Promise<boolean> {
+    return (await rowsOf(this.runner, 'SELECT 1 FROM decision WHERE log_index IS NULL LIMIT 1')).length > 0;
   }
 
   /** What the newest released checkpoint covers: nothing later is told. */
