@@ -78,6 +78,7 @@ lint: node_modules/.installed
 docs: build
 	@$(NODE) dist/cli/main.js policy list policies > docs/rules.md
 	@$(NODE) dist/cli/main.js policy controls --output markdown > docs/controls.md
+	@$(NODE) dist/cli/main.js policy schema --output markdown > docs/policy-input.md
 
 .PHONY: bench
 bench: build control-plane

@@ -88,10 +88,13 @@ export function register(program: Command): void {
   policy
     .command('schema')
     .description('print the JSON Schema of what policies see as input, for editors and other tools')
+    .addOption(new Option('--output <format>', 'how to print').choices(['json', 'markdown']).default('json'))
     .addHelpText('after', SCHEMA_HELP)
-    .action(async () => {
+    .action(async ({ output }: { readonly output: 'json' | 'markdown' }) => {
       const { inputJsonSchema } = await import('../policy/input-schema.js');
-      await print(JSON.stringify(inputJsonSchema(), null, 2));
+      if (output === 'json') return print(JSON.stringify(inputJsonSchema(), null, 2));
+      const { inputPage } = await import('../report/input-page.js');
+      process.stdout.write(inputPage(inputJsonSchema()));
     });
   policy
     .command('list')
@@ -198,9 +201,9 @@ function percent(value: string): number {
 }
 
 const SCHEMA_HELP = `
-Example, for what understands annotations of OPA (Regal, the OPA extension of VS Code, opa check --schema schemas):
+Example, for the OPA extension of VS Code (opa.schema) and for opa check --schema:
   countersign policy schema > schemas/input.json
-The schema is that of countersign.dev/v1; docs/policies.md tells how editors use it.`;
+The schema is that of countersign.dev/v1; docs/policies.md tells how editors use it, docs/policy-input.md is the same for people.`;
 
 function outputOption(): Option {
   return new Option('--output <format>', 'how to print').choices(['text', 'json']).default('text');

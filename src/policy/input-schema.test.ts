@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { inputPage } from '../report/input-page.js';
 import { inputFaults } from '../../test/support/input-schema.js';
 import { createRepository, person, ScratchRepository, temporaryFolder } from '../../test/support/git-fixture.js';
 import { NativeRepository } from '../adapters/git/native.js';
@@ -99,6 +101,12 @@ async function inputs(): Promise<Record<string, string[]>> {
 }
 
 describe('the JSON Schema of the policy input', () => {
+  it('is the page docs/policy-input.md, as it is now', () => {
+    const page = readFileSync(new URL('../../docs/policy-input.md', import.meta.url), 'utf8');
+    expect(inputPage(inputJsonSchema())).toBe(page); // else: make docs
+    expect(page).not.toContain('undefined');
+  });
+
   it('accepts what is judged of every kind', async () => {
     for (const [kind, texts] of Object.entries(await inputs())) {
       expect(texts.length).toBeGreaterThan(0);
