@@ -9,6 +9,9 @@ export const logLevels = ['fatal', 'error', 'warn', 'info', 'debug', 'trace'] as
 /** What a target's `kubeconfig` says instead of a path: the service account of the pod that we run in. */
 export const IN_CLUSTER = 'in-cluster';
 
+/** Signatures by keys that only the issuer has: with a shared secret whoever checks could make them, too; `none` is none. */
+export const algorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'] as const; // prettier-ignore
+
 const name = z.string().regex(/^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$/, {
   error: 'it must be 1 to 63 lower-case letters, digits, ".", "_" or "-", with a letter or digit at both ends',
 });
@@ -22,6 +25,8 @@ const ref = z.string().check((ctx) => {
 const envName = z
   .string()
   .regex(/^[A-Za-z_][A-Za-z0-9_]*$/, { error: 'it must be the name of an environment variable' });
+
+const places = z.array(z.string().min(1)).min(1, { error: 'it must name at least one, or "*"' });
 
 const repository = z.strictObject({
   name,
@@ -63,6 +68,9 @@ const repository = z.strictObject({
 
 export const fileSchema = z.strictObject({
   listen: z.string().default('127.0.0.1:4100'),
+  url: z.string().optional(),
+  tls: z.strictObject({ certificate: z.string(), key: z.string() }).optional(),
+  proxy: z.array(z.string()).optional(),
   database: z.string().default('embedded'),
   log: z
     .strictObject({
@@ -139,12 +147,44 @@ export const fileSchema = z.strictObject({
             sha256: z.string().regex(/^[0-9a-f]{64}$/, {
               error: 'it must be what "countersign token" printed beside the token, never the token itself',
             }),
-            repositories: z.array(z.string().min(1)).min(1, { error: 'it must name at least one, or "*"' }),
-            environments: z.array(z.string().min(1)).min(1, { error: 'it must name at least one, or "*"' }),
+            repositories: places,
+            environments: places,
             expires: z.iso.datetime({ offset: true, error: 'it must be an instant such as 2027-01-01T00:00:00Z' }),
           }),
         )
         .default([]),
+      oidc: z
+        .strictObject({
+          issuer: z.string(),
+          audience: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]),
+          algorithms: z
+            .array(z.enum(algorithms))
+            .min(1)
+            .default([...algorithms]),
+          login: z.string().min(1).default('sub'),
+          groups: z.string().min(1).default('groups'),
+          skew: milliseconds({ atLeast: 0, atMost: 300_000 }).default(60_000),
+          roles: z
+            .array(
+              z.strictObject({
+                group: z.string().min(1),
+                role: z.enum(roles),
+                repositories: places.default(['*']),
+                environments: places.default(['*']),
+              }),
+            )
+            .min(1, { error: 'it must give at least one group a role' }),
+          client: z
+            .strictObject({
+              id: z.string().min(1),
+              secretEnv: envName.optional(),
+              secretFile: z.string().optional(),
+              cli: z.string().min(1).optional(),
+              scope: z.string().default('openid profile email'),
+            })
+            .optional(),
+        })
+        .optional(),
     })
     .optional(),
   limits: z

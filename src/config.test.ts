@@ -60,6 +60,7 @@ limits: {manifestBytes: 10MiB, evaluation: 2s, wasmMemory: 128MiB}
       file: join(folder, 'service.yaml'),
       data: join(folder, 'data'),
       listen: { host: '127.0.0.1', port: 4100 },
+      reached: { proxy: [] },
       database: 'embedded',
       log: { origin: 'countersign.example.org/prod' },
       logLevel: 'info',
@@ -162,18 +163,44 @@ targets:
     );
   });
 
-  it.each([
-    ['0.0.0.0:4100', 'can be reached from other machines, and there is no access control yet; use 127.0.0.1:4100'],
-    ['10.1.2.3:80', 'can be reached from other machines'],
-    ['[::]:80', 'can be reached from other machines'],
-    ['example.org:80', 'can be reached from other machines'],
-    ['4100', 'is no address'],
-    ['127.0.0.1:70000', 'is no address'],
-  ])('refuses to listen on %s', async (listen, message) => {
-    expect(await refusal(repository(`listen: "${listen}"\n`))).toContain(message);
-    expect(await refusal(repository(), { COUNTERSIGN_LISTEN: listen })).toContain(
-      `COUNTERSIGN_LISTEN: "${listen}" ${message}`,
+  it.each(['0.0.0.0:4100', '10.1.2.3:80', '[::]:80', 'example.org:80'])(
+    'refuses to listen on %s as things are',
+    async (listen) => {
+      const host = new URL(`http://${listen}`).hostname.replace(/[[\]]/g, '');
+      const text = await refusal(repository(`listen: "${listen}"\n`));
+      expect(text).toContain(`listen: "${host}" can be reached from other machines, so it takes TLS (tls: {certificate: tls.crt, key: tls.key}) or a proxy that does it`); // prettier-ignore
+      expect(text).toContain('so everybody must say who they are: access: {tokens: […]} (countersign token makes one)');
+      expect(text).toContain('so it takes the address that others know it by (url: https://…)');
+      expect(await refusal(repository(), { COUNTERSIGN_LISTEN: listen })).toContain(
+        `COUNTERSIGN_LISTEN: "${host}" can be`,
+      );
+    },
+  );
+
+  it('listens beyond loopback with TLS or a proxy, a name, and somebody who says who they are', async () => {
+    const access = `access: {tokens: [${token(`name: bo, sha256: ${'a1'.repeat(32)}`)}]}\n`;
+    const behind = `listen: 0.0.0.0:4100\nurl: https://countersign.example.org\nproxy: [10.0.0.5, "fd00::/8"]\n`;
+    expect((await load(repository(behind + access))).reached).toEqual({
+      url: 'https://countersign.example.org',
+      proxy: ['10.0.0.5', 'fd00::/8'],
+    });
+    expect(await refusal(repository(behind))).toContain('everybody must say who they are');
+    expect(await refusal(repository(behind + access.replace('{tokens', '{loopback: read, tokens')))).toContain(
+      'access.loopback: a proxy may speak for anybody',
     );
+    expect(
+      await refusal(
+        repository(
+          `proxy: [10.0.0.300, 10.0.0.0/33]\nurl: http://a.example.org\ntls: {certificate: no.crt, key: no.key}\n${access}`,
+        ),
+      ),
+    ).toMatch(
+      /"10\.0\.0\.300" is no address(.|\n)*"10\.0\.0\.0\/33" is no(.|\n)*url: it must be an https(.|\n)*there is no file .*no\.crt/,
+    );
+  });
+
+  it.each(['4100', '127.0.0.1:70000'])('refuses %s as an address', async (listen) => {
+    expect(await refusal(repository(`listen: "${listen}"\n`))).toContain(`"${listen}" is no address`);
   });
 
   it('takes in-cluster for the service account of the pod, and only in a pod', async () => {

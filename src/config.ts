@@ -1,15 +1,15 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { isIP } from 'node:net';
 import { dirname, resolve } from 'node:path';
 import { MOST_COMMITS } from './change/proposed-change.js';
 import { CountersignError } from './errors.js';
 import { faultsError, faultsOf, readSettings, suggest, type Fault } from './settings.js';
 import { fileSchema, logLevels, type Written } from './config-file.js';
+import { type AccessConfig, resolveAccess } from './config-access.js';
+import { type ReachedAs, resolveReached } from './config-listen.js';
 import { resolveMirror } from './config-log.js';
 import { resolveRepository, type FaultAt } from './config-repository.js';
 import { resolveTarget } from './config-target.js';
-import type { Role } from './review/authority.js';
 import type { Credentials, SshFiles } from './source/repository.js';
 
 /** The service's own configuration: resolved, complete, with secrets only where `secrets` says. */
@@ -18,8 +18,9 @@ export interface Config {
   readonly file: string | null;
   /** Absolute path of the data folder: keys, mirrors, the embedded database, the last checkpoint seen. */
   readonly data: string;
-  /** Loopback only. */
   readonly listen: { readonly host: string; readonly port: number };
+  /** How it is reached from other machines, where it is. */
+  readonly reached: ReachedAs;
   /** `embedded`, or a `postgres://` URL (which may hold a password: never print it). */
   readonly database: string;
   /** Undefined: the data folder's own, made with its keys. */
@@ -40,29 +41,6 @@ export interface Config {
   readonly access: AccessConfig;
   /** The validating webhook; none unless it is configured. */
   readonly admission?: AdmissionConfig;
-}
-
-export interface AccessConfig {
-  /** False where the file says nothing of access: then there is one token, made and kept in the data folder. */
-  readonly configured: boolean;
-  /** Whether whoever is on this machine may read without a token. */
-  readonly loopback: 'read' | 'token';
-  /** Whether strangers may read the log's tiles. */
-  readonly log: 'public' | 'readers';
-  readonly tokens: readonly TokenConfig[];
-}
-
-/** An API token, of which only its digest is known. */
-export interface TokenConfig {
-  readonly name: string;
-  readonly login: string;
-  readonly role: Role;
-  /** SHA-256 of the token, hex. */
-  readonly sha256: string;
-  readonly repositories: readonly string[];
-  readonly environments: readonly string[];
-  /** RFC 3339. */
-  readonly expires: string;
 }
 
 export interface AdmissionConfig {
@@ -211,12 +189,22 @@ export function withoutSecrets(config: Config): Record<string, unknown> {
   return {
     ...config,
     // Who may do what belongs in the log; a digest of a token does not.
-    access: { ...config.access, tokens: config.access.tokens.map(({ sha256: _sha256, ...rest }) => rest) },
+    access: withoutAccessSecrets(config.access),
     log: withoutMirrorKey(config.log),
     database: config.database === 'embedded' ? 'embedded' : withoutPassword(config.database),
     repositories: config.repositories.map(withoutTheirSecrets),
     targets: config.targets.map(withoutToken),
     ...(config.organisation && { organisation: withoutTheirSecrets(config.organisation) }),
+  };
+}
+
+function withoutAccessSecrets({ tokens, oidc, ...rest }: AccessConfig): object {
+  const { client, ...issuer } = oidc ?? {};
+  const { secret: _secret, ...known } = client ?? {};
+  return {
+    ...rest,
+    tokens: tokens.map(({ sha256: _sha256, ...token }) => token),
+    ...(oidc && { oidc: { ...issuer, ...(client && { client: known }) } }),
   };
 }
 
@@ -272,12 +260,6 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
 
   unique(written.repositories, 'repositories', fault);
   unique(written.targets, 'targets', fault);
-  const tokens = written.access?.tokens ?? [];
-  unique(tokens, 'tokens', (path, message) => fault(['access', ...path], message));
-  tokens.forEach(({ sha256 }, i) => {
-    if (tokens.findIndex((other) => other.sha256 === sha256) < i)
-      fault(['access', 'tokens', i, 'sha256'], 'it is that of another token');
-  });
   const names = [...written.repositories, ...(written.organisation ? [written.organisation] : [])].map(
     (repository) => repository.name,
   );
@@ -293,7 +275,7 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
   });
 
   const listenFrom = fromEnv('COUNTERSIGN_LISTEN', ['listen']);
-  const listen = parseListen(listenFrom.value ?? written.listen, (m) => fault(listenFrom.path, listenFrom.by + m));
+  const listen = addressOf(listenFrom.value ?? written.listen, (m) => fault(listenFrom.path, listenFrom.by + m));
   const databaseFrom = fromEnv('COUNTERSIGN_DATABASE', ['database']);
   const database = databaseFrom.value ?? written.database;
   checkDatabase(database, databaseFrom.value === undefined, (m) => fault(databaseFrom.path, databaseFrom.by + m));
@@ -314,6 +296,7 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
     file,
     data: resolve(data),
     listen,
+    reached: resolveReached(written, listen, base, listenFrom, fault),
     database,
     log: {
       origin,
@@ -333,9 +316,7 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
     ...(written.admission
       ? { admission: resolveAdmission(written.admission, base, (p, m) => fault(['admission', p], m)) }
       : {}),
-    access: written.access
-      ? { configured: true, ...written.access }
-      : { configured: false, loopback: 'read', log: 'readers', tokens },
+    access: resolveAccess(written, base, env, fault),
     limits: {
       manifestBytes: written.limits?.manifestBytes ?? 10 * 2 ** 20,
       evaluationMilliseconds: written.limits?.evaluation ?? 2_000,
@@ -393,20 +374,6 @@ function addressOf(text: string, fault: (message: string) => void): Config['list
   const port = Number(match?.[3]);
   if (!match || port > 65_535) fault(`"${text}" is no address; it must be like 127.0.0.1:4100 or [::1]:4100`);
   return { host: match?.[1] ?? match?.[2] ?? '', port };
-}
-
-function parseListen(text: string, fault: (message: string) => void): Config['listen'] {
-  let wrong = false;
-  const { host, port } = addressOf(text, (message) => {
-    wrong = true;
-    fault(message);
-  });
-  if (wrong) return { host, port };
-  // Loopback only: nothing asks callers who they are yet, so nobody but this machine's users may call.
-  if (host !== 'localhost' && host !== '::1' && !(isIP(host) === 4 && host.startsWith('127.'))) {
-    fault(`"${text}" can be reached from other machines, and there is no access control yet; use 127.0.0.1:${port}`);
-  }
-  return { host, port };
 }
 
 function checkDatabase(database: string, inFile: boolean, fault: (message: string) => void): void {

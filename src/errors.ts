@@ -8,6 +8,7 @@ export type ErrorCode =
   | 'not-found'
   | 'unauthenticated'
   | 'forbidden'
+  | 'issuer-unavailable'
   | 'config-invalid'
   | 'manifest-malformed'
   | 'manifest-duplicate-key'

@@ -2,15 +2,18 @@ import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import type { Server as TlsServer } from 'node:tls';
 import type { Logger } from 'pino';
 import { ADMINISTRATOR_TOKEN, administratorToken } from './adapters/keys/administrator-token.js';
 import { readKeys } from './adapters/keys/file.js';
+import { OidcBearer } from './adapters/oidc/bearer.js';
 import { PostgresPopulations } from './adapters/postgres/populations.js';
 import { PostgresQueries } from './adapters/postgres/queries.js';
 import { PostgresStatistics } from './adapters/postgres/statistics.js';
 import { Access } from './api/access.js';
 import { createHttp } from './api/http.js';
 import { createMetrics, requestHistogram } from './api/metrics.js';
+import { readTls, renewTls } from './api/reached.js';
 import { AppModule } from './app.module.js';
 import { serveTile } from './audit/serve.js';
 import { type AdmissionServer, startAdmission } from './api/admission.js';
@@ -82,6 +85,7 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       tokens: config.access.configured ? config.access.tokens : [await administratorToken(config.data)],
       anonymous: config.access.loopback === 'read',
       log: approving.log,
+      ...(config.access.oidc ? { issuer: new OidcBearer(config.access.oidc) } : {}),
     });
     const module = AppModule.of({ state, queries, statistics, reports, logFiles, metrics, logger, access, approving });
     const webhooks = {
@@ -89,21 +93,31 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       hint: (repository: string, claim: PusherClaim | null) => service.hint(repository, claim),
     };
     const door = { access, publicLog: config.access.log === 'public' };
+    const tls = config.reached.tls && (await readTls(config.reached.tls));
     const app = await createHttp(module, {
       logger,
       requests: requestHistogram(metrics),
       webhooks,
       audit: service.audit,
       door,
+      reached: config.reached,
+      ...(tls ? { tls } : {}),
     });
     stops.push(() => app.close());
     await app.listen(config.listen.port, config.listen.host);
+    if (config.reached.tls) {
+      const server = app.getHttpServer() as unknown as TlsServer;
+      const stop = renewTls(server, config.reached.tls, (thrown) =>
+        logger.error({ err: thrown }, 'the renewed certificate cannot be used'),
+      );
+      stops.push(async () => stop());
+    }
     if (config.admission) {
       const admission = await openAdmission(config.admission, service, logger);
       stops.push(() => admission.close());
     }
     const { port } = app.getHttpServer().address() as AddressInfo;
-    const url = `http://${hostInUrl(config.listen.host)}:${port}`;
+    const url = `${tls ? 'https' : 'http'}://${hostInUrl(config.listen.host)}:${port}`;
     const addressFile = join(config.data, 'service.json');
     await replaceFile(addressFile, { url, pid: process.pid } satisfies ServiceAddress);
     stops.push(() => rm(addressFile, { force: true }));

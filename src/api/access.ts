@@ -12,17 +12,30 @@ export interface Credentials {
   readonly local: boolean;
 }
 
+/** Somebody else who says who people are. */
+export interface TokenIssuer {
+  /** Throws `unauthenticated` with what is wrong with it, `forbidden` for somebody without a role, `issuer-unavailable`. */
+  verify(token: string): Promise<Authority>;
+}
+
+/** Tokens of others that are kept checked, and for how long at most, in milliseconds: a key that was withdrawn counts no longer. */
+const MOST_KEPT = 10_000;
+const KEPT = 300_000;
+
 export interface AccessOptions {
   readonly tokens: readonly KnownToken[];
   /** Whether whoever is on this machine may look without a token. */
   readonly anonymous: boolean;
   readonly log: Pick<AccessLog, 'refused'>;
+  /** Whose tokens count beside our own. */
+  readonly issuer?: TokenIssuer;
   readonly now?: () => Date;
 }
 
 /** Who calls, and whether they may. Whoever may not is in the log before the answer is out. */
 export class Access {
   readonly #tokens: ReadonlyMap<string, Authority>;
+  readonly #kept = new Map<string, { readonly at: number; readonly authority: Authority }>();
   readonly #now: () => Date;
 
   constructor(private readonly options: AccessOptions) {
@@ -34,9 +47,8 @@ export class Access {
   /** Null for nobody. Throws `unauthenticated` for a token that is not good, after it is in the log. */
   async identify({ authorization, local }: Credentials, action: string): Promise<Authority | null> {
     if (authorization === undefined) return local && this.options.anonymous ? localReader : null;
-    const [, token] = /^Bearer ([\x21-\x7e]{1,512})$/i.exec(authorization) ?? [];
-    // Tokens are random: their digests may be looked up, and how long that takes tells nothing of them.
-    const authority = token === undefined ? undefined : this.#tokens.get(tokenDigest(token));
+    const [, token] = /^Bearer ([\x21-\x7e]{1,16384})$/i.exec(authorization) ?? [];
+    const authority = token === undefined ? null : await this.#known(token, action);
     if (!authority) return this.#refuse({ action, code: 'unknown-token', message: 'the token is not known here' });
     const { token: name, login, expires } = authority;
     if (expires !== null && Date.parse(expires) <= this.#now().getTime()) {
@@ -44,6 +56,31 @@ export class Access {
       return this.#refuse({ action, code: 'expired', token: name, login, message });
     }
     return authority;
+  }
+
+  async #known(token: string, action: string): Promise<Authority | null> {
+    const digest = tokenDigest(token);
+    // Tokens are random, or signed: their digests may be looked up, and how long that takes tells nothing of them.
+    const own = this.#tokens.get(digest);
+    const { issuer } = this.options;
+    if (own || !issuer || !/^[\w-]+\.[\w-]+\.[\w-]*$/.test(token)) return own ?? null;
+    const now = this.#now().getTime();
+    const kept = this.#kept.get(digest);
+    if (kept && now - kept.at < KEPT) return kept.authority;
+    try {
+      const authority = await issuer.verify(token);
+      for (const oldest of this.#kept.keys()) {
+        if (this.#kept.size < MOST_KEPT) break;
+        this.#kept.delete(oldest);
+      }
+      this.#kept.set(digest, { at: now, authority });
+      return authority;
+    } catch (thrown) {
+      const { code, message } = toCountersignError(thrown);
+      if (code === 'unauthenticated') await this.options.log.refused({ action, code: 'unknown-token', message });
+      if (code === 'forbidden') await this.options.log.refused({ action, code: 'out-of-scope', message });
+      throw thrown;
+    }
   }
 
   /** Throws `unauthenticated`, `forbidden`, after it is in the log. */

@@ -4,6 +4,7 @@ import type { Access } from './access.js';
 import { permissionOfRoute, type RoutePermission } from './permissions.js';
 import { statusOf } from './graphql-errors.js';
 import { problem, sendProblem } from './problems.js';
+import { LOOPBACK_ADDRESS } from './reached.js';
 
 export interface DoorOptions {
   readonly access: Access;
@@ -44,11 +45,9 @@ function credentialsOf(request: FastifyRequest): { authorization: string | undef
   return { authorization: request.headers.authorization, local: isLocal(request) };
 }
 
-const LOOPBACK = /^(127(\.\d{1,3}){3}|::1|::ffff:127(\.\d{1,3}){3})$/;
-
 /** A proxy on this machine is local, too, and speaks for anybody: it says so itself, as each of them does. */
 function isLocal({ socket, headers }: FastifyRequest): boolean {
-  if (!LOOPBACK.test(socket.remoteAddress ?? '')) return false;
+  if (!LOOPBACK_ADDRESS.test(socket.remoteAddress ?? '')) return false;
   return ['forwarded', 'via', 'x-forwarded-for', 'x-forwarded-host', 'x-real-ip'].every(
     (name) => headers[name] === undefined,
   );

@@ -3,6 +3,7 @@ import { NestFactory } from '@nestjs/core';
 import type { DynamicModule, LoggerService } from '@nestjs/common';
 import helmet from '@fastify/helmet';
 import { randomUUID } from 'node:crypto';
+import type { TlsOptions } from 'node:tls';
 import {
   LogController,
   type FastifyError,
@@ -16,6 +17,7 @@ import { type AuditWebhookOptions, registerAuditWebhook } from './audit-webhook.
 import { type DoorOptions, registerDoor } from './door.js';
 import { limits } from './limits.js';
 import { problem, ProblemFilter, sendProblem } from './problems.js';
+import { type Reached, registerNames } from './reached.js';
 import { registerWebhooks, type WebhookOptions } from './webhooks.js';
 
 export interface HttpOptions {
@@ -24,19 +26,23 @@ export interface HttpOptions {
   readonly webhooks?: WebhookOptions;
   readonly audit?: AuditWebhookOptions;
   readonly door: DoorOptions;
+  /** Loopback only, unless it says more. */
+  readonly reached?: Reached;
+  readonly tls?: TlsOptions;
 }
-
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
 
 /** The application over HTTP: headers, limits and errors that hold for every route. */
 export async function createHttp(
   module: DynamicModule,
-  { logger, requests, webhooks, audit, door }: HttpOptions,
+  { logger, requests, webhooks, audit, door, reached = { proxy: [] }, tls }: HttpOptions,
 ): Promise<NestFastifyApplication> {
   const adapter = new FastifyAdapter({
     loggerInstance: logger,
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: limits.body,
+    // Whose word for where a request came from is taken.
+    ...(reached.proxy.length > 0 ? { trustProxy: [...reached.proxy] } : {}),
+    ...(tls ? { https: tls } : {}),
     requestTimeout: 30_000,
     keepAliveTimeout: 10_000,
     genReqId: () => randomUUID(),
@@ -57,23 +63,20 @@ export async function createHttp(
   await app.register(helmet, {
     contentSecurityPolicy: { useDefaults: false, directives: { defaultSrc: ["'none'"], frameAncestors: ["'none'"] } },
     // Plain HTTP on loopback: a browser must not be told to insist on anything else for this name.
-    strictTransportSecurity: false,
+    strictTransportSecurity: reached.url?.startsWith('https:')
+      ? { maxAge: 31_536_000, includeSubDomains: false }
+      : false,
     xFrameOptions: { action: 'deny' },
   });
-  guard(adapter.getInstance<FastifyInstance>(), requests);
+  registerNames(adapter.getInstance<FastifyInstance>(), reached);
+  observe(adapter.getInstance<FastifyInstance>(), requests);
   registerDoor(adapter.getInstance<FastifyInstance>(), door);
   if (webhooks) await registerWebhooks(adapter.getInstance<FastifyInstance>(), webhooks);
   if (audit && audit.tokens.size > 0) await registerAuditWebhook(adapter.getInstance<FastifyInstance>(), audit);
   return app;
 }
 
-function guard(fastify: FastifyInstance, requests: Histogram<'route' | 'status'>): void {
-  fastify.addHook('onRequest', (request, reply, next) => {
-    void reply.header('x-request-id', request.id);
-    if (LOOPBACK.test(request.headers.host ?? '')) return next();
-    // A page elsewhere can point its own name at 127.0.0.1 and have a browser here ask for it (DNS rebinding).
-    sendProblem(reply, problem(421, 'query-invalid', 'this service answers to loopback names only, such as 127.0.0.1'));
-  });
+function observe(fastify: FastifyInstance, requests: Histogram<'route' | 'status'>): void {
   fastify.addHook('onResponse', async (request, reply) => {
     const route = request.routeOptions.url ?? 'none';
     requests.observe({ route, status: String(reply.statusCode) }, reply.elapsedTime / 1_000);

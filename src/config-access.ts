@@ -1,0 +1,102 @@
+import type { Written } from './config-file.js';
+import { type FaultAt, readSecret } from './config-repository.js';
+import { isLoopback } from './config-listen.js';
+import type { Role } from './review/authority.js';
+
+export interface AccessConfig {
+  /** False where the file says nothing of access: then there is one token, made and kept in the data folder. */
+  readonly configured: boolean;
+  /** Whether whoever is on this machine may read without a token. */
+  readonly loopback: 'read' | 'token';
+  /** Whether strangers may read the log's tiles. */
+  readonly log: 'public' | 'readers';
+  readonly tokens: readonly TokenConfig[];
+  readonly oidc?: OidcConfig;
+}
+
+/** An API token, of which only its digest is known. */
+export interface TokenConfig {
+  readonly name: string;
+  readonly login: string;
+  readonly role: Role;
+  /** SHA-256 of the token, hex. */
+  readonly sha256: string;
+  readonly repositories: readonly string[];
+  readonly environments: readonly string[];
+  /** RFC 3339. */
+  readonly expires: string;
+}
+
+/** Whose word counts for who somebody is, and what its groups are given. */
+export interface OidcConfig {
+  /** Exactly as the issuer calls itself. */
+  readonly issuer: string;
+  /** Any of these a token must be for. */
+  readonly audience: readonly string[];
+  /** Signature algorithms that are taken. */
+  readonly algorithms: readonly string[];
+  /** The claim that says how somebody logs in, and the one that lists their groups. */
+  readonly login: string;
+  readonly groups: string;
+  readonly skewMilliseconds: number;
+  readonly roles: readonly GroupRole[];
+  /** For people: as what the console logs in, and `countersign login`. */
+  readonly client?: { readonly id: string; readonly secret?: string; readonly cli?: string; readonly scope: string };
+}
+
+export interface GroupRole {
+  readonly group: string;
+  readonly role: Role;
+  readonly repositories: readonly string[];
+  readonly environments: readonly string[];
+}
+
+export function resolveAccess(
+  written: Written,
+  base: string,
+  env: Readonly<Record<string, string | undefined>>,
+  fault: FaultAt,
+): AccessConfig {
+  const { access } = written;
+  if (!access) return { configured: false, loopback: 'read', log: 'readers', tokens: [] };
+  const { oidc, ...rest } = access;
+  access.tokens.forEach(({ name, sha256 }, i) => {
+    if (access.tokens.findIndex((other) => other.name === name) < i) {
+      fault(['access', 'tokens', i, 'name'], `"${name}" is already the name of tokens[${access.tokens.findIndex((other) => other.name === name)}]`); // prettier-ignore
+    }
+    if (access.tokens.findIndex((other) => other.sha256 === sha256) < i)
+      fault(['access', 'tokens', i, 'sha256'], 'it is that of another token');
+  });
+  if (!oidc) return { configured: true, ...rest };
+  return {
+    configured: true,
+    ...rest,
+    oidc: resolveOidc(oidc, base, env, (path, m) => fault(['access', 'oidc', ...path], m)),
+  };
+}
+
+function resolveOidc(
+  written: NonNullable<NonNullable<Written['access']>['oidc']>,
+  base: string,
+  env: Readonly<Record<string, string | undefined>>,
+  fault: FaultAt,
+): OidcConfig {
+  const { issuer, audience, client, skew, ...rest } = written;
+  const url = URL.parse(issuer);
+  if (!url || (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback(url.hostname)))) {
+    fault(['issuer'], 'it must be an https:// address, exactly as the issuer calls itself');
+  }
+  if (!client) return { ...rest, issuer, audience: [audience].flat(), skewMilliseconds: skew };
+  const { secretEnv, secretFile, ...known } = client;
+  const secret =
+    secretEnv === undefined && secretFile === undefined
+      ? undefined
+      : readSecret(['client'], { secretEnv, secretFile }, { base, env, fault });
+  return {
+    ...rest,
+    issuer,
+    audience: [audience].flat(),
+    skewMilliseconds: skew,
+    client: { ...known, ...(secret ? { secret } : {}) },
+  };
+}
