@@ -30,9 +30,7 @@ export class Discovery {
       this.#asked = { at: now, answer };
       answer.catch(() => {
         // What it said before is as good as ever while it is away.
-        this.#asked = before
-          ? { at: now - FRESH + PAUSE, answer: before.answer }
-          : { at: now - FRESH + PAUSE, answer };
+        this.#asked = before ? { at: now - FRESH + PAUSE, answer: before.answer } : { at: now - FRESH + PAUSE, answer };
       });
     }
     return this.#asked!.answer;
