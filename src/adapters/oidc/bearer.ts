@@ -43,7 +43,12 @@ export class OidcBearer {
     });
     // OpenID Connect Core 3.1.3.7: a token for several says for which of them it was made.
     const { azp } = payload as { azp?: unknown };
-    if (Array.isArray(payload.aud) && payload.aud.length > 1 && azp !== undefined && !audience.includes(String(azp))) {
+    if (
+      Array.isArray(payload.aud) &&
+      payload.aud.length > 1 &&
+      azp !== undefined &&
+      !audience.some((known) => known === azp)
+    ) {
       throw bad('it was made for another client');
     }
     return authorityOfClaims(payload, this.options, new Date(payload.exp! * 1_000).toISOString());

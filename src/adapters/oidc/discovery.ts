@@ -33,7 +33,7 @@ export class Discovery {
         this.#asked = before ? { at: now - FRESH + PAUSE, answer: before.answer } : { at: now - FRESH + PAUSE, answer };
       });
     }
-    return this.#asked!.answer;
+    return this.#asked.answer;
   }
 
   async #ask(): Promise<Issuer> {
