@@ -26,7 +26,9 @@ export function authorityOfClaims(claims: Claims, rules: ClaimRules, expires: st
     throw unfit('its issuer has not verified the address in it', 'Log in by another claim (access.oidc.login)');
   }
   const groups = groupsOf(claims, rules.groups);
-  const roles = rules.roles.filter(({ group }) => groups.has(group)).map(({ group: _, ...held }) => held);
+  const roles = rules.roles
+    .filter(({ group }) => groups.has(group))
+    .map(({ role, repositories, environments }) => ({ role, repositories, environments }));
   if (roles.length === 0) {
     throw new CountersignError('forbidden', `none of the groups of ${login} is given a role here`, {
       remedy: 'Ask whoever runs this service to give one of them a role (access.oidc.roles)',
