@@ -99,6 +99,56 @@ describe('discover', () => {
     ['a path outside', application('path: ../x'), 'spec.source.path is no path in this repository'],
     ['substitution', flux('postBuild: {substitute: {a: b}}'), 'spec: postBuild is not understood'],
     ['decryption', flux('decryption: {provider: sops}'), 'spec: decryption is not understood'],
+    ['substitution from elsewhere', flux('postBuild: {substituteFrom: [{kind: Secret, name: x}]}'), 'spec: postBuild'],
+    ...[
+      'patches: []',
+      'images: []',
+      'components: []',
+      'targetNamespace: x',
+      'namePrefix: x',
+      'kubeConfig: {}',
+      'commonMetadata: {}',
+    ].map((field): [string, string, string] => [
+      `a Kustomization of Flux with ${field}`,
+      flux(field),
+      `spec: ${field.split(':')[0]} is not understood`,
+    ]),
+    [
+      'an OCIRepository',
+      flux('path: apps').replace('GitRepository', 'OCIRepository'),
+      'a source of kind "OCIRepository"',
+    ],
+    [
+      'a source that is an OCI registry',
+      application('path: apps').replace('https://x', 'oci://registry.example.org/x'),
+      'OCI',
+    ],
+    ...[
+      'values: "a: 1"',
+      'valuesObject: {a: 1}',
+      'fileParameters: []',
+      'ignoreMissingValueFiles: true',
+      'passCredentials: true',
+    ].map((field): [string, string, string] => [
+      `a chart of Argo CD with ${field}`,
+      application(`path: apps, helm: {${field}}`),
+      `spec.source.helm: ${field.split(':')[0]} is not understood`,
+    ]),
+    ['images of Argo CD', application('path: apps, kustomize: {images: [a=b]}'), 'spec.source.kustomize: images'],
+    ['Jsonnet', application('path: apps, directory: {jsonnet: {}}'), 'spec.source.directory: jsonnet'],
+    ...['matrix', 'merge', 'pullRequest', 'scmProvider', 'clusterDecisionResource', 'plugin', 'selector'].map(
+      (name): [string, string, string] => [
+        `an ApplicationSet of ${name}`,
+        set(`${name}: {}`),
+        `a generator: ${name} is not understood`,
+      ],
+    ),
+    [
+      'a patch of a template',
+      set('list: {elements: []}').replace('  template:', '  templatePatch: x\n  template:'),
+      'spec: templatePatch',
+    ],
+    ['values of a generator', set('list: {elements: [], elementsYaml: x}'), 'the list generator: elementsYaml'],
     ['a bucket', flux('path: apps').replace('GitRepository', 'Bucket'), 'a source of kind "Bucket"'],
     ['an ApplicationSet of clusters', set('clusters: {}'), 'a generator: clusters is not understood'],
     [

@@ -70,6 +70,8 @@ function application(entry: ManifestObject): DiscoveredEnvironment {
   if (spec.sources !== undefined) throw unsupported(entry, 'spec.sources (several sources) is not understood');
   const source = member(spec, 'source');
   only(entry, source, 'spec.source', ['repoURL', 'path', 'targetRevision', 'helm', 'kustomize', 'directory']);
+  const { repoURL } = source;
+  if (typeof repoURL === 'string' && /^oci:/i.test(repoURL)) throw unsupported(entry, 'spec.source.repoURL names an OCI registry, which is not understood'); // prettier-ignore
   const path = folderOf(entry, source.path, 'spec.source.path');
   const { namespace } = member(spec, 'destination');
   for (const part of ['kustomize', 'directory'] as const) only(entry, member(source, part), `spec.source.${part}`, part === 'directory' ? ['recurse'] : []); // prettier-ignore

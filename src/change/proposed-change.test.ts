@@ -182,6 +182,23 @@ describe('proposeChange', () => {
     ]);
   });
 
+  it('refuses names that a disk takes for one: by case, and by how characters are composed', async () => {
+    const head = await commit({
+      'env/caf\u00e9.yaml': configMap('one', '1'),
+      'env/cafe\u0301.yaml': configMap('two', '2'),
+      'env/\u00c5.yaml': configMap('three', '3'),
+      'env/a\u030a.yaml': configMap('four', '4'),
+    });
+    const change = await propose(null, head);
+    expect(change.problems.map(({ message }) => message)).toEqual([
+      expect.stringContaining(
+        'differs from env/cafe\u0301.yaml only in case or in how characters are composed',
+      ) as string,
+      expect.stringContaining('differs from env/a\u030a.yaml only in case') as string,
+    ]);
+    expect(change.rendered).toHaveLength(2);
+  });
+
   it('names folders of Kustomize and Helm, and reads nothing in them', async () => {
     const head = await commit({
       'env/app/kustomization.yaml': 'resources: [a.yaml]\n',

@@ -182,4 +182,20 @@ describe('readManifest', () => {
     expect(canonicalJson(objects[0].object)).toContain('"__proto__":{"admin":"1"}');
     expect(({} as Record<string, unknown>).admin).toBeUndefined();
   });
+
+  it('refuses what SOPS encrypted, by its name', () => {
+    const text = `apiVersion: v1
+kind: Secret
+metadata: {name: db}
+data: {password: "ENC[AES256_GCM,data:c2Vj,iv:aXY=,tag:dGFn,type:str]"}
+sops: {mac: "ENC[AES256_GCM,data:bWFj,iv:aXY=,tag:dGFn,type:str]", lastmodified: "2026-11-21T00:00:00Z", version: 3.9.0}
+`;
+    expect(() => readManifest('a.yaml', Buffer.from(text))).toThrow(
+      expect.objectContaining({
+        code: 'object-invalid',
+        message: 'the Secret is encrypted with SOPS, and nothing here decrypts it',
+        place: { file: 'a.yaml', line: 1 },
+      }),
+    );
+  });
 });

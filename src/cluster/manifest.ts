@@ -218,9 +218,22 @@ const ownMetadata = [
   'applyset.kubernetes.io/part-of',
 ];
 
+function isEncrypted({ sops }: JsonObject): boolean {
+  return isJsonObject(sops) && ['mac', 'lastmodified', 'version'].some((field) => field in sops);
+}
+
 function asObject(path: string, line: number, value: JsonObject): ManifestObject {
   const { metadata } = value;
   const what = `the ${value.kind as string}`;
+  // Applied as it is, the API server would drop its `sops` and take the ciphertext for values.
+  if (isEncrypted(value)) {
+    throw invalid(
+      path,
+      line,
+      `${what} is encrypted with SOPS, and nothing here decrypts it`,
+      'Let the cluster make the Secret (External Secrets, Sealed Secrets), or list the file under "ignore"',
+    );
+  }
   if (!isJsonObject(metadata)) throw invalid(path, line, `${what} has no metadata`, 'Add metadata.name');
   const { name, namespace } = metadata;
   if (name === undefined && metadata.generateName !== undefined) {

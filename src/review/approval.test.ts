@@ -1,3 +1,5 @@
+import { execFileSync } from 'node:child_process';
+import { readFile, writeFile } from 'node:fs/promises';
 import { createRepository, person, temporaryFolder } from '../../test/support/git-fixture.js';
 import { Keyring } from '../../test/support/keyring.js';
 import { openRepository } from '../adapters/git/open.js';
@@ -10,7 +12,7 @@ import { Redactor } from '../cluster/secret.js';
 import { parseIdentities } from '../source/identities.js';
 import { readOpenPgpKeys } from '../source/openpgp-key.js';
 import type { Repository } from '../source/repository.js';
-import { NO_SIGNERS, type Signers } from '../source/signers.js';
+import { NO_SIGNERS, parseSigners, type Signers } from '../source/signers.js';
 import {
   approvalText,
   type ApprovedBytes,
@@ -98,6 +100,32 @@ describe('a statement', () => {
       await keyring.close();
     }
   }, 60_000);
+});
+
+const map = (people: string): string => `apiVersion: countersign.dev/v1\npeople:\n${people}`;
+
+describe('a key that two people may hold', () => {
+  it('approves for neither: by the signers’ file and the identity map, or by the map alone', async () => {
+    const shared = await person('Shared', 'bo@example.org');
+    const text = approvalText(statement);
+    const file = folder.path('shared.json');
+    await writeFile(file, text);
+    execFileSync('ssh-keygen', ['-q', '-Y', 'sign', '-n', 'countersign-approval', '-f', shared.keyFile, file]);
+    const signature = await readFile(`${file}.sig`, 'utf8');
+    const line = `bo@example.org namespaces="countersign-approval" ${shared.publicKey}\n`;
+    const check = (map: string) => {
+      const { allowed } = parseSigners({ text: line, file: 'allowed_signers' });
+      return checkApprover(text, signature, { ...signers, allowed, identities: parseIdentities(map) }, new Date());
+    };
+    const bo = '  - {person: bo, principals: [bo@example.org]}\n';
+    expect(check(map(bo))).toMatchObject({ person: 'bo', reason: null });
+    const { key } = check(map(bo)).signature;
+    const theirs = `  - {person: cy, keys: ["${key}"]}\n`;
+    expect(check(map(bo + theirs))).toMatchObject({
+      reason: 'the identity map makes nobody, or more than one, of bo@example.org with this key',
+    });
+    expect(check(map(bo + theirs))).not.toHaveProperty('person');
+  });
 });
 
 describe('an account or a login', () => {

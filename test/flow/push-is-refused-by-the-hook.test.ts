@@ -196,6 +196,22 @@ by_ann if input.push == object.union(input.push, {"pusher": "ann", "pusherAccoun
     expect(await pushed('origin', 'main')).toBe('accepted');
   }, 240_000);
 
+  it('with a merge that nobody signed is refused, whoever signed what it merges', async () => {
+    await clone.checkout('work', 'main');
+    await commit('signed', { [manifest]: deployment(pinned, '  replicas: 3\n') });
+    await clone.checkout('main');
+    await commit('signed, too', { 'notes.md': 'x\n' });
+    const base = await clone.head();
+    await clone.merge('work', { author: ann, message: 'merge', sign: false });
+    const merge = (await clone.head()).slice(0, 7);
+    const answer = await pushed('origin', 'main');
+    expect(answer).toMatch(new RegExp(`commit ${merge} {2}"merge"[^]*rule {3}commits\\.signed`));
+    expect(answer.match(/rule {3}commits\.signed/g)).toHaveLength(1);
+    await clone.rewind(base);
+    await clone.merge('work', { author: ann, message: 'merge' });
+    expect(await pushed('origin', 'main')).toBe('accepted');
+  });
+
   it('cannot choose its own policy, nor bring one that could not be read (invariant 2)', async () => {
     await commit('relax', {
       'countersign.yaml': `${settings}policies: {starter: {profile: "off"}}\n`,

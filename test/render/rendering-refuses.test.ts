@@ -91,6 +91,7 @@ describe('a kustomization that must not be rendered', () => {
       'helmCharts: [{name: redis, repo: "https://charts.example.org", version: "1"}]',
       /render-refused env\/kustomization.yaml:1 the chart .* is fetched/,
     ],
+    ['a resource that SOPS encrypted', 'resources: [sops.yaml]', /object-invalid env\/sops.yaml.*SOPS/],
     ['malformed YAML', 'resources: [ok.yaml', /manifest-malformed env\/kustomization.yaml:/],
     ['a kustomization that is a list', '- a', /render-refused env\/kustomization.yaml:1 .*no mapping/],
   ])('refuses %s', async (_what, text, says) => {
@@ -100,6 +101,8 @@ describe('a kustomization that must not be rendered', () => {
       'patch.yaml': configMap('ok'),
       'other/kustomization.yaml': 'resources: [../env]\n',
       'env/bomb.yaml': `${configMap('b')}data:\n${bomb.replace(/^/gm, '  ')}`,
+      'env/sops.yaml':
+        'apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {a: "ENC[x]"}\nsops: {mac: "ENC[x]"}\n',
       'env/plugin.yaml': 'apiVersion: example.org/v1\nkind: Evil\nmetadata: {name: e}\n',
       'env/function.yaml': 'apiVersion: v1\nkind: F\nmetadata:\n  name: f\n  annotations:\n    config.kubernetes.io/function: "container: {image: x}"\n', // prettier-ignore
     });

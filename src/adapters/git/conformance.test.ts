@@ -5,6 +5,7 @@ import {
   copyFile,
   mkdir,
   readdir,
+  readFile,
   rename,
   rm,
   stat,
@@ -470,6 +471,36 @@ describe('both adapters', () => {
       expect(await both(damaged.path, (opened) => opened.blob(blob))).toMatchObject({ code: 'repository-corrupt' });
       const other = await damaged.git('rev-parse', 'HEAD:c');
       expect(await both(damaged.path, async (opened) => (await opened.blob(other)).toString())).toBe('d');
+    }
+  });
+
+  it('notice a damaged pack, in whatever way it is damaged', async () => {
+    const text = Array.from({ length: 3_000 }, (_, i) => `${i * 7919}`).join('\n');
+    for (const [name, damage] of [
+      ['with a changed byte', (pack: Buffer) => pack.fill(pack[pack.length >> 1] ^ 0xff, pack.length >> 1, (pack.length >> 1) + 1)], // prettier-ignore
+      ['with its middle overwritten', (pack: Buffer) => pack.fill(0, pack.length >> 2, (pack.length >> 2) * 3)],
+      ['cut off', (pack: Buffer) => pack.subarray(0, pack.length >> 1)],
+      ['empty', () => Buffer.alloc(0)],
+    ] as const) {
+      const damaged = await createRepository(folder.path(`pack ${name}`));
+      await damaged.commit({ author: ann, sign: false, message: 'x', files: { a: text } });
+      const blob = await damaged.git('rev-parse', 'HEAD:a');
+      await damaged.git('repack', '-a', '-d', '-q');
+      const packs = join(damaged.path, '.git/objects/pack');
+      const pack = join(
+        packs,
+        (await readdir(packs)).find((one) => one.endsWith('.pack'))!,
+      );
+      await chmod(pack, 0o644);
+      await writeFile(pack, damage(await readFile(pack)));
+      for (const adapter of ['native', 'isomorphic'] as const) {
+        const answer = await ask(adapter, damaged.path, (opened) => opened.blob(blob));
+        expect([name, adapter, answer]).toEqual([
+          name,
+          adapter,
+          expect.objectContaining({ code: expect.stringMatching(/^(repository-corrupt|object-missing)$/) as string }),
+        ]);
+      }
     }
   });
 
