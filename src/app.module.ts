@@ -27,7 +27,7 @@ import { MetricsController } from './api/metrics.controller.js';
 import { plainResolvers } from './api/plain-resolvers.js';
 import { ReportController } from './api/report.controller.js';
 import { BranchProtectionResolver, PushResolver, RepositoryResolver, TipResolver } from './api/repository.resolver.js';
-import { LogResolver, ServiceResolver, TargetResolver } from './api/service.resolver.js';
+import { LogResolver, OrphanResolver, ServiceResolver, TargetResolver } from './api/service.resolver.js';
 import { StatisticsResolver } from './api/statistics.resolver.js';
 import type { Access } from './api/access.js';
 import { ApproveResolver, type Approving } from './api/approve.resolver.js';
@@ -72,6 +72,7 @@ const resolvers = [
   ChangeResolver,
   DecisionResolver,
   LiveObjectResolver,
+  OrphanResolver,
   BlameResolver,
   RunResolver,
   DriftResolver,

@@ -69,6 +69,7 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       promotion: service.promotion,
       holdings: service.holdings,
       tags: service.tags,
+      orphans: service.orphans,
     };
     const statistics = new PostgresStatistics(service.dataSource, queries);
     const reports = new LoggedReports(ledger, new PostgresPopulations(service.dataSource), statistics, async (report) =>

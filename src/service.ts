@@ -35,7 +35,7 @@ import { Deployments } from './reconcile/deployments.js';
 import type { Cluster } from './reconcile/cluster.js';
 import type { ReportsState } from './report/cluster-reports.js';
 import { Attributing, type AuditState } from './attributing.js';
-import { openBlaming } from './blaming.js';
+import { openBlaming, openOrphans, type OrphansQuestion, type TargetOrphans } from './inquiries.js';
 import type { BlameAnswer, BlameQuestion } from './report/blame-question.js';
 import { openReports } from './reporting.js';
 import { ListedLive } from './reconcile/listed-live.js';
@@ -93,6 +93,8 @@ export interface Service {
   readonly holdings: (repository: string) => readonly Holding[] | null;
   /** Annotated tags of a commit, with their verdicts. */
   readonly tags: (repository: string, commit: string) => Promise<readonly TagSignature[]>;
+  /** What is in governed namespaces that no commit explains. */
+  readonly orphans: (question: OrphansQuestion) => Promise<readonly TargetOrphans[]>;
   /** What the policy at a commit would have done to what was decided since, as far as that is known by now. */
   readonly impact: (repository: string, commit: string, since: string) => Promise<ImpactReport>;
   /** Why a recorded decision came out as it did. */
@@ -367,6 +369,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
       return now && holdings(now);
     };
     const tags: Service['tags'] = async (name, commit) => tagsOf.get(name)?.of(commit) ?? [];
+    const orphans = openOrphans({ queries: new PostgresQueries(dataSource), clusters });
     const targets: Service['targets'] = () =>
       [...reports].map(([name, { state }]) => ({ name, reports: state, audit: attributing.state(name) }));
     const admission: Service['admission'] = {
@@ -384,7 +387,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
       received: (target, body) => attributing.received(target, body),
       refused: (target, reason) => attributing.refused(target, reason),
     };
-    return { config, ledger, records, dataSource, close, hint, approving, ready, explain, blame, promotion, holdings: held, tags, impact, checkpoint, targets, admission, audit }; // prettier-ignore
+    return { config, ledger, records, dataSource, close, hint, approving, ready, explain, blame, orphans, promotion, holdings: held, tags, impact, checkpoint, targets, admission, audit }; // prettier-ignore
   } catch (thrown) {
     await close().catch((again: unknown) =>
       commentary.error({ trouble: describeTrouble(toCountersignError(again)) }, 'while stopping'),

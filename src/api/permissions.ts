@@ -25,6 +25,8 @@ export const fields: Readonly<Record<string, Permission>> = {
   // They name repositories and targets.
   'Service.reasons': whole,
   'Query.targets': whole,
+  // Of namespaces that several share, and of what nobody governs.
+  'Query.orphans': whole,
   'Query.log': { action: 'read', of: 'anywhere' },
   // Leaves name repositories, environments and commits; whoever may see a row may see the entry that it names.
   'Query.entry': audit,

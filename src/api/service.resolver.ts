@@ -1,10 +1,14 @@
-import { Args, Query, ResolveField, Resolver } from '@nestjs/graphql';
+import { Args, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
 import { Inject } from '@nestjs/common';
 import { parseCheckpoint } from '../audit/checkpoint.js';
 import { toHex } from '../audit/crypto.js';
 import { CountersignError } from '../errors.js';
+import type { Orphan } from '../reconcile/orphans.js';
 import { describeTrouble } from '../review/trouble.js';
 import { STATE, type ServiceState } from './state.js';
+
+/** Of one target in one answer. */
+const MOST_ORPHANS = 1_000;
 
 @Resolver('Service')
 export class ServiceResolver {
@@ -27,6 +31,25 @@ export class TargetResolver {
       const { api, reports: count, lookedAt, trouble } = reports;
       return { name, audit, reports: { api, count, lookedAt, trouble: trouble && describeTrouble(trouble) } };
     });
+  }
+}
+
+@Resolver('Orphan')
+export class OrphanResolver {
+  constructor(@Inject(STATE) private readonly state: ServiceState) {}
+
+  @Query('orphans')
+  async orphans(
+    @Args('target') target: string | null | undefined,
+    @Args('namespace') namespace: string | null | undefined,
+  ): Promise<readonly object[]> {
+    const found = await this.state.orphans({ target: target ?? undefined, namespace: namespace ?? undefined });
+    return found.map(({ orphans, ...rest }) => ({ ...rest, orphans: orphans.slice(0, MOST_ORPHANS), count: orphans.length })); // prettier-ignore
+  }
+
+  @ResolveField('object')
+  object(@Parent() { identity }: Orphan): object {
+    return identity;
   }
 }
 

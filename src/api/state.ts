@@ -1,5 +1,6 @@
 import type { Ledger } from '../audit/ledger.js';
 import type { Explanation } from '../policy/explain.js';
+import type { OrphanReport } from '../reconcile/orphans.js';
 import type { BlameAnswer, BlameQuestion } from '../report/blame-question.js';
 import type { ReportsState } from '../report/cluster-reports.js';
 import type { Queries } from '../report/queries.js';
@@ -38,6 +39,11 @@ export interface ServiceState {
   holdings(repository: string): readonly Holding[] | null;
   /** Annotated tags of a commit. Throws `repository-missing` with `retry` while the remote is away. */
   tags(repository: string, commit: string): Promise<readonly TagSignature[]>;
+  /** What is in governed namespaces that no commit explains. Throws `not-found`, `cluster-unavailable`. */
+  orphans(question: {
+    readonly target?: string | undefined;
+    readonly namespace?: string | undefined;
+  }): Promise<readonly (OrphanReport & { readonly target: string })[]>;
   /** The clusters that it is configured to write to, by name. */
   targets(): readonly TargetState[];
   /** Resolves if the database answers. */

@@ -20,6 +20,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
   suspend: 'write nothing to an environment for now',
   resume: 'lift what holds an environment',
   blame: 'say who set each field of a live object',
+  orphans: 'list what is in governed namespaces that no commit explains',
   explain: 'say why a recorded decision came out as it did',
   serve: 'follow repositories, judge, record and apply',
   admission: 'print what makes an API server ask the service before it writes',

@@ -21,6 +21,9 @@ export interface ApiKind {
   readonly namespaced: boolean;
 }
 
+/** What an API server keeps about an object, whatever is in it. */
+export type ObjectMetadata = LiveObject['metadata'];
+
 export interface LiveList {
   readonly items: readonly LiveObject[];
   readonly resourceVersion: string;
@@ -57,6 +60,10 @@ export interface Cluster {
   get(identity: ObjectIdentity): Promise<LiveObject | null>;
   /** `keep` sees each object as its page arrives, so that what nobody needs of a long list is never held at once. */
   list(kind: ApiKind, labelSelector?: string, keep?: (live: LiveObject) => LiveObject): Promise<LiveList>;
+  /** Every kind that can be listed, each in the version that the server prefers. */
+  kinds(): Promise<readonly ApiKind[]>;
+  /** Of all objects of a kind, in one namespace if it is given; nothing of what they hold is sent. */
+  metadata(kind: ApiKind, namespace?: string): Promise<readonly ObjectMetadata[]>;
   /** Events after `resourceVersion`, until the server ends the stream or `signal` aborts. `cluster-conflict`: list again. */
   watch(kind: ApiKind, resourceVersion: string, signal: AbortSignal, labelSelector?: string): AsyncIterable<WatchEvent>;
   /** Server-side apply as FIELD_MANAGER, taking fields from other managers. */

@@ -66,6 +66,7 @@ const state = {
   promotion: () => Promise.reject(new Error('none here')),
   holdings: () => null,
   tags: () => Promise.resolve([]),
+  orphans: () => Promise.resolve([]),
   impact: () => Promise.reject(new Error('none here')),
   targets: () => [],
 };

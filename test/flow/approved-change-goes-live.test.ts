@@ -165,4 +165,29 @@ describe('a change that needs approvals', () => {
       stderr: expect.stringContaining('no environment holds service/none') as string,
     });
   });
+
+  it('has beside it what no commit explains: told of, and left where it is', async () => {
+    const { world } = here;
+    const orphans = (...more: string[]) => runCli(['orphans', '-n', world.namespace, '--url', world.url, ...more]);
+    expect(await orphans()).toEqual({
+      code: 0,
+      stdout: 'none: every object there is explained by a commit\n',
+      stderr: '',
+    });
+    const stray = {
+      apiVersion: 'v1',
+      kind: 'ConfigMap',
+      metadata: { name: 'stray', namespace: world.namespace },
+      data: { a: '1' },
+    };
+    await world.dana.create(`/api/v1/namespaces/${world.namespace}/configmaps`, stray);
+    const { code, stdout } = await orphans('--target', 'prod');
+    expect(code).toBe(1);
+    expect(stdout).toMatch(new RegExp(`^prod   ConfigMap ${world.namespace}/stray   made .+Z by kubectl-create\n$`));
+    const json = JSON.parse((await orphans('--output', 'json')).stdout) as unknown;
+    expect(json).toMatchObject([{ target: 'prod', count: 1, notRead: [] }]);
+    expect(await world.dana.get(world.path('configmaps', 'stray'))).not.toBeNull();
+    await world.dana.delete(world.path('configmaps', 'stray'));
+    expect(await orphans('--target', 'none')).toMatchObject({ code: 2 });
+  });
 });

@@ -1,3 +1,4 @@
+import { findOrphans } from '../../src/reconcile/orphans.js';
 import { startControlPlane, type ControlPlane } from '../../src/adapters/kubernetes/control-plane.js';
 import { configMap, deployment, namespace, Person, until, World } from '../support/cluster.js';
 import { DecisionLog, environmentNamed, writesIn } from '../support/approvals.js';
@@ -207,6 +208,23 @@ describe('the common kinds, with their controllers at work', () => {
     expect(again.log.runs).toEqual([]);
     expect(writesIn(plane.auditLog, 'countersign').length - after).toBe(0);
     expect(again.reconciler.state.status).toBe('progressing'); // nothing schedules pods here
+
+    // Nothing of that is an orphan, nor what Kubernetes puts there itself; what somebody else puts there is.
+    const orphans = async (): Promise<string[]> => {
+      const found = await findOrphans(again.informers.cluster, new Set([ns]), new Set(inventory.keys()));
+      expect(found.notRead).toEqual([]);
+      return found.orphans.map(({ identity, manager }) => `${identity.kind} ${identity.name} ${manager}`);
+    };
+    expect(await orphans()).toEqual([]);
+    await dana.create(`/api/v1/namespaces/${ns}/secrets`, {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: 'stray', namespace: ns },
+      stringData: { password: 'hunter2' },
+    });
+    expect(await orphans()).toEqual(['Secret stray kubectl-create']);
+    expect(await dana.get(`/api/v1/namespaces/${ns}/secrets/stray`)).not.toBeNull();
+    await dana.delete(`/api/v1/namespaces/${ns}/secrets/stray`);
 
     // While a rollout keeps moving the status, new versions still go in at the first try.
     const versions = 8;

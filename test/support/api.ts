@@ -85,6 +85,7 @@ export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi
     explain: () => Promise.resolve([]),
     blame: (question, seen) =>
       answerBlame(question, { queries: seen, redact: (object) => object, look: nobody, objectAt: nobody }),
+    orphans: () => Promise.resolve([]),
     impact: () => Promise.reject(new Error('none here')),
     promotion: nobody,
     holdings: () => null,

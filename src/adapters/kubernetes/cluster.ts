@@ -16,8 +16,10 @@ import {
   type Cluster,
   type LiveList,
   type LiveObject,
+  type ObjectMetadata,
   type WatchEvent,
 } from '../../reconcile/cluster.js';
+import { concurrently } from '../../reconcile/concurrently.js';
 import { readKubeconfig, readServiceAccount } from './kubeconfig.js';
 import { ApiTransport, type Call, type Deadlines } from './transport.js';
 
@@ -87,27 +89,61 @@ class KubernetesCluster implements Cluster {
     keep: (live: LiveObject) => LiveObject = (live) => live,
   ): Promise<LiveList> {
     const items: LiveObject[] = [];
+    // Members of a list lack what the list says once for all of them.
+    const apiVersion = kind.group === '' ? kind.version : `${kind.group}/${kind.version}`;
+    const resourceVersion = await this.#pages(kind, { labelSelector }, (item) =>
+      items.push(keep({ ...item, apiVersion, kind: kind.kind })),
+    );
+    return { items, resourceVersion };
+  }
+
+  async kinds(): Promise<readonly ApiKind[]> {
+    const answer = await this.transport.call({ method: 'GET', path: '/apis', subject: { text: 'the groups' } });
+    const { groups = [] } = answer as unknown as { groups?: { preferredVersion: { groupVersion: string } }[] };
+    const preferred = groups.map(({ preferredVersion }) => preferredVersion.groupVersion.split('/'));
+    const found: ApiKind[] = [];
+    await concurrently([['', 'v1'], ...preferred], async ([group, version]) => {
+      const resources = await this.#resources(apiPath({ group, version }));
+      const listed = resources.filter(({ name, verbs }) => !name.includes('/') && verbs?.includes('list'));
+      found.push(...listed.map(({ name, kind, namespaced }) => ({ group, version, kind, plural: name, namespaced })));
+    });
+    return found;
+  }
+
+  async metadata(kind: ApiKind, namespace?: string): Promise<readonly ObjectMetadata[]> {
+    const found: ObjectMetadata[] = [];
+    const accept = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1';
+    await this.#pages(kind, { namespace, accept }, ({ metadata }) => found.push(metadata));
+    return found;
+  }
+
+  /** Each member of a list, page by page; the list's resource version. */
+  async #pages(
+    kind: ApiKind,
+    {
+      labelSelector,
+      namespace,
+      accept,
+    }: { labelSelector?: string | undefined; namespace?: string | undefined; accept?: string },
+    each: (item: LiveObject) => void,
+  ): Promise<string> {
     let next = '';
     for (;;) {
       const page = await this.transport.call({
         method: 'GET',
-        path: collectionPath(kind),
+        path: collectionPath(kind, namespace),
         query: { limit: PAGE, ...(next ? { continue: next } : {}), ...(labelSelector ? { labelSelector } : {}) },
+        ...(accept ? { accept } : {}),
         subject: { text: `the list of ${kind.plural}` },
       });
       if (page === null) {
         this.#served.delete(apiPath(kind)); // its definition was deleted
         throw new CountersignError('kind-unknown', `cluster ${this.name} serves no ${kind.plural}`, { retry: true });
       }
-      const { metadata, items: found } = page as {
-        metadata?: Record<string, string>;
-        items?: KubernetesObject[];
-      };
-      // Members of a list lack what the list says once for all of them.
-      const apiVersion = kind.group === '' ? kind.version : `${kind.group}/${kind.version}`;
-      for (const item of found ?? []) items.push(keep({ ...item, apiVersion, kind: kind.kind } as LiveObject));
+      const { metadata, items } = page as { metadata?: Record<string, string>; items?: LiveObject[] };
+      for (const item of items ?? []) each(item);
       next = metadata?.['continue'] ?? '';
-      if (next === '') return { items, resourceVersion: metadata?.['resourceVersion'] ?? '' };
+      if (next === '') return metadata?.['resourceVersion'] ?? '';
     }
   }
 
@@ -225,21 +261,8 @@ class KubernetesCluster implements Cluster {
   }
 
   async #discover(api: string, group: string, version: string): Promise<ReadonlyMap<string, ApiKind>> {
-    const answer = await this.transport.call({
-      method: 'GET',
-      path: api,
-      orNoPath: true, // a group that nobody serves
-      subject: { text: `the kinds of ${api}` },
-    });
     const kinds = new Map<string, ApiKind>();
-    const resources: Json | undefined = isJsonObject(answer ?? undefined)
-      ? (answer as Record<string, Json>)['resources']
-      : undefined;
-    for (const resource of (Array.isArray(resources) ? resources : []) as {
-      name: string;
-      kind: string;
-      namespaced: boolean;
-    }[]) {
+    for (const resource of await this.#resources(api)) {
       // `deployments/scale` and the like are parts of objects.
       if (resource.name.includes('/')) continue;
       kinds.set(resource.kind, {
@@ -252,6 +275,27 @@ class KubernetesCluster implements Cluster {
     }
     return kinds;
   }
+
+  /** None for a group that nobody serves. */
+  async #resources(api: string): Promise<readonly ApiResource[]> {
+    const answer = await this.transport.call({
+      method: 'GET',
+      path: api,
+      orNoPath: true,
+      subject: { text: `the kinds of ${api}` },
+    });
+    const resources: Json | undefined = isJsonObject(answer ?? undefined)
+      ? (answer as Record<string, Json>)['resources']
+      : undefined;
+    return (Array.isArray(resources) ? resources : []) as unknown as ApiResource[];
+  }
+}
+
+interface ApiResource {
+  readonly name: string;
+  readonly kind: string;
+  readonly namespaced: boolean;
+  readonly verbs?: readonly string[];
 }
 
 const apiPath = ({ group, version }: Pick<ApiKind, 'group' | 'version'>): string =>

@@ -18,6 +18,7 @@ export interface Call {
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;
   readonly contentType?: string;
+  readonly accept?: string;
   readonly body?: string;
   /** True where a path that does not exist at all is an answer, too. */
   readonly orNoPath?: boolean;
@@ -125,7 +126,7 @@ export class ApiTransport {
         signal,
         dispatcher,
         headers: {
-          accept: 'application/json',
+          accept: call.accept ?? 'application/json',
           'user-agent': 'countersign',
           ...(authorization === undefined ? {} : { authorization }),
           ...(call.body === undefined ? {} : { 'content-type': call.contentType ?? 'application/json' }),
