@@ -14,6 +14,7 @@ import { RegoEvaluator } from './adapters/opa/evaluator.js';
 import { openDatabase } from './adapters/postgres/connect.js';
 import { openLedger, type PostgresLedger } from './adapters/postgres/ledger.js';
 import type { Queries } from './report/queries.js';
+import { PostgresQueries } from './adapters/postgres/queries.js';
 import { PostgresRecords } from './adapters/postgres/records.js';
 import { PostgresCosigned } from './adapters/postgres/cosigned.js';
 import { HttpWitness } from './adapters/witness/client.js';
