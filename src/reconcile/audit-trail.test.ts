@@ -50,6 +50,8 @@ describe('evidence of who made a drift', () => {
     ['the very version', 'dana strong audit', drift(), [write('dana', exact), write('eve', { ...exact, resourceVersion: '8' })]],
     ['a part of it that left it in that version', 'dana strong audit', drift(), [write('dana', { ...exact, subresource: 'scale' })]],
     ['events without versions: the last', 'eve likely audit', drift(), [write('dana', { time: T - 9_000 }), write('eve')]],
+    ['no event of another version', null, drift(), [write('dana', { ...exact, resourceVersion: '8' })]],
+    ['nothing from before our own last write', null, drift(), [write('dana', { time: T - 9_000 }), write('countersign', { time: T - 6_000 })]],
     ['what is only status', null, drift(), [write('dana', { ...exact, subresource: 'status' })]],
     ['ourselves', null, drift(), [write('countersign', exact)]],
     ['another object', null, drift(), [write('dana', { name: 'web' }), write('dana', { namespace: 'x' }), write('dana', { resource: 'daemonsets' })]],
@@ -90,7 +92,7 @@ describe('an audit trail', () => {
     const event = write('eve', { ...exact, resourceVersion: '12' });
     made.add([event]);
     made.add([event]);
-    expect(found.map(({ user, strength }) => `${user.name} ${strength}`)).toEqual(['dana strong', 'dana likely', 'eve strong']);
+    expect(found.map(({ user, strength }) => `${user.name} ${strength}`)).toEqual(['dana strong', 'eve likely', 'eve strong']);
     clock.now = T + 60_000;
     made.sweep();
     expect(lost).toEqual([]);

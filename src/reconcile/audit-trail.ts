@@ -199,11 +199,13 @@ export function evidenceOf(
   self: string | null,
 ): Supplement | null {
   const seen = Date.parse(drift.time) + SLACK;
-  const about = writes.filter(
-    (write) => isAbout(write, { identity: drift.identity, resource }) && write.user.name !== self && write.time <= seen,
-  );
+  const told = writes.filter((write) => isAbout(write, { identity: drift.identity, resource }) && write.time <= seen);
+  // What came before our own last write was put right by that.
+  const own = Math.max(0, ...told.filter(({ user, time }) => user.name === self && time < seen - SLACK).map(({ time }) => time)); // prettier-ignore
+  const about = told.filter(({ user, time }) => user.name !== self && time > own);
   const made = about.findLast((write) => write.source === 'audit' && isTheWrite(write, drift));
-  const found = made ?? latest(about.filter((write) => fitsType(write, drift)));
+  // One that says which version it left, and another than was seen, is not the one.
+  const found = made ?? latest(about.filter((write) => write.resourceVersion === null && fitsType(write, drift)));
   if (!found) return null;
   const { source, user, verb, id, time } = found;
   return {
