@@ -284,10 +284,8 @@ class KubernetesCluster implements Cluster {
       orNoPath: true,
       subject: { text: `the kinds of ${api}` },
     });
-    const resources: Json | undefined = isJsonObject(answer ?? undefined)
-      ? (answer as Record<string, Json>)['resources']
-      : undefined;
-    return (Array.isArray(resources) ? resources : []) as unknown as ApiResource[];
+    const { resources = [] } = (answer ?? {}) as unknown as { resources?: readonly ApiResource[] };
+    return resources;
   }
 }
 
