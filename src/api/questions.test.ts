@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { startApi, type TestApi } from '../../test/support/api.js';
 import { decision, change, commit } from '../../test/support/shop.js';
-import type { ChangeRecord, DecisionRecord, RunRecord } from '../review/records.js';
+import type { ChangeRecord, DecisionRecord, ExceptionRecord, RunRecord } from '../review/records.js';
 
 const page = new URL('../../docs/questions.md', import.meta.url);
 let api: TestApi;
@@ -37,12 +37,33 @@ async function seed(): Promise<void> {
     }
     await records.save(transaction, 'run', [run(1, 'succeeded', 2), run(2, 'succeeded', 4), run(4, 'succeeded', 6), run(5, 'failed', 8)]); // prettier-ignore
     await records.save(transaction, 'drift', ['kubectl-edit', 'kubectl-edit', null].map((manager, i) => ({ ...object, id: `drift-${i}`, repository: 'shop', environment: 'shop/production', type: 'modified', fields: [], attribution: { strength: manager ? 'hint' : 'none', manager }, supplements: [], detectedAt: at(2, i), index: null, correctedAt: null, run: null }))); // prettier-ignore
+    await records.save(transaction, 'exception', [exception('E-1', at(31)), exception('E-2', at(9))]);
     await records.save(transaction, 'reviewDuty', [{ id: 'decision-4', change: 'change-4', repository: 'shop', environment: 'shop/production', head: hex(4), principal: 'bo@example.org', reason: 'the shop is down', ticket: 'OPS-7', openedAt: at(4, 9), dueAt: at(7, 9), closedAt: null, approval: null }]); // prettier-ignore
   });
   for (const [i, { index }] of entries.entries()) await records.update('decision', { id: `decision-${i + 1}` }, { index }); // prettier-ignore
 }
 
 const object = { group: 'apps', version: 'v1', kind: 'Deployment', namespace: 'shop', name: 'cart' } as const;
+
+const exception = (id: string, expires: string): ExceptionRecord => ({
+  id,
+  repository: 'shop',
+  path: `.countersign/exceptions/${id}.yaml`,
+  rule: 'images.pinned',
+  scope: { environment: 'shop/production', kind: 'Deployment' },
+  owner: 'payments',
+  reason: 'the vendor gives no digest yet',
+  ticket: `SHOP-${id}`,
+  expires,
+  principal: 'bo@example.org',
+  key: 'SHA256:k',
+  status: 'accepted',
+  refusal: null,
+  commit: hex(1),
+  firstSeen: at(1),
+  counted: [{ from: at(1), until: null }],
+  index: 1,
+});
 
 function run(day: number, outcome: RunRecord['outcome'], minutes: number): RunRecord {
   const environment = { repository: 'shop', environment: 'shop/production' };

@@ -43,6 +43,7 @@ function row(
     approvals: approvedBy
       ? [{ principal: approvedBy, person: null, key: 'SHA256:k', via: 'git', firstSeen: time }]
       : [],
+    excepted: [],
     exceptions: [],
     run: null,
     duty: null,
