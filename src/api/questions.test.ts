@@ -61,7 +61,7 @@ const exception = (id: string, expires: string): ExceptionRecord => ({
   refusal: null,
   commit: hex(1),
   firstSeen: at(1),
-  counted: [{ from: at(1), until: null }],
+  counted: [{ from: at(1), to: null }],
   index: 1,
 });
 
