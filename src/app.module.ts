@@ -5,6 +5,7 @@ import type { FastifyRequest } from 'fastify';
 import { readFileSync } from 'node:fs';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
+import { AuthController } from './api/auth.controller.js';
 import { ApprovalResolver, ReviewDutyResolver } from './api/approval.resolver.js';
 import { BlameResolver } from './api/blame.resolver.js';
 import { ChangeResolver } from './api/change.resolver.js';
@@ -103,7 +104,14 @@ export class AppModule {
     return {
       module: AppModule,
       imports: [GraphQLModule.forRoot<MercuriusDriverConfig>(graphql(parts))],
-      controllers: [HealthController, MetricsController, LogController, ReportController, VerifyPageController],
+      controllers: [
+        HealthController,
+        AuthController,
+        MetricsController,
+        LogController,
+        ReportController,
+        VerifyPageController,
+      ],
       providers: [...provided, ...resolvers],
     };
   }

@@ -1,5 +1,5 @@
 import type { Written } from './config-file.js';
-import { type FaultAt, readSecret } from './config-repository.js';
+import type { FaultAt } from './config-repository.js';
 import { isLoopback } from './config-listen.js';
 import type { Role } from './review/authority.js';
 
@@ -40,8 +40,8 @@ export interface OidcConfig {
   readonly groups: string;
   readonly skewMilliseconds: number;
   readonly roles: readonly GroupRole[];
-  /** For people: as what the console logs in, and `countersign login`. */
-  readonly client?: { readonly id: string; readonly secret?: string; readonly cli?: string; readonly scope: string };
+  /** As what `countersign login` logs people in: a public client. */
+  readonly client?: { readonly cli: string; readonly scope: string };
 }
 
 export interface GroupRole {
@@ -51,12 +51,7 @@ export interface GroupRole {
   readonly environments: readonly string[];
 }
 
-export function resolveAccess(
-  written: Written,
-  base: string,
-  env: Readonly<Record<string, string | undefined>>,
-  fault: FaultAt,
-): AccessConfig {
+export function resolveAccess(written: Written, fault: FaultAt): AccessConfig {
   const { access } = written;
   if (!access) return { configured: false, loopback: 'read', log: 'readers', tokens: [] };
   const { oidc, ...rest } = access;
@@ -71,32 +66,15 @@ export function resolveAccess(
   return {
     configured: true,
     ...rest,
-    oidc: resolveOidc(oidc, base, env, (path, m) => fault(['access', 'oidc', ...path], m)),
+    oidc: resolveOidc(oidc, (path, m) => fault(['access', 'oidc', ...path], m)),
   };
 }
 
-function resolveOidc(
-  written: NonNullable<NonNullable<Written['access']>['oidc']>,
-  base: string,
-  env: Readonly<Record<string, string | undefined>>,
-  fault: FaultAt,
-): OidcConfig {
-  const { issuer, audience, client, skew, ...rest } = written;
+function resolveOidc(written: NonNullable<NonNullable<Written['access']>['oidc']>, fault: FaultAt): OidcConfig {
+  const { issuer, audience, skew, ...rest } = written;
   const url = URL.parse(issuer);
   if (!url || (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback(url.hostname)))) {
     fault(['issuer'], 'it must be an https:// address, exactly as the issuer calls itself');
   }
-  if (!client) return { ...rest, issuer, audience: [audience].flat(), skewMilliseconds: skew };
-  const { secretEnv, secretFile, ...known } = client;
-  const secret =
-    secretEnv === undefined && secretFile === undefined
-      ? undefined
-      : readSecret(['client'], { secretEnv, secretFile }, { base, env, fault });
-  return {
-    ...rest,
-    issuer,
-    audience: [audience].flat(),
-    skewMilliseconds: skew,
-    client: { ...known, ...(secret ? { secret } : {}) },
-  };
+  return { ...rest, issuer, audience: [audience].flat(), skewMilliseconds: skew };
 }

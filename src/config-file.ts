@@ -176,10 +176,7 @@ export const fileSchema = z.strictObject({
             .min(1, { error: 'it must give at least one group a role' }),
           client: z
             .strictObject({
-              id: z.string().min(1),
-              secretEnv: envName.optional(),
-              secretFile: z.string().optional(),
-              cli: z.string().min(1).optional(),
+              cli: z.string().min(1),
               scope: z.string().default('openid profile email'),
             })
             .optional(),

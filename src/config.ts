@@ -198,14 +198,8 @@ export function withoutSecrets(config: Config): Record<string, unknown> {
   };
 }
 
-function withoutAccessSecrets({ tokens, oidc, ...rest }: AccessConfig): object {
-  const { client, ...issuer } = oidc ?? {};
-  const { secret: _secret, ...known } = client ?? {};
-  return {
-    ...rest,
-    tokens: tokens.map(({ sha256: _sha256, ...token }) => token),
-    ...(oidc && { oidc: { ...issuer, ...(client && { client: known }) } }),
-  };
+function withoutAccessSecrets({ tokens, ...rest }: AccessConfig): object {
+  return { ...rest, tokens: tokens.map(({ sha256: _sha256, ...token }) => token) };
 }
 
 function withoutMirrorKey(log: Config['log']): Config['log'] {
@@ -316,7 +310,7 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
     ...(written.admission
       ? { admission: resolveAdmission(written.admission, base, (p, m) => fault(['admission', p], m)) }
       : {}),
-    access: resolveAccess(written, base, env, fault),
+    access: resolveAccess(written, fault),
     limits: {
       manifestBytes: written.limits?.manifestBytes ?? 10 * 2 ** 20,
       evaluationMilliseconds: written.limits?.evaluation ?? 2_000,

@@ -14,6 +14,7 @@ import { Access } from './api/access.js';
 import { createHttp } from './api/http.js';
 import { createMetrics, requestHistogram } from './api/metrics.js';
 import { readTls, renewTls } from './api/reached.js';
+import type { LoginPlace } from './api/state.js';
 import { AppModule } from './app.module.js';
 import { serveTile } from './audit/serve.js';
 import { type AdmissionServer, startAdmission } from './api/admission.js';
@@ -60,6 +61,7 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       startedAt: new Date().toISOString(),
       vkey: keys.log.vkey,
       ledger,
+      ...loginPlace(config),
       ping: () => queries.ping(),
       ready: () => service.ready(),
       explain: service.explain,
@@ -128,6 +130,11 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
     await close();
     throw listenFault(thrown, config) ?? thrown;
   }
+}
+
+function loginPlace({ access: { oidc } }: Config): { readonly login?: LoginPlace } {
+  const { cli, scope } = oidc?.client ?? {};
+  return oidc && cli && scope ? { login: { issuer: oidc.issuer, client: cli, scope } } : {};
 }
 
 async function openAdmission(config: AdmissionConfig, service: Service, logger: Logger): Promise<AdmissionServer> {

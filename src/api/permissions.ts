@@ -74,6 +74,8 @@ export const routes: Readonly<Record<string, RoutePermission>> = {
   'GET /verify': 'own',
   // Reasons only for whoever may see them.
   'GET /readyz': 'own',
+  // Where to log in.
+  'GET /auth': 'own',
   'GET /metrics': { action: 'operate', of: 'everywhere' },
   // Each field is checked for itself.
   'POST /graphql': { action: 'read', of: 'anywhere' },

@@ -19,6 +19,13 @@ export interface TargetState {
   } | null;
 }
 
+/** Where `countersign login` goes. */
+export interface LoginPlace {
+  readonly issuer: string;
+  readonly client: string;
+  readonly scope: string;
+}
+
 /** What the API shows of the running service beside its records. */
 export interface ServiceState {
   readonly version: string;
@@ -46,6 +53,7 @@ export interface ServiceState {
   }): Promise<readonly (OrphanReport & { readonly target: string })[]>;
   /** The clusters that it is configured to write to, by name. */
   targets(): readonly TargetState[];
+  readonly login?: LoginPlace;
   /** Resolves if the database answers. */
   ping(): Promise<void>;
   /** Whether it can do all of its work right now, and why not, one sentence each. */

@@ -12,6 +12,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
   environments: 'list the environments of a repository, or find them in Argo CD and Flux objects',
   promote: 'show what promoting one environment to another would change',
   approve: 'approve a change that waits, with your SSH key',
+  login: 'log in to a service, for the other commands that ask it',
   token: 'make a token that a service takes',
   exception: 'ask for, sign and list exceptions from rules',
   rollback: 'hold an environment at an earlier commit, as a change that policy sees',

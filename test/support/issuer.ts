@@ -13,6 +13,8 @@ export interface TestIssuer {
   rotate(): Promise<void>;
   /** Requests that it got, by path. */
   readonly asked: string[];
+  /** Goes where the issuer sends a browser, as this person: to the address that it ends at, on another server. */
+  browse(address: string, login: string, claims: Record<string, unknown>): Promise<string>;
   away: boolean;
   close(): Promise<void>;
 }
@@ -63,6 +65,7 @@ export async function startIssuer(client: { redirects?: string[]; cli?: boolean 
               : []),
           ],
           cookies: { keys: ['of a test'] },
+      ttl: { Interaction: 600, Session: 600, Grant: 600, AccessToken: 600, IdToken: 600, ClientCredentials: 600 },
           claims: { openid: ['sub'], profile: ['preferred_username', 'groups'], email: ['email', 'email_verified'] },
           conformIdTokenClaims: false,
           pkce: { required: () => true },
@@ -107,11 +110,44 @@ export async function startIssuer(client: { redirects?: string[]; cli?: boolean 
         .setIssuedAt(payload.iat)
         .setExpirationTime(payload.exp ?? '5m')
         .sign(key.private),
+    browse: async (address: string, login: string, given: Record<string, unknown>) => {
+      claims = given;
+      return browse(address, url, login);
+    },
     close: async () => {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
     },
   });
+}
+
+/** A browser with cookies and no more, that logs in and agrees to everything. */
+async function browse(first: string, home: string, login: string): Promise<string> {
+  const cookies = new Map<string, string>();
+  let [address, form]: [string, URLSearchParams | null] = [first, null];
+  for (let steps = 0; steps < 20; steps++) {
+    const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join('; ');
+    const response = await fetch(address, { redirect: 'manual', headers: { cookie }, ...(form ? { method: 'POST', body: form } : {}) }); // prettier-ignore
+    for (const line of response.headers.getSetCookie()) {
+      const [name, value] = line.split(';', 1)[0].split('=', 2);
+      cookies.set(name, value);
+    }
+    form = null;
+    const to = response.headers.get('location');
+    if (to !== null) {
+      address = new URL(to, address).href;
+      if (!address.startsWith(home)) return address;
+      continue;
+    }
+    const page = await response.text();
+    const action = /<form[^>]* action="([^"]+)"/.exec(page)?.[1];
+    const prompt = /name="prompt" value="(\w+)"/.exec(page)?.[1];
+    if (action === undefined || prompt === undefined)
+      throw new Error(`no form: ${response.status} ${page.slice(0, 500)}`);
+    address = new URL(action, address).href;
+    form = new URLSearchParams(prompt === 'login' ? { prompt, login, password: 'any' } : { prompt });
+  }
+  throw new Error('it goes round in circles');
 }
 
 /** It warns of what makes it a test's. */
