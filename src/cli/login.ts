@@ -55,12 +55,16 @@ async function login({ url, device, tokenFile, forget }: Options): Promise<void>
     }
     const where = await jsonOf<LoginClient>(response, asked);
     const flows = await import('../adapters/oidc/login.js');
-    const tell = (text: string): void => void process.stderr.write(`${printable(text)}\n`);
     return device
       ? flows.loginByDevice(where, (place, code) => tell(`go to ${place} and enter ${code}`))
-      : flows.loginByBrowser(where, (place) => tell(`open this in a browser on this machine:\n${place}`));
+      : flows.loginByBrowser(where, (place) => {
+          tell('open this in a browser on this machine:');
+          tell(place);
+        });
   }
 }
+
+const tell = (text: string): void => void process.stderr.write(`${printable(text)}\n`);
 
 /** Tokens of the service's own end as its configuration says. */
 const NEVER = '9999-12-31T00:00:00.000Z';

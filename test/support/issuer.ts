@@ -65,7 +65,7 @@ export async function startIssuer(client: { redirects?: string[]; cli?: boolean 
               : []),
           ],
           cookies: { keys: ['of a test'] },
-      ttl: { Interaction: 600, Session: 600, Grant: 600, AccessToken: 600, IdToken: 600, ClientCredentials: 600 },
+          ttl: { Interaction: 600, Session: 600, Grant: 600, AccessToken: 600, IdToken: 600, ClientCredentials: 600 },
           claims: { openid: ['sub'], profile: ['preferred_username', 'groups'], email: ['email', 'email_verified'] },
           conformIdTokenClaims: false,
           pkce: { required: () => true },
