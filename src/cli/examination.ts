@@ -133,16 +133,20 @@ async function examineFolder(path: string, options: ExamineOptions, engine: Engi
 export async function examinePromotion(
   repository: Repository,
   engine: Engine,
-  lawCommit: string,
+  { commit: lawCommit, organisation }: { readonly commit: string; readonly organisation: OrganisationOptions },
   find: (environments: readonly Environment[]) => Promise<{ from: EnvironmentAt; to: EnvironmentAt }>,
-): Promise<{ from: EnvironmentAt; to: EnvironmentAt; promoted: Promotion; verdict: Verdict }> {
-  const law = await readLaw(repository, lawCommit, { compile: engine.compile });
+): Promise<{ from: EnvironmentAt; to: EnvironmentAt; promoted: Promotion; verdict: Verdict; notes: string[] }> {
+  const law = await readLaw(repository, lawCommit, {
+    compile: engine.compile,
+    organisation: await organisationAt(organisation),
+  });
   const { from, to } = await find(law.environments);
   const parts = checkParts(law, engine, basename(repository.path));
   const { promoted, checked } = await checkPromotion(repository, from, to, parts);
   const head = from.environment.name;
   const lawFrom = lawCommit.slice(0, 7);
-  return { from, to, promoted, verdict: await verdict(checked, law, to.environment.name, head, lawFrom, { env: [] }, engine) }; // prettier-ignore
+  const judged = await verdict(checked, law, to.environment.name, head, lawFrom, { env: [] }, engine);
+  return { from, to, promoted, verdict: judged, notes: overruledNotes(law) };
 }
 
 /** null where there is no repository but something else to look at. */

@@ -19,7 +19,7 @@ interface RequestOptions extends OrganisationOptions {
   readonly openpgp?: string | true;
 }
 
-interface SignOptions {
+interface SignOptions extends OrganisationOptions {
   readonly key?: string;
   readonly openpgp?: string | true;
 }
@@ -43,8 +43,7 @@ export function register(program: Command): void {
       .option('--sign', 'sign it at once'),
   ).action(request);
   signing(
-    exception
-      .command('sign')
+    organisationOptions(exception.command('sign'))
       .description('sign an exception that somebody asked for')
       .argument('<file>', 'for example .countersign/exceptions/images.pinned-ops-7.yaml'),
   ).action(sign);
@@ -99,9 +98,9 @@ async function scopeOf({ env, object, path, commit }: RequestOptions): Promise<E
   };
 }
 
-async function sign(file: string, { key, openpgp }: SignOptions): Promise<void> {
+async function sign(file: string, options: SignOptions): Promise<void> {
   const { signException } = await import('./exception/sign.js');
-  const { sealed, scope, fault, principal } = await signException(file, { key, openpgp });
+  const { sealed, scope, fault, principal } = await signException(file, options);
   await print(printable(`signed  ${sealed}   ${scope}`));
   if (fault) await print(printable(`but     it would not count: ${fault}`));
   else

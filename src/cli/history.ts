@@ -2,10 +2,11 @@ import { basename } from 'node:path';
 import { type Command, Option } from 'commander';
 import type { HistorySummary } from '../report/history-summary.js';
 import type { JudgedCommit } from '../review/judge-history.js';
+import { organisationAt, type OrganisationOptions, organisationOptions } from './organisation.js';
 import { jsonLine, print, printable } from './output.js';
 import { Progress } from './progress.js';
 
-interface Options {
+interface Options extends OrganisationOptions {
   readonly head: string;
   readonly base?: string;
   readonly policies?: string;
@@ -15,8 +16,7 @@ interface Options {
 }
 
 export function register(program: Command): void {
-  program
-    .command('history')
+  organisationOptions(program.command('history'))
     .description('judge every commit of a history by the policy of its newest')
     .argument('[path]', 'a work tree or a bare repository', '.')
     .option('--head <revision>', 'the newest commit', 'HEAD')
@@ -79,6 +79,7 @@ async function judge(path: string, options: Options): Promise<void> {
     const { policyFolder } = await import('../policy/folder.js');
     const law = await readLaw(repository, head, {
       compile: engine.compile,
+      organisation: await organisationAt(options),
       ...(profile ? { profile } : {}),
       ...(folder === undefined ? {} : { policies: (starter) => policyFolder(folder, starter) }),
     });

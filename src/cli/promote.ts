@@ -4,9 +4,10 @@ import type { EnvironmentAt } from '../change/promotion.js';
 import type { JsonObject } from '../cluster/object.js';
 import { CountersignError } from '../errors.js';
 import type { Repository } from '../source/repository.js';
+import { type OrganisationOptions, organisationOptions } from './organisation.js';
 import { jsonLine, print, printable } from './output.js';
 
-interface Options {
+interface Options extends OrganisationOptions {
   readonly from: string;
   readonly to: string;
   readonly head: string;
@@ -14,8 +15,7 @@ interface Options {
 }
 
 export function register(program: Command): void {
-  program
-    .command('promote')
+  organisationOptions(program.command('promote'))
     .description('show what promoting one environment to another would change, judged by policy; writes nothing')
     .argument('[path]', 'a work tree or a bare repository', '.')
     .requiredOption('--from <environment>', 'whose files are promoted, as countersign.yaml names it')
@@ -44,13 +44,18 @@ async function promote(path: string, options: Options): Promise<void> {
   const engine = await startEngine();
   try {
     const head = await repository.resolve(options.head);
-    const examined = await examinePromotion(repository, engine, head, async (environments) => {
-      const from = await held(repository, named(environments, options.from));
-      const to = await held(repository, named(environments, options.to));
-      return { from, to };
-    });
-    const { from, to, promoted, verdict } = examined;
-    const report = { verdicts: [verdict], notes: [], seconds: Math.round(performance.now() - started) / 1000, version: '' }; // prettier-ignore
+    const examined = await examinePromotion(
+      repository,
+      engine,
+      { commit: head, organisation: options },
+      async (environments) => {
+        const from = await held(repository, named(environments, options.from));
+        const to = await held(repository, named(environments, options.to));
+        return { from, to };
+      },
+    );
+    const { from, to, promoted, verdict, notes } = examined;
+    const report = { verdicts: [verdict], notes, seconds: Math.round(performance.now() - started) / 1000, version: '' }; // prettier-ignore
     const commands = promotionCommands(promoted, from, to);
     if (options.output === 'json') {
       const { jsonReport } = await import('../report/json.js');

@@ -7,6 +7,7 @@ import { signWithGpg } from '../../adapters/keys/gpg.js';
 import { signWithSsh } from '../../adapters/keys/ssh-keygen.js';
 import { CountersignError } from '../../errors.js';
 import { describeScope, EXCEPTION_NAMESPACE, parseException } from '../../policy/exception.js';
+import type { OrganisationOptions } from '../organisation.js';
 import { exceptionsOf } from './standing.js';
 
 export interface SignedException {
@@ -18,10 +19,15 @@ export interface SignedException {
   readonly fault: string | null;
 }
 
+export interface SigningOptions extends OrganisationOptions {
+  readonly key?: string | undefined;
+  readonly openpgp?: string | true | undefined;
+}
+
 /** Signs a file's exact bytes with the person's own key, and looks whether that counts by the files of the work tree. */
 export async function signException(
   file: string,
-  { key, openpgp }: { readonly key?: string | undefined; readonly openpgp?: string | true | undefined },
+  { key, openpgp, organisation, organisationRef }: SigningOptions,
 ): Promise<SignedException> {
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
     throw new CountersignError('usage', `there is no file ${file}`, { remedy: 'Write it with countersign exception request', cause }); // prettier-ignore
@@ -37,7 +43,7 @@ export async function signException(
   const root = workTreeOf(dirname(file))?.root;
   if (root === undefined) return { sealed, scope, principal: null, fault: `${file} lies in no repository` };
   const path = relative(resolve(root), resolve(file));
-  const standing = (await exceptionsOf(root, {})).find((one) => one.path === path);
+  const standing = (await exceptionsOf(root, { organisation, organisationRef })).find((one) => one.path === path);
   if (!standing) return { sealed, scope, principal: null, fault: 'it does not lie in .countersign/exceptions' };
   return { sealed, scope, principal: standing.principal, fault: standing.fault?.sentence ?? null };
 }
