@@ -39,7 +39,7 @@ const line = (name: string, kind?: string): number | undefined =>
   placeOf(rendered(name, kind), {
     files: new Map([['templates/all.yaml', Buffer.from(template)]]),
     inputs: new Map(),
-    closure: { resources: [], generated: [] },
+    closure: { resources: new Set(), generated: [] },
   })?.line;
 
 describe('where a template makes an object', () => {
@@ -57,7 +57,7 @@ describe('where a template makes an object', () => {
       placeOf(rendered('b'), {
         files: new Map([['templates/all.yaml', Buffer.from('kind: Service\n---\nkind: Service\n')]]),
         inputs: new Map(),
-        closure: { resources: [], generated: [] },
+        closure: { resources: new Set(), generated: [] },
       })?.line,
     ).toBe(1);
   });
