@@ -59,6 +59,8 @@ export interface VerifyOptions {
   /** Checkpoints that others kept, and where: `commit 1f3c… of shop`. */
   readonly anchors?: readonly { readonly where: string; readonly note: string }[];
   readonly progress?: (entries: number, of: number) => void;
+  /** Hears of each entry in its order, once its own signature was checked; what all of them add up to is known only in the end. */
+  readonly hear?: (entry: LoggedEntry) => Promise<void> | undefined;
 }
 
 const saltBytes = 32;
@@ -297,6 +299,8 @@ class Verifier {
     if (entry.type === 'erasure') await this.#readErasure(entry);
     this.#precedence.read(entry);
     if (entry.type === 'decision') await this.#replay?.add(entry);
+    const heard = this.options.hear?.(entry);
+    if (heard) await heard;
   }
 
   /** A key entry must be signed by the key it names, or by one before it: nobody can log a key that is not theirs alone. */

@@ -1,10 +1,16 @@
 import { readFile, stat } from 'node:fs/promises';
 import { Option, type Command } from 'commander';
-import type { Evidence } from '../audit/evidence.js';
 import type { Verification } from '../audit/verify.js';
+import type { PopulationCheck } from '../report/check-population.js';
 import { CountersignError } from '../errors.js';
 import { jsonLine, print, printable } from './output.js';
 import { follow } from './follow.js';
+
+interface Population {
+  readonly file: string;
+  readonly size: number;
+  readonly check: PopulationCheck;
+}
 
 interface Options {
   readonly trust: string;
@@ -54,20 +60,23 @@ async function verify(path: string, options: Options): Promise<void> {
   const progress = follow('entries');
   const evaluator = options.replay ? await openEvaluator() : undefined;
   let verification: Verification;
+  let population: Population | undefined;
   try {
     const evidence = await open(path);
     try {
+      if (options.population !== undefined) population = await openPopulation(options.population);
       verification = await verifyEvidence(evidence, {
         trust,
         ...(evaluator ? { evaluator } : {}),
         ...(earlier === undefined ? {} : { earlier }),
         ...(anchors === undefined ? {} : { anchors }),
+        ...(population ? { hear: (entry) => population!.check.add(entry) } : {}),
         progress: progress.at,
       });
-      if (options.population !== undefined)
-        verification = await withPopulation(evidence, verification, options.population);
+      if (population) verification = await withPopulation(population, verification);
     } finally {
       progress.end();
+      await population?.check.close();
       await evidence.close();
     }
   } catch (error) {
@@ -82,18 +91,22 @@ async function verify(path: string, options: Options): Promise<void> {
   process.exitCode = verification.fault ? 1 : 0;
 }
 
-/** What a listing says, held against evidence that has been proven. */
-async function withPopulation(evidence: Evidence, verified: Verification, file: string): Promise<Verification> {
-  if (verified.fault) return verified;
-  const [{ checkPopulation }, { readListing, readManifest }] = await Promise.all([
+/** A listing, to be held against evidence while that is proven. */
+async function openPopulation(file: string): Promise<Population> {
+  const [{ PopulationCheck }, { readListing, readManifest }] = await Promise.all([
     import('../report/check-population.js'),
     import('../adapters/evidence/listing.js'),
   ]);
+  const manifest = await readManifest(file);
+  return { file, size: manifest.size, check: new PopulationCheck(manifest, readListing(file, manifest.format)) };
+}
+
+async function withPopulation({ file, size, check }: Population, verified: Verification): Promise<Verification> {
+  if (verified.fault) return verified;
   try {
-    const manifest = await readManifest(file);
-    const rows = await checkPopulation(evidence, verified.size, manifest, readListing(file, manifest.format));
+    const rows = await check.end(verified.size);
     const claim = `all ${rows} decisions that ${file} was asked for are in it`;
-    const detail = `each with its leaf hash, none besides, of entries 0 … ${manifest.size - 1}`;
+    const detail = `each with its leaf hash, none besides, of entries 0 … ${size - 1}`;
     return { ...verified, proven: [...verified.proven, { claim, detail }] };
   } catch (error) {
     if (!(error instanceof CountersignError) || error.code !== 'bundle-invalid') throw error;

@@ -1,7 +1,4 @@
-import { decodeEntries, tilePath, tilesOf } from '../audit/tiles.js';
-import { evidenceLimits, type Evidence } from '../audit/evidence.js';
 import type { LoggedEntry } from '../audit/entry.js';
-import { entryOf } from '../audit/statement.js';
 import { CountersignError } from '../errors.js';
 import type { ExportManifest } from './export-entry.js';
 import type { PopulationQuery } from './population.js';
@@ -15,57 +12,79 @@ export interface ListedRow {
 /**
  * Whether a listing of changes is complete and its rows are those of the log: every decision entry of the log it was taken from that
  * its filters select is in it, once, in order, with its leaf hash, and nothing else is; and the log itself tells of this very export.
- * For evidence that was verified before, of that log at that size or later. What else a row says rests on the contents that its entry
- * names, which `verify` checks. Returns the number of rows; throws `bundle-invalid` with the first thing that is wrong.
+ * Hears of each entry of evidence while it is verified, and tells its own fault only when that has been: for the same log at that size or later.
+ * What else a row says rests on the contents that its entry names, which `verify` checks.
  */
-export async function checkPopulation(
-  evidence: Evidence,
-  size: number,
-  manifest: ExportManifest,
-  rows: AsyncIterable<ListedRow>,
-): Promise<number> {
-  if (manifest.size > size) {
-    throw wrong(
-      `the listing is of a log of ${manifest.size} entries, and this evidence ends at ${size}`,
-      'Export the evidence after the listing',
-    );
+export class PopulationCheck {
+  readonly #listed: AsyncIterator<ListedRow>;
+  #count = 0;
+  #logged = false;
+  #fault: CountersignError | undefined;
+
+  constructor(
+    private readonly manifest: ExportManifest,
+    rows: AsyncIterable<ListedRow>,
+  ) {
+    this.#listed = rows[Symbol.asyncIterator]();
   }
-  const listed = rows[Symbol.asyncIterator]();
-  let count = 0;
-  let logged = false;
-  for await (const entry of entriesOf(evidence, size)) {
-    if (entry.type === 'export' && entry.predicate['id'] === manifest.id) {
-      requireSame(manifest, entry);
-      logged = true;
+
+  /** In the order of the log, from its first. Never rejects for what is wrong with the listing. */
+  add(entry: LoggedEntry): Promise<void> | undefined {
+    const { manifest } = this;
+    if (this.#fault) return undefined;
+    const tellsOfIt = entry.type === 'export' && entry.predicate['id'] === manifest.id;
+    const selected = entry.index < manifest.size && selects(manifest.filters, entry);
+    return tellsOfIt || selected ? this.#compare(entry, tellsOfIt, selected) : undefined;
+  }
+
+  async #compare(entry: LoggedEntry, tellsOfIt: boolean, selected: boolean): Promise<void> {
+    try {
+      if (tellsOfIt) requireSame(this.manifest, entry);
+      this.#logged ||= tellsOfIt;
+      if (selected) await this.#next(entry);
+    } catch (error) {
+      if (!(error instanceof CountersignError)) throw error;
+      this.#fault = error;
     }
-    if (entry.index >= manifest.size || !selects(manifest.filters, entry)) continue;
-    const { value: row, done } = await listed.next();
+  }
+
+  /** For evidence of `size` entries that was found valid. Resolves to the number of rows; throws `bundle-invalid` with the first thing wrong. */
+  async end(size: number): Promise<number> {
+    const { manifest } = this;
+    if (manifest.size > size) {
+      throw wrong(
+        `the listing is of a log of ${manifest.size} entries, and this evidence ends at ${size}`,
+        'Export the evidence after the listing',
+      );
+    }
+    if (this.#fault) throw this.#fault;
+    const further = await this.#listed.next();
+    if (!further.done)
+      throw wrong(`row ${this.#count + 1} lists entry ${further.value.log_index}, which its filters do not select`);
+    if (!this.#logged)
+      throw wrong(`the log tells of no export ${manifest.id}`, 'Export the evidence after the listing');
+    if (this.#count !== manifest.rows)
+      throw wrong(`the listing has ${this.#count} rows, and the log tells of ${manifest.rows}`);
+    return this.#count;
+  }
+
+  /** Lets go of the listing's file. */
+  async close(): Promise<void> {
+    await this.#listed.return?.();
+  }
+
+  async #next(entry: LoggedEntry): Promise<void> {
+    const { value: row, done } = await this.#listed.next();
     if (done)
       throw wrong(
-        `the listing ends after ${count} rows; the decision of entry ${entry.index} and what follows is not in it`,
+        `the listing ends after ${this.#count} rows; the decision of entry ${entry.index} and what follows is not in it`,
       );
-    if (row.log_index < entry.index) throw wrong(`row ${count + 1} lists entry ${row.log_index}, which its filters do not select or which stood there before`); // prettier-ignore
+    if (row.log_index < entry.index) throw wrong(`row ${this.#count + 1} lists entry ${row.log_index}, which its filters do not select or which stood there before`); // prettier-ignore
     if (row.log_index > entry.index)
-      throw wrong(`the decision of entry ${entry.index} is missing before row ${count + 1}`);
+      throw wrong(`the decision of entry ${entry.index} is missing before row ${this.#count + 1}`);
     if (row.leaf_hash !== entry.leafHash)
-      throw wrong(`row ${count + 1} has another leaf hash than entry ${entry.index} of the log`);
-    count += 1;
-  }
-  const further = await listed.next();
-  if (!further.done)
-    throw wrong(`row ${count + 1} lists entry ${further.value.log_index}, which its filters do not select`);
-  if (!logged) throw wrong(`the log tells of no export ${manifest.id}`, 'Export the evidence after the listing');
-  if (count !== manifest.rows) throw wrong(`the listing has ${count} rows, and the log tells of ${manifest.rows}`);
-  return count;
-}
-
-async function* entriesOf(evidence: Evidence, size: number): AsyncIterable<LoggedEntry> {
-  let index = 0;
-  for (const tile of tilesOf(size)) {
-    if (tile.level !== 'entries') break;
-    for (const leaf of decodeEntries(await evidence.read(tilePath(tile), evidenceLimits.entries), tile.width)) {
-      yield entryOf(index++, leaf);
-    }
+      throw wrong(`row ${this.#count + 1} has another leaf hash than entry ${entry.index} of the log`);
+    this.#count += 1;
   }
 }
 

@@ -13,7 +13,7 @@ import { signCheckpoint } from '../../src/audit/checkpoint.js';
 import { ed25519Signer, sha256, utf8 } from '../../src/audit/crypto.js';
 import type { Evidence } from '../../src/audit/evidence.js';
 import { leafHash, rootOf } from '../../src/audit/merkle.js';
-import { parseVkey } from '../../src/audit/note.js';
+import { noteSigner, parseVkey } from '../../src/audit/note.js';
 import { trustIn } from '../../src/audit/policy-file.js';
 import { parseStatement, sealStatement } from '../../src/audit/statement.js';
 import { decodeEntries, encodeEntries } from '../../src/audit/tiles.js';
@@ -123,6 +123,32 @@ const reorder = (bytes: Buffer): Buffer => {
   return Buffer.from(encodeEntries(leaves));
 };
 
+/** Notes that are well signed, and say what they should not; and the evidence of another log of the same origin. */
+let forked: string;
+let strangers: string;
+let noCheckpoint: string;
+let elsewhere: string;
+let other: Map<string, Buffer>;
+
+beforeAll(async () => {
+  const { origin, log: own } = log.keys;
+  const stranger = noteSigner(origin, ed25519Signer(sha256(utf8('stranger'))));
+  forked = await sign(277);
+  strangers = await signCheckpoint({ origin, size: 277, root: sha256(utf8('x')) }, stranger);
+  noCheckpoint = `pay the bearer\n\n${await own.sign('pay the bearer\n')}`;
+  elsewhere = await signCheckpoint({ origin: 'log.example.org/elsewhere', size: 277, root: sha256(utf8('x')) }, own);
+  const second = await openTestLog(server);
+  await second.ledger.append(...Array.from({ length: 276 }, (_, n) => pushDraft(n)));
+  await exportBundle(second.ledger, second.keys, join(folder, 'other.zip'), nothing);
+  other = await unzip(join(folder, 'other.zip'));
+  await second.close();
+});
+
+function swapIn(copy: Map<string, Buffer>, from: ReadonlyMap<string, Buffer>, but: string): void {
+  for (const name of copy.keys()) if (name !== but) copy.delete(name);
+  for (const [name, bytes] of from) if (name !== but) copy.set(name, bytes);
+}
+
 const sign = (size: number): Promise<string> =>
   signCheckpoint({ origin: log.keys.origin, size, root: sha256(utf8('x')) }, log.keys.log);
 
@@ -150,6 +176,28 @@ const rewritten = async (
   const draft = { type, subjects, predicate: { ...rest, ...change } };
   return (await sealStatement(draft, time, (contents ?? {}) as never, signer)).leaf;
 };
+
+/** Where the directory of a zip says how long a file is, and the same zip with a size that takes zip64. */
+function declaredAt(bytes: Buffer, name: string): { header: number; zip64: (size: number) => Buffer } {
+  let at = bytes.indexOf(Buffer.concat([Buffer.from('PK\x01\x02', 'latin1')]));
+  while (bytes.toString('latin1', at + 46, at + 46 + bytes.readUInt16LE(at + 28)) !== name)
+    at = bytes.indexOf('PK\x01\x02', at + 4, 'latin1');
+  const zip64 = (size: number): Buffer => {
+    const extra = Buffer.alloc(12);
+    extra.writeUInt16LE(1, 0);
+    extra.writeUInt16LE(8, 2);
+    extra.writeBigUInt64LE(BigInt(size), 4);
+    const end = at + 46 + bytes.readUInt16LE(at + 28);
+    const made = Buffer.concat([bytes.subarray(0, end), extra, bytes.subarray(end + bytes.readUInt16LE(at + 30))]);
+    const grown = extra.length - bytes.readUInt16LE(at + 30);
+    made.writeUInt32LE(0xffffffff, at + 24);
+    made.writeUInt16LE(extra.length, at + 30);
+    const last = made.lastIndexOf('PK\x05\x06', undefined, 'latin1');
+    made.writeUInt32LE(made.readUInt32LE(last + 12) + grown, last + 12);
+    return made;
+  };
+  return { header: at + 24, zip64 };
+}
 
 const contentNames = (): string[] => [...files.keys()].filter((name) => name.startsWith('content/'));
 
@@ -207,6 +255,56 @@ describe('tampered evidence is refused, with the first thing wrong', () => {
     ],
     ['a file of entries is dropped', (f) => f.delete(entries1), /missing/],
     [
+      'an entry is there twice',
+      (f) => {
+        const leaves = [...decodeEntries(fileIn(f, entries1), 21)];
+        f.set(entries1, Buffer.from(encodeEntries([...leaves.slice(0, 20), leaves[19]])));
+      },
+      /changed, dropped or moved/,
+    ],
+    [
+      'entries are cut off in the middle of one',
+      (f) => f.set(entries1, fileIn(f, entries1).subarray(0, -100)),
+      /does not hold the 21/,
+    ],
+    [
+      'a file of entries is of another width',
+      (f) => {
+        f.delete(entries1);
+        f.set('tile/entries/001.p/20', Buffer.from(encodeEntries([...decodeEntries(fileIn(files, entries1), 21)].slice(0, 20)))); // prettier-ignore
+      },
+      /entries 256 … are missing/,
+    ],
+    [
+      'its entries are those of another log',
+      (f) => f.set(entries0, fileIn(other, entries0)),
+      /entry 256 was changed, or never signed/,
+    ],
+    [
+      'its checkpoint is that of another log',
+      (f) => f.set('checkpoint', fileIn(other, 'checkpoint')),
+      /no signature by a trusted key/,
+    ],
+    ['its manifest is that of another log', (f) => f.set('manifest.json', fileIn(other, 'manifest.json')), /manifest/],
+    ['everything but the checkpoint is of another log', (f) => swapIn(f, other, 'checkpoint'), /changed, dropped or moved|entries|entry/], // prettier-ignore
+    [
+      'the checkpoint is older than the entries',
+      (f) => f.set('checkpoint', Buffer.from(earlier)),
+      /not of this tree|does not hold|missing/,
+    ],
+    [
+      'the checkpoint is forked',
+      (f) => f.set('checkpoint', Buffer.from(forked)),
+      /an entry was changed, dropped or moved/,
+    ],
+    ['the checkpoint is signed by a stranger', (f) => f.set('checkpoint', Buffer.from(strangers)), /signature|signed/],
+    [
+      "the log's key signed a text that is no checkpoint",
+      (f) => f.set('checkpoint', Buffer.from(noCheckpoint)),
+      /checkpoint/,
+    ],
+    ["the log's key signed a checkpoint of another origin", (f) => f.set('checkpoint', Buffer.from(elsewhere)), /origin|log\.example/], // prettier-ignore
+    [
       'a file of entries is named like another',
       (f) => f.set('tile/entries/001', fileIn(f, entries0)),
       /not of this tree/,
@@ -263,6 +361,29 @@ describe('tampered evidence is refused, with the first thing wrong', () => {
   it('when a file of it would unpack to more than it may', async () => {
     const { fault } = await verifyFiles((f) => f.set('checkpoint', Buffer.alloc(50_000_000)));
     expect(fault?.message).toMatch(/longer than/);
+  });
+
+  it('when a file in it declares 10 GB, or unpacks to more than it declares, and takes no memory for that', async () => {
+    const path = join(folder, 'bomb.zip');
+    for (const name of ['checkpoint', 'tile/entries/000', contentNames()[0], 'manifest.json']) {
+      await zip(path, new Map(files).set(name, Buffer.alloc(40_000_000)));
+      const bomb = readFileSync(path);
+      const { header, zip64 } = declaredAt(bomb, name);
+      const before = process.memoryUsage().rss;
+      for (const declared of [10_000_000_000, 1_000]) {
+        if (declared > 0xffffffff) writeFileSync(path, zip64(declared));
+        else {
+          bomb.writeUInt32LE(declared, header);
+          writeFileSync(path, bomb);
+        }
+        const { fault } = await verify(path, { evaluator: undefined });
+        expect(`${name}, ${declared}: ${fault?.code}`).toBe(`${name}, ${declared}: bundle-invalid`);
+        expect(JSON.stringify([fault?.message, fault?.place])).toMatch(
+          /longer than|too many bytes|more than it declares/,
+        );
+      }
+      expect(process.memoryUsage().rss - before).toBeLessThan(150_000_000);
+    }
   });
 
   it('when it is cut short, at any length', async () => {

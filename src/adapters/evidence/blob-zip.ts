@@ -1,4 +1,4 @@
-import { fromUtf8, sha256, view } from '../../audit/crypto.js';
+import { concatBytes, fromUtf8, sha256, view } from '../../audit/crypto.js';
 import type { Evidence } from '../../audit/evidence.js';
 import { belongs, evidenceLimits, invalid } from '../../audit/evidence.js';
 import { CountersignError } from '../../errors.js';
@@ -141,15 +141,15 @@ async function unpack(
 
 /** As many bytes as were declared, and never more: what goes on is a bomb. */
 async function collect(stream: ReadableStream<Uint8Array>, { size, name }: ZipEntry): Promise<Uint8Array> {
-  const bytes = new Uint8Array(size);
-  let at = 0;
+  const chunks: Uint8Array[] = [];
+  let length = 0;
   for await (const chunk of stream) {
-    if (at + chunk.length > size) throw invalid('it unpacks to more than it declares', name);
-    bytes.set(chunk, at);
-    at += chunk.length;
+    length += chunk.length;
+    if (length > size) throw invalid('it unpacks to more than it declares', name);
+    chunks.push(chunk);
   }
-  if (at !== size) throw invalid('it unpacks to less than it declares', name);
-  return bytes;
+  if (length !== size) throw invalid('it unpacks to less than it declares', name);
+  return concatBytes(...chunks);
 }
 
 async function piece(blob: Blob, from: number, length: number): Promise<DataView> {

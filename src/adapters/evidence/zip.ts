@@ -9,7 +9,7 @@ import { openPromise } from 'yauzl';
 import type { Entry, ZipFile } from 'yauzl';
 import { ZipFile as ZipWriter } from 'yazl';
 import type { Evidence } from '../../audit/evidence.js';
-import { belongs, invalid } from '../../audit/evidence.js';
+import { belongs, evidenceLimits, invalid } from '../../audit/evidence.js';
 import { CountersignError } from '../../errors.js';
 
 const localHeaderBytes = 30;
@@ -74,8 +74,12 @@ async function read(zip: ZipFile, files: ReadonlyMap<string, Entry>, name: strin
 }
 
 async function digest(zip: ZipFile, files: ReadonlyMap<string, Entry>, name: string): Promise<Uint8Array> {
+  const entry = find(files, name);
+  // No larger one could be read for what it says.
+  if (entry.uncompressedSize > evidenceLimits.content)
+    throw invalid(`it is longer than ${evidenceLimits.content} bytes`, name);
   const hash = createHash('sha256');
-  for await (const chunk of await zip.openReadStreamPromise(find(files, name))) hash.update(chunk as Buffer);
+  for await (const chunk of await zip.openReadStreamPromise(entry)) hash.update(chunk as Buffer);
   return hash.digest();
 }
 
