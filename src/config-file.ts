@@ -104,6 +104,20 @@ export const fileSchema = z.strictObject({
         audit: z
           .strictObject({ tokenEnv: envName.optional(), tokenFile: z.string().optional(), log: z.string().optional() })
           .optional(),
+        impersonate: z
+          .array(
+            z.strictObject({
+              repository: z.string(),
+              environment: z.string().min(1),
+              serviceAccount: z
+                .string()
+                .regex(/^[a-z0-9-]{1,63}\/[a-z0-9.-]{1,253}$/, { error: 'it must be NAMESPACE/NAME' })
+                .optional(),
+              user: z.string().min(1).optional(),
+              groups: z.array(z.string().min(1)).default([]),
+            }),
+          )
+          .optional(),
         grants: z
           .array(
             z.strictObject({

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { globMatcher } from './change/glob.js';
 import { IN_CLUSTER, type Written } from './config-file.js';
 import type { ConfigOptions, TargetConfig } from './config.js';
 import { readSecret, type FaultAt } from './config-repository.js';
@@ -16,10 +17,19 @@ export function resolveTarget(
   env: ConfigOptions['env'],
   fault: FaultAt,
 ): TargetConfig {
-  const { audit: writtenAudit, ...rest } = written;
+  const { audit: writtenAudit, impersonate: writtenAs, ...rest } = written;
   const audit =
     writtenAudit && readAudit(writtenAudit, base, env, (path, message) => fault(['audit', ...path], message));
-  const target = { ...rest, ...(audit ? { audit } : {}) };
+  const impersonate = writtenAs?.map(({ serviceAccount, user, groups, ...of }, i) => {
+    if ((serviceAccount === undefined) === (user === undefined)) {
+      fault(['impersonate', i], 'it must hold either "serviceAccount" or "user"');
+    }
+    if (serviceAccount !== undefined && groups.length > 0) {
+      fault(['impersonate', i, 'groups'], 'a service account has its own groups');
+    }
+    return { ...of, groups, user: user ?? `system:serviceaccount:${serviceAccount?.replace('/', ':')}` };
+  });
+  const target = { ...rest, ...(impersonate ? { impersonate } : {}), ...(audit ? { audit } : {}) };
   if (target.kubeconfig === IN_CLUSTER) {
     if (target.context !== undefined) fault(['context'], `${IN_CLUSTER} has no contexts`);
     if (!env['KUBERNETES_SERVICE_HOST']) {
@@ -48,4 +58,16 @@ function readAudit(
     fault([], `the token must be at least ${SHORTEST_TOKEN} printable characters; make one with openssl rand -hex 32`);
   }
   return { ...(token === undefined ? {} : { token }), ...(log === undefined ? {} : { log: resolve(base, log) }) };
+}
+
+/** In whose name an environment's objects are written; null: in our own user's. */
+export function writerOf(
+  targets: readonly TargetConfig[],
+  target: string,
+  repository: string,
+  environment: string,
+): { readonly user: string; readonly groups: readonly string[] } | null {
+  const rules = targets.find(({ name }) => name === target)?.impersonate ?? [];
+  const found = rules.find((rule) => rule.repository === repository && globMatcher(rule.environment)(environment));
+  return found ? { user: found.user, groups: found.groups } : null;
 }

@@ -132,6 +132,14 @@ export interface TargetConfig {
   readonly kubeconfig: string;
   readonly context?: string;
   readonly grants: readonly Grant[];
+  /** In whose name an environment's objects are written; the first that fits counts. Our own user's for those of none. */
+  readonly impersonate?: readonly {
+    readonly repository: string;
+    /** A glob: `shop/*`. */
+    readonly environment: string;
+    readonly user: string;
+    readonly groups: readonly string[];
+  }[];
   /** How its API server's audit events come here; none unless it is configured. */
   readonly audit?: {
     /** What its webhook backend sends as a bearer token; never written anywhere. */
@@ -265,6 +273,11 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
       if (names.includes(grant.repository)) return;
       const message = `no repository is called "${grant.repository}"${suggest(grant.repository, names)}`;
       fault(['targets', t, 'grants', g, 'repository'], message);
+    });
+    // One that fits nothing would leave an environment with all of our own rights.
+    target.impersonate?.forEach(({ repository }, i) => {
+      if (names.includes(repository)) return;
+      fault(['targets', t, 'impersonate', i, 'repository'], `no repository is called "${repository}"${suggest(repository, names)}`); // prettier-ignore
     });
   });
 

@@ -28,6 +28,7 @@ import { parseTrust } from './audit/policy-file.js';
 import type { Grant } from './change/grant.js';
 import { ManifestCache } from './change/manifest-cache.js';
 import { Redactor } from './cluster/secret.js';
+import { writerOf } from './config-target.js';
 import { type Config, followedIn, type WitnessConfig, withoutSecrets } from './config.js';
 import { CountersignError, toCountersignError } from './errors.js';
 import type { JsonObject } from './cluster/object.js';
@@ -207,6 +208,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
       clusters,
       grants,
       ledger,
+      writerOf: (target, repository, environment) => writerOf(config.targets, target, repository, environment),
       runs,
       records,
       redactor,

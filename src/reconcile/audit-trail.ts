@@ -201,8 +201,8 @@ export function evidenceOf(
   const seen = Date.parse(drift.time) + SLACK;
   const told = writes.filter((write) => isAbout(write, { identity: drift.identity, resource }) && write.time <= seen);
   // What came before our own last write was put right by that.
-  const own = Math.max(0, ...told.filter(({ user, time }) => user.name === self && time < seen - SLACK).map(({ time }) => time)); // prettier-ignore
-  const about = told.filter(({ user, time }) => user.name !== self && time > own);
+  const own = Math.max(0, ...told.filter(({ user, time }) => isSelf(user, self) && time < seen - SLACK).map(({ time }) => time)); // prettier-ignore
+  const about = told.filter(({ user, time }) => !isSelf(user, self) && time > own);
   const made = about.findLast((write) => write.source === 'audit' && isTheWrite(write, drift));
   // One that says which version it left, and another than was seen, is not the one.
   const found = made ?? latest(about.filter((write) => write.resourceVersion === null && fitsType(write, drift)));
@@ -217,6 +217,11 @@ export function evidenceOf(
     time: new Date(time).toISOString(),
     incomplete: false,
   };
+}
+
+/** Our own user, or one in whose name it wrote: nobody else can act by our credentials. */
+function isSelf({ name, impersonatedBy }: WriteUser, self: string | null): boolean {
+  return self !== null && (impersonatedBy ?? name) === self;
 }
 
 /** The event says itself that it left the object in this version, or that it deleted this one. */

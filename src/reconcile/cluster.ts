@@ -21,6 +21,13 @@ export interface ApiKind {
   readonly namespaced: boolean;
 }
 
+/** In whose name requests are made, where our own user may act as that one. */
+export interface Impersonation {
+  /** `system:serviceaccount:shop:deployer` for a service account. */
+  readonly user: string;
+  readonly groups: readonly string[];
+}
+
 /** What an API server keeps about an object, whatever is in it. */
 export type ObjectMetadata = LiveObject['metadata'];
 
@@ -72,6 +79,8 @@ export interface Cluster {
   patch(live: LiveObject, operations: readonly JsonPatchOperation[]): Promise<LiveObject>;
   /** Only the object with this UID. null: it is gone; else the object, which waits for its finalizers. */
   delete(identity: ObjectIdentity, uid: string): Promise<LiveObject | null>;
+  /** The same cluster, in another's name: everything is asked and written with that one's rights. It need not be closed. */
+  actingAs(impersonation: Impersonation): Cluster;
   /** The user name under which it knows us; null where it does not say. */
   whoAmI(): Promise<string | null>;
   close(): Promise<void>;

@@ -14,7 +14,7 @@ import type { Approved } from '../review/followed-repository.js';
 import type { EnvironmentRecord, FaultRecord, Records, Trouble } from '../review/records.js';
 import { describeTrouble } from '../review/trouble.js';
 import type { ApprovedView } from './admission.js';
-import type { Cluster } from './cluster.js';
+import type { Cluster, Impersonation } from './cluster.js';
 import { approve, type ApprovedChange, type GateFacts } from './gate.js';
 import { Informers } from './informer.js';
 import { EnvironmentReconciler } from './loop.js';
@@ -25,6 +25,8 @@ export interface DeploymentsParts {
   /** By target name. */
   readonly clusters: ReadonlyMap<string, Cluster>;
   readonly grants: ReadonlyMap<string, readonly Grant[]>;
+  /** In whose name an environment's objects are written, where that is not our own. */
+  readonly writerOf?: (target: string, repository: string, environment: string) => Impersonation | null;
   readonly ledger: Ledger;
   readonly runs: RecordedRuns;
   readonly records: Records;
@@ -209,12 +211,14 @@ export class Deployments {
       },
       { ...facts, trust: parts.trust, redactor: parts.redactor },
     );
+    const as = parts.writerOf?.(target, repository, environment.name) ?? null;
     deployment.reconciler ??= new EnvironmentReconciler(
       repository,
       environment.name,
       (await parts.runs.inventory(repository, environment.name, target)).values(),
       {
         informers,
+        ...(as ? { writer: informers.cluster.actingAs(as) } : {}),
         log: parts.runs,
         redactor: parts.redactor,
         grants: parts.grants.get(target) ?? [],

@@ -5,7 +5,7 @@ import { describeIdentity, identityKey, type ObjectIdentity } from '../cluster/o
 import type { Redactor } from '../cluster/secret.js';
 import { CountersignError } from '../errors.js';
 import { Damper } from './backoff.js';
-import type { LiveObject } from './cluster.js';
+import type { Cluster, LiveObject } from './cluster.js';
 import type { ApprovedState } from './admission.js';
 import { driftOf } from './finding.js';
 import { findDrift } from './find-drift.js';
@@ -25,6 +25,8 @@ import { StandingDrift } from './standing-drift.js';
 export interface ReconcilerParts {
   /** Of the target, shared by all its environments. */
   readonly informers: Informers;
+  /** In whose name it writes, and asks what a write would do; that of the informers if it is not given. */
+  readonly writer?: Cluster;
   readonly log: RunLog;
   readonly redactor: Redactor;
   /** Of the target. */
@@ -242,7 +244,7 @@ export class EnvironmentReconciler {
 
     // 5. What others changed since our last run.
     const { environment } = approved;
-    const { cluster } = parts.informers;
+    const cluster = parts.writer ?? parts.informers.cluster;
     const findings = await findDrift({
       keys,
       inventory: this.#inventory,

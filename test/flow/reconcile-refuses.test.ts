@@ -245,6 +245,61 @@ describe('what must not be written is not written', () => {
     expect(await cluster.dana.get(`/api/v1/namespaces/${ns}`)).toBeNull();
   });
 
+  it('writes in the name of its environment’s own account, with that one’s rights and no others', async () => {
+    const ns = 'least';
+    const { dana } = cluster;
+    const account = (name: string) => ({ user: `system:serviceaccount:${ns}:${name}`, groups: [] });
+    const rbac = `/apis/rbac.authorization.k8s.io/v1/namespaces/${ns}`;
+    const role = (name: string, rule: object): object => ({ apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'Role', metadata: { name, namespace: ns }, rules: [rule] }); // prettier-ignore
+    const binding = (name: string, subject: object): object => ({
+      apiVersion: 'rbac.authorization.k8s.io/v1',
+      kind: 'RoleBinding',
+      metadata: { name, namespace: ns },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name },
+      subjects: [subject],
+    });
+    const weak = { kind: 'User', name: 'weak', apiGroup: 'rbac.authorization.k8s.io' };
+    const verbs = ['get', 'create', 'update', 'patch', 'delete'];
+    await dana.create('/api/v1/namespaces', namespace(ns));
+    await dana.create(`${rbac}/roles`, role('deploy', { apiGroups: [''], resources: ['configmaps'], verbs }));
+    await dana.create(`${rbac}/rolebindings`, binding('deploy', { kind: 'ServiceAccount', name: 'deployer', namespace: ns })); // prettier-ignore
+    const { world } = await open({ ns, user: 'weak', as: account('deployer') });
+    world.reconciler.approve(await approve(ns, 'a', [configMap(ns, 'settings', { a: '1' })]));
+    await world.reconciler.settled();
+    // Not even in that name, as long as nobody lets it.
+    expect(world.reconciler.state.trouble?.message).toMatch(
+      /User "weak" cannot impersonate resource "serviceaccounts"/,
+    );
+    await dana.create(`${rbac}/roles`, role('act', { apiGroups: [''], resources: ['serviceaccounts'], verbs: ['impersonate'], resourceNames: ['deployer'] })); // prettier-ignore
+    await dana.create(`${rbac}/rolebindings`, binding('act', weak));
+    const change = await approve(ns, 'b', [configMap(ns, 'settings', { a: '1' })]);
+    world.reconciler.approve(change);
+    await until('it is applied', () => world.reconciler.state.applied === change.decision);
+    await dana.edit(pathOf(ns, 'settings'), { data: { a: 'by hand' } });
+    await until('it is corrected', async () => {
+      const live = (await dana.must(pathOf(ns, 'settings'))) as unknown as { data: object };
+      return JSON.stringify(live.data) === '{"a":"1"}';
+    });
+    expect(world.log.drifts).toHaveLength(1);
+    const written = cluster.writes(ns, 'weak').map((event) => event.impersonatedUser?.username);
+    expect(new Set(written)).toEqual(new Set([account('deployer').user]));
+    // What the account may not do, the environment may not either.
+    const secret = {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: 'more', namespace: ns },
+      stringData: { a: 'b' },
+    };
+    world.reconciler.approve(await approve(ns, 'c', [configMap(ns, 'settings', { a: '2' }), secret]));
+    await until('it is refused', () => world.reconciler.state.trouble?.code === 'cluster-refused');
+    expect((await dana.must(pathOf(ns, 'settings')))['data']).toEqual({ a: '1' });
+    // Nor may it act as another.
+    const { world: other } = await open({ ns, user: 'weak', as: account('admin') });
+    other.reconciler.approve(await approve(ns, 'd', [configMap(ns, 'settings', { a: '3' })]));
+    await other.reconciler.settled();
+    expect(other.reconciler.state.trouble?.message).toMatch(/cannot impersonate/);
+  });
+
   it('writes nothing while the log cannot record it (invariant 7), and goes on by itself', async () => {
     const { world, ns } = await open();
     world.log.fail = new CountersignError('database-unavailable', 'the database is down', { retry: true });

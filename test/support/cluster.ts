@@ -4,7 +4,7 @@ import type { ControlPlane, ControlPlaneUser } from '../../src/adapters/kubernet
 import { openCluster } from '../../src/adapters/kubernetes/cluster.js';
 import type { Grant } from '../../src/change/grant.js';
 import type { JsonObject } from '../../src/cluster/object.js';
-import type { LiveObject } from '../../src/reconcile/cluster.js';
+import type { Impersonation, LiveObject } from '../../src/reconcile/cluster.js';
 import { Informers } from '../../src/reconcile/informer.js';
 import type { InventoryEntry } from '../../src/reconcile/inventory.js';
 import { EnvironmentReconciler } from '../../src/reconcile/loop.js';
@@ -108,6 +108,7 @@ export class World {
       inventory?: Iterable<InventoryEntry>;
       kubeconfig?: string;
       request?: number;
+      as?: Impersonation;
     } = {},
   ): Promise<World> {
     const deadlines = { request: options.request ?? 10_000, silence: 150_000 };
@@ -120,6 +121,7 @@ export class World {
     let world: World | null = null;
     const reconciler = new EnvironmentReconciler('shop', environment, options.inventory ?? [], {
       informers,
+      ...(options.as ? { writer: cluster.actingAs(options.as) } : {}),
       log: {
         started: (run, drifts) => world!.log.started(run, drifts),
         finished: (run, end) => world!.log.finished(run, end),

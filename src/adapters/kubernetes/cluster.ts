@@ -14,6 +14,7 @@ import {
   type ApiKind,
   type ApplyOptions,
   type Cluster,
+  type Impersonation,
   type LiveList,
   type LiveObject,
   type ObjectMetadata,
@@ -231,6 +232,11 @@ class KubernetesCluster implements Cluster {
     // What is gone is answered as a Status, or as it last was; what waits says when it was asked to go.
     const metadata = isJsonObject(answer) ? answer['metadata'] : undefined;
     return isJsonObject(metadata) && typeof metadata['deletionTimestamp'] === 'string' ? (answer as LiveObject) : null;
+  }
+
+  actingAs({ user, groups }: Impersonation): Cluster {
+    const headers = { 'impersonate-user': user, ...(groups.length > 0 ? { 'impersonate-group': [...groups] } : {}) };
+    return new KubernetesCluster(this.name, this.transport.with(headers));
   }
 
   async whoAmI(): Promise<string | null> {

@@ -39,14 +39,16 @@ const REPEATS = 3;
 
 /** HTTP to one API server: credentials, deadlines, and its refusals as our errors. */
 export class ApiTransport {
-  readonly #requests: Agent;
+  #requests: Agent;
   /** A watch holds its connection for minutes: they have their own, or many kinds would leave none for writes. */
-  readonly #watches: Agent;
+  #watches: Agent;
 
   constructor(
     private readonly name: string,
     private readonly connection: Connection,
     private readonly deadlines: Deadlines = defaultDeadlines,
+    /** Sent with each request. */
+    private readonly headers: Readonly<Record<string, string | string[]>> = {},
   ) {
     const { authority, certificate, key, serverName, insecure } = connection;
     const connect = {
@@ -67,6 +69,14 @@ export class ApiTransport {
       bodyTimeout: deadlines.request,
     });
     this.#watches = new Agent({ ...common, bodyTimeout: deadlines.silence });
+  }
+
+  /** Over the same connections, with these headers. */
+  with(headers: Readonly<Record<string, string | string[]>>): ApiTransport {
+    const other = new ApiTransport(this.name, this.connection, this.deadlines, headers);
+    other.#requests = this.#requests;
+    other.#watches = this.#watches;
+    return other;
   }
 
   /** The answer's JSON, or null for 404 of a GET or DELETE. */
@@ -128,6 +138,7 @@ export class ApiTransport {
         headers: {
           accept: call.accept ?? 'application/json',
           'user-agent': 'countersign',
+          ...this.headers,
           ...(authorization === undefined ? {} : { authorization }),
           ...(call.body === undefined ? {} : { 'content-type': call.contentType ?? 'application/json' }),
         },
