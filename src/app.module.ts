@@ -31,6 +31,7 @@ import { BranchProtectionResolver, PushResolver, RepositoryResolver, TipResolver
 import { LogResolver, OrphanResolver, ServiceResolver, TargetResolver } from './api/service.resolver.js';
 import { StatisticsResolver } from './api/statistics.resolver.js';
 import type { Access } from './api/access.js';
+import { AccessResolver } from './api/access.resolver.js';
 import { ApproveResolver, type Approving } from './api/approve.resolver.js';
 import { VerifyPageController } from './api/verify-page.controller.js';
 import {
@@ -86,6 +87,7 @@ const resolvers = [
   ReviewDutyResolver,
   StatisticsResolver,
   ApproveResolver,
+  AccessResolver,
 ];
 
 /** The only wiring of what answers over HTTP. */

@@ -7,6 +7,8 @@ import type { Logger } from 'pino';
 import { ADMINISTRATOR_TOKEN, administratorToken } from './adapters/keys/administrator-token.js';
 import { readKeys } from './adapters/keys/file.js';
 import { OidcBearer } from './adapters/oidc/bearer.js';
+import { PostgresConfigurations } from './adapters/postgres/configurations.js';
+import { accessListAt } from './report/access-list.js';
 import { PostgresPopulations } from './adapters/postgres/populations.js';
 import { PostgresQueries } from './adapters/postgres/queries.js';
 import { PostgresStatistics } from './adapters/postgres/statistics.js';
@@ -62,6 +64,7 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       vkey: keys.log.vkey,
       ledger,
       ...loginPlace(config),
+      accessList: (at: string) => accessListAt(at, new PostgresConfigurations(service.dataSource)),
       ping: () => queries.ping(),
       ready: () => service.ready(),
       explain: service.explain,

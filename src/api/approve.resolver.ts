@@ -12,7 +12,7 @@ import { APPROVING } from './state.js';
 /** What approving takes of the running service. */
 export interface Approving {
   readonly approvals: Pick<LoginApprovals, 'approve' | 'withdraw'>;
-  readonly log: Pick<AccessLog, 'refused'>;
+  readonly log: Pick<AccessLog, 'refused' | 'granted'>;
 }
 
 interface ApproveInput extends Omit<ApprovedBytes, 'base' | 'target'> {

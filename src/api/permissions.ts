@@ -51,6 +51,7 @@ export const fields: Readonly<Record<string, Permission>> = {
   'Query.promotion': { action: 'explain', of: 'named' },
   'Query.objects': read,
   'Query.blame': read,
+  'Query.accessList': { action: 'access', of: 'everywhere' },
   'Query.runs': read,
   'Query.run': read,
   'Query.drift': read,

@@ -2,6 +2,7 @@ import type { Ledger } from '../audit/ledger.js';
 import type { Explanation } from '../policy/explain.js';
 import type { OrphanReport } from '../reconcile/orphans.js';
 import type { BlameAnswer, BlameQuestion } from '../report/blame-question.js';
+import type { AccessList } from '../report/access-list.js';
 import type { ReportsState } from '../report/cluster-reports.js';
 import type { Queries } from '../report/queries.js';
 import type { ImpactReport } from '../review/impact-jobs.js';
@@ -54,6 +55,8 @@ export interface ServiceState {
   /** The clusters that it is configured to write to, by name. */
   targets(): readonly TargetState[];
   readonly login?: LoginPlace;
+  /** Who had what at an instant. */
+  accessList(at: string): Promise<AccessList>;
   /** Resolves if the database answers. */
   ping(): Promise<void>;
   /** Whether it can do all of its work right now, and why not, one sentence each. */

@@ -14,6 +14,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
   approve: 'approve a change that waits, with your SSH key',
   login: 'log in to a service, for the other commands that ask it',
   token: 'make a token that a service takes',
+  access: 'list who may what at a service, now or at an earlier date',
   exception: 'ask for, sign and list exceptions from rules',
   rollback: 'hold an environment at an earlier commit, as a change that policy sees',
   'roll-forward': 'let an environment go on after a rollback or a pin',

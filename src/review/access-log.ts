@@ -16,54 +16,65 @@ export interface Refusal {
   readonly message: string;
 }
 
-/** Refusals that get an entry of their own within a window of so many milliseconds; the others of it are counted in one. */
+/** What somebody was shown that not everybody with a role sees. */
+export interface PrivilegedRead {
+  readonly action: string;
+  readonly token: string;
+  readonly login: string;
+}
+
+/** Entries of one kind within a window of so many milliseconds; the others of it are counted in one. */
 const MOST = 60;
 const WINDOW = 60_000;
 
-/** Refusals as `access/v1`. Whoever knocks a million times fills no log: what comes too fast is counted, and the count is logged. */
+/**
+ * Refusals and privileged reads as `access/v1`. Whoever knocks a million times fills no log: what comes too fast is counted, and the count is
+ * logged. Each kind is counted for itself, so that a flood of refusals hides no read.
+ */
 export class AccessLog {
-  #since = 0;
-  #logged = 0;
-  #counted = 0;
-  #timer: NodeJS.Timeout | undefined;
+  readonly #refusals: Window;
+  readonly #reads: Window;
 
   constructor(
     private readonly ledger: Ledger,
     private readonly onFault: (thrown: unknown) => void,
     private readonly now: () => Date = () => new Date(),
-    private readonly limits = { most: MOST, window: WINDOW },
-  ) {}
+    limits = { most: MOST, window: WINDOW },
+  ) {
+    const counted = (outcome: string, name: string) => (count: number) => {
+      const predicate = { id: randomUUID(), outcome, [name]: count, time: this.now().toISOString() };
+      return this.#append({ type: 'access', subjects: [], predicate });
+    };
+    this.#refusals = new Window(limits, now, counted('refused', 'refusals'));
+    this.#reads = new Window(limits, now, counted('granted', 'reads'));
+  }
 
   /** Never throws: that it could not be logged does not make a refusal less of one. */
-  async refused(refusal: Refusal): Promise<void> {
-    const time = this.now().getTime();
-    if (time - this.#since >= this.limits.window) {
-      await this.#tellCounted();
-      this.#since = time;
-      this.#logged = 0;
-    }
-    if (this.#logged >= this.limits.most) {
-      this.#counted += 1;
-      this.#timer ??= setTimeout(() => void this.#tellCounted(), this.limits.window).unref();
-      return;
-    }
-    this.#logged += 1;
-    await this.#append(refusalEntry(refusal, this.now()));
+  async refused({ action, code, token, ...said }: Refusal): Promise<void> {
+    await this.#refusals.take(() => this.#append(this.#entry('refused', { action, code, token }, said)));
+  }
+
+  /** Durable before it resolves; where the log is away it is on the service's own commentary. */
+  async granted({ action, token, ...said }: PrivilegedRead): Promise<void> {
+    await this.#reads.take(() => this.#append(this.#entry('granted', { action, token }, said)));
   }
 
   /** Logs what was only counted so far. */
   async close(): Promise<void> {
-    await this.#tellCounted();
+    await this.#refusals.tell();
+    await this.#reads.tell();
   }
 
-  async #tellCounted(): Promise<void> {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    const refusals = this.#counted;
-    if (refusals === 0) return;
-    this.#counted = 0;
-    const predicate = { id: randomUUID(), outcome: 'refused', refusals, time: this.now().toISOString() };
-    await this.#append({ type: 'access', subjects: [], predicate });
+  #entry(outcome: string, { action, ...more }: Record<string, string | undefined>, said: object): EntryDraft {
+    const known = Object.fromEntries(Object.entries(more).flatMap(([key, value]) => (value === undefined ? [] : [[key, value]]))); // prettier-ignore
+    return {
+      type: 'access',
+      subjects: [],
+      predicate: { id: randomUUID(), action: action ?? '', outcome, ...known, time: this.now().toISOString() },
+      contents: {
+        asked: { mediaType: 'application/json', bytes: Buffer.from(canonicalJson(shortened(said))), salted: true },
+      },
+    };
   }
 
   async #append(entry: EntryDraft): Promise<void> {
@@ -75,26 +86,42 @@ export class AccessLog {
   }
 }
 
-function refusalEntry({ action, code, token, ...said }: Refusal, time: Date): EntryDraft {
-  return {
-    type: 'access',
-    subjects: [],
-    predicate: {
-      id: randomUUID(),
-      action,
-      outcome: 'refused',
-      code,
-      ...(token === undefined ? {} : { token }),
-      time: time.toISOString(),
-    },
-    contents: {
-      asked: {
-        mediaType: 'application/json',
-        bytes: Buffer.from(canonicalJson(shortened(said))),
-        salted: true,
-      },
-    },
-  };
+/** So many at once, and a count of the others when it is over. */
+class Window {
+  #since = 0;
+  #taken = 0;
+  #counted = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(
+    private readonly limits: { readonly most: number; readonly window: number },
+    private readonly now: () => Date,
+    private readonly onCounted: (count: number) => Promise<void>,
+  ) {}
+
+  async take(work: () => Promise<void>): Promise<void> {
+    const time = this.now().getTime();
+    if (time - this.#since >= this.limits.window) {
+      await this.tell();
+      this.#since = time;
+      this.#taken = 0;
+    }
+    if (this.#taken >= this.limits.most) {
+      this.#counted += 1;
+      this.#timer ??= setTimeout(() => void this.tell(), this.limits.window).unref();
+      return;
+    }
+    this.#taken += 1;
+    await work();
+  }
+
+  async tell(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const count = this.#counted;
+    this.#counted = 0;
+    if (count > 0) await this.onCounted(count);
+  }
 }
 
 function shortened(said: object): Record<string, string> {

@@ -4,6 +4,7 @@ import { Access } from '../../src/api/access.js';
 import { registerDoor } from '../../src/api/door.js';
 import { fields, routes } from '../../src/api/permissions.js';
 import { schemaText } from '../../src/app.module.js';
+import { serviceEntry } from '../../src/review/entries.js';
 import { mayDo, type Role, roles } from '../../src/review/authority.js';
 import { type KnownToken, tokenDigest } from '../../src/review/token.js';
 import { startApi, type TestApi } from '../support/api.js';
@@ -45,6 +46,10 @@ beforeAll(async () => {
       token('old', 'viewer'),
       token('shop-auditor', 'auditor', ['shop']),
     ].map((each) => (each.name === 'old' ? { ...each, expires: '2026-01-01T00:00:00Z' } : each)),
+  });
+  const configuration = { access: { configured: true, loopback: 'token', tokens: [] } };
+  await api.ledger.record(async (transaction) => {
+    transaction.append(serviceEntry({ id: 'start', version: '1', configuration, time: '2026-07-01T00:00:00.000Z' }));
   });
   await seedShop(api, 6);
   const [environment] = await api.records.find('environment', {});
@@ -223,20 +228,37 @@ describe('whoever may see one environment only', () => {
   });
 });
 
-describe('refusals', () => {
-  it('are in the log, with what the token is called and never with the token', async () => {
-    await get('/metrics', 'viewer');
+describe('who has what', () => {
+  it('is told to auditors, and that it was is in the log', async () => {
+    const list = await api.query<any>('{ accessList { index grants { kind } entry { type } } }', {}, 'cs_auditor');
+    expect(list).toMatchObject({ errors: [], data: { accessList: { grants: [], entry: { type: 'service' } } } });
     const { data } = await api.query<any>(
       '{ entries(first: 1, newestFirst: true, filter: {type: [access]}) { nodes { predicate } } }',
       {},
       'cs_auditor',
     );
-    const [{ predicate }] = data.entries.nodes;
-    // Dozens came within the minute; what came too fast is counted.
-    expect(predicate).toMatchObject({ outcome: 'refused' });
-    const leaves = JSON.stringify(
-      await api.dataSource.query(`SELECT encode(leaf, 'escape') FROM log_entry WHERE type = 'access'`),
+    expect(data.entries.nodes[0].predicate).toMatchObject({
+      action: 'accessList',
+      outcome: 'granted',
+      token: 'auditor',
+    });
+    const early = await api.query('{ accessList(at: "2020-01-01") { index } }', {}, 'cs_auditor');
+    expect(early.errors[0].extensions['code']).toBe('not-found');
+  });
+});
+
+describe('refusals', () => {
+  it('are in the log, with what was asked for and never with a token; what came too fast is counted', async () => {
+    const { data } = await api.query<any>(
+      '{ entries(first: 500, filter: {type: [access]}) { nodes { predicate } } }',
+      {},
+      'cs_auditor',
     );
-    expect(leaves).not.toContain('cs_');
+    const refused = data.entries.nodes.filter((node: any) => node.predicate.outcome === 'refused');
+    expect(refused[0].predicate).toMatchObject({ action: 'POST /graphql', code: 'no-token' });
+    // Hundreds came within the minute.
+    expect(refused.length).toBeLessThanOrEqual(121);
+    const leaves = await api.dataSource.query(`SELECT encode(leaf, 'escape') FROM log_entry WHERE type = 'access'`);
+    expect(JSON.stringify(leaves)).not.toContain('cs_');
   });
 });

@@ -59,6 +59,7 @@ const state = {
   startedAt: new Date().toISOString(),
   vkey: keys.log.vkey,
   ledger,
+  accessList: () => Promise.reject(new Error('none here')),
   ping: () => queries.ping(),
   ready: () => Promise.resolve({ ok: true, reasons: [] }),
   explain: () => Promise.resolve([]),
@@ -71,14 +72,16 @@ const state = {
   targets: () => [],
 };
 const statistics = new PostgresStatistics(dataSource, queries);
-const reports = new LoggedReports(ledger, new PostgresPopulations(dataSource), statistics, () => Promise.reject(new Error('none here')));
+const reports = new LoggedReports(ledger, new PostgresPopulations(dataSource), statistics, () =>
+  Promise.reject(new Error('none here')),
+);
 const metrics = createMetrics(state, queries);
 const logFiles = {
   public: false,
   checkpoint: () => ledger.checkpoint(),
   tile: () => Promise.resolve(undefined),
 };
-const log = { refused: () => Promise.resolve() };
+const log = { refused: () => Promise.resolve(), granted: () => Promise.resolve() };
 const nobody = (): Promise<never> => Promise.reject(new Error('none here'));
 const approving = { log, approvals: { approve: nobody, withdraw: nobody } };
 const access = new Access({ tokens: [], anonymous: true, log });

@@ -9,6 +9,8 @@ import { openKeys } from '../../src/adapters/keys/file.js';
 import { openDatabase } from '../../src/adapters/postgres/connect.js';
 import { openLedger, type PostgresLedger } from '../../src/adapters/postgres/ledger.js';
 import { managementPdf } from '../../src/adapters/pdf/management.js';
+import { PostgresConfigurations } from '../../src/adapters/postgres/configurations.js';
+import { accessListAt } from '../../src/report/access-list.js';
 import { PostgresPopulations } from '../../src/adapters/postgres/populations.js';
 import { PostgresQueries } from '../../src/adapters/postgres/queries.js';
 import { PostgresStatistics } from '../../src/adapters/postgres/statistics.js';
@@ -91,6 +93,7 @@ export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi
     holdings: () => null,
     tags: () => Promise.resolve([]),
     targets: () => [],
+    accessList: (at) => accessListAt(at, new PostgresConfigurations(dataSource)),
     ping: () => queries.ping(),
     ready: () => Promise.resolve({ ok: reasons.length === 0, reasons }),
   };
