@@ -156,7 +156,7 @@ describe('what must not be written is not written', () => {
       /\(403\).*exceeded quota: few.*Raise the ResourceQuota/,
     ],
     [
-      'a rule of the cluster',
+      'a webhook that is away',
       async (ns) => {
         const api = '/apis/admissionregistration.k8s.io/v1';
         await cluster.dana.create(`${api}/validatingwebhookconfigurations`, {
@@ -184,6 +184,39 @@ describe('what must not be written is not written', () => {
         return configMap(ns, 'judged', {});
       },
       /failed calling webhook "away\.example\.org"/,
+    ],
+    [
+      'an admission rule that says no',
+      async (ns) => {
+        const api = '/apis/admissionregistration.k8s.io/v1';
+        const name = `no-${ns}.example.org`;
+        await cluster.dana.create(`${api}/validatingadmissionpolicies`, {
+          apiVersion: 'admissionregistration.k8s.io/v1',
+          kind: 'ValidatingAdmissionPolicy',
+          metadata: { name },
+          spec: {
+            matchConstraints: {
+              namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': ns } },
+              resourceRules: [{ apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['configmaps'] }], // prettier-ignore
+            },
+            validations: [{ expression: 'false', message: 'no more of these' }],
+          },
+        });
+        await cluster.dana.create(`${api}/validatingadmissionpolicybindings`, {
+          apiVersion: 'admissionregistration.k8s.io/v1',
+          kind: 'ValidatingAdmissionPolicyBinding',
+          metadata: { name },
+          spec: { policyName: name, validationActions: ['Deny'] },
+        });
+        await until('it counts', () =>
+          cluster.dana
+            .create(`/api/v1/namespaces/${ns}/configmaps?dryRun=All&x=`, configMap(ns, 'probe', {}))
+            .then(() => false)
+            .catch(() => true),
+        );
+        return configMap(ns, 'judged', {});
+      },
+      /ConfigMap .*judged \(422\).*no more of these.*An admission rule of the cluster says no/,
     ],
     [
       'an object of 1.5 MB',
