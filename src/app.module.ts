@@ -22,6 +22,7 @@ import { checkLimits, limits, refuseForeignText } from './api/limits.js';
 import { AdviceResolver } from './api/advice.resolver.js';
 import { ExceptionResolver } from './api/exception.resolver.js';
 import { ImpactResolver } from './api/impact.resolver.js';
+import { ControlResolver } from './api/control.resolver.js';
 import { PromotionResolver } from './api/promotion.resolver.js';
 import { LogController } from './api/log.controller.js';
 import { MetricsController } from './api/metrics.controller.js';
@@ -84,6 +85,7 @@ const resolvers = [
   ExceptionResolver,
   ImpactResolver,
   PromotionResolver,
+  ControlResolver,
   ReviewDutyResolver,
   StatisticsResolver,
   ApproveResolver,

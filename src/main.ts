@@ -73,6 +73,7 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       blame: service.blame,
       promotion: service.promotion,
       holdings: service.holdings,
+      controls: service.controls,
       tags: service.tags,
       orphans: service.orphans,
     };

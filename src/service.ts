@@ -70,6 +70,7 @@ import {
   type PromotionQuestion,
   Promotions,
 } from './review/promotions.js';
+import { allCatalogues, catalogueFiles, type GovernedControls } from './report/controls.js';
 import type { TagSignature } from './source/signature.js';
 import type { PusherClaim } from './review/pusher.js';
 import type { DecisionRecord, Records, Trouble } from './review/records.js';
@@ -93,6 +94,8 @@ export interface Service {
   readonly promotion: (question: PromotionQuestion) => Promise<PromotionAnswer>;
   /** Of each environment that governance in force defines; null where nothing governs. */
   readonly holdings: (repository: string) => readonly Holding[] | null;
+  /** By the governance in force; null where nothing governs. */
+  readonly controls: (repository: string) => Promise<GovernedControls | null>;
   /** Annotated tags of a commit, with their verdicts. */
   readonly tags: (repository: string, commit: string) => Promise<readonly TagSignature[]>;
   /** What is in governed namespaces that no commit explains. */
@@ -371,6 +374,12 @@ export async function startService(config: Config, commentary: Commentary): Prom
       const now = standing(name);
       return now && holdings(now);
     };
+    const controls: Service['controls'] = async (name) => {
+      const [governance, reader] = [standing(name)?.governance, repository(name)];
+      if (!governance || !reader) return null;
+      const catalogues = allCatalogues(await catalogueFiles(reader, governance.commit));
+      return { catalogues, rules: governance.bundle.rules };
+    };
     const tags: Service['tags'] = async (name, commit) => tagsOf.get(name)?.of(commit) ?? [];
     const orphans = openOrphans({ queries: new PostgresQueries(dataSource), clusters });
     const targets: Service['targets'] = () =>
@@ -390,7 +399,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
       received: (target, body) => attributing.received(target, body),
       refused: (target, reason) => attributing.refused(target, reason),
     };
-    return { config, ledger, records, dataSource, close, hint, approving, ready, explain, blame, orphans, promotion, holdings: held, tags, impact, checkpoint, targets, admission, audit }; // prettier-ignore
+    return { config, ledger, records, dataSource, close, hint, approving, ready, explain, blame, orphans, promotion, holdings: held, controls, tags, impact, checkpoint, targets, admission, audit }; // prettier-ignore
   } catch (thrown) {
     await close().catch((again: unknown) =>
       commentary.error({ trouble: describeTrouble(toCountersignError(again)) }, 'while stopping'),

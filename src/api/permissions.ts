@@ -48,6 +48,7 @@ export const fields: Readonly<Record<string, Permission>> = {
   'Query.delivery': named,
   'Query.pastState': named,
   'Query.holdings': read,
+  'Query.controls': read,
   'Query.promotion': { action: 'explain', of: 'named' },
   'Query.objects': read,
   'Query.blame': read,

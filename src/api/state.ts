@@ -4,6 +4,7 @@ import type { OrphanReport } from '../reconcile/orphans.js';
 import type { BlameAnswer, BlameQuestion } from '../report/blame-question.js';
 import type { AccessList } from '../report/access-list.js';
 import type { ReportsState } from '../report/cluster-reports.js';
+import type { GovernedControls } from '../report/controls.js';
 import type { Queries } from '../report/queries.js';
 import type { ImpactReport } from '../review/impact-jobs.js';
 import type { Holding, PromotionAnswer, PromotionQuestion } from '../review/promotions.js';
@@ -45,6 +46,8 @@ export interface ServiceState {
   promotion(question: PromotionQuestion): Promise<PromotionAnswer>;
   /** Of each environment that governance in force defines; null where nothing governs. */
   holdings(repository: string): readonly Holding[] | null;
+  /** What is asked of a repository and the rules that answer it; null where nothing governs. Throws `config-invalid`. */
+  controls(repository: string): Promise<GovernedControls | null>;
   /** Annotated tags of a commit. Throws `repository-missing` with `retry` while the remote is away. */
   tags(repository: string, commit: string): Promise<readonly TagSignature[]>;
   /** What is in governed namespaces that no commit explains. Throws `not-found`, `cluster-unavailable`. */

@@ -29,7 +29,8 @@ const HEAD = `# Controls
 Made by \`make docs\` from policies/controls and the rules' METADATA; not to be edited. What an auditor asks for, which evidence and which of the rules that ship
 answer it, and what is left to you. Titles are in our own words. Evidence is a type of entry in the log, the log as a whole (\`log\`), or what is reported from it (\`report\`).
 
-\`countersign policy controls\` lists them, \`countersign policy controls SOC2:CC8.1\` shows one with the rules that answer it, your own among them.
+\`countersign policy controls\` lists them, \`countersign policy controls SOC2:CC8.1\` shows one with the rules that answer it, your own among them. Of a running service
+\`{ controls(repository: "shop", id: "SOC2:CC8.1") { answer rules decisions(first: 5) { nodes { id } } } }\` tells that of the policy in force, and what those rules said.
 
 ## Your own
 

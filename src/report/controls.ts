@@ -5,6 +5,7 @@ import { CountersignError, formatPlace, type Place } from '../errors.js';
 import type { Rule } from '../policy/decision.js';
 import { STARTER_FOLDER } from '../policy/sources.js';
 import { faultsError, faultsOf, readSettings, suggest } from '../settings.js';
+import type { TreeReader } from '../source/repository.js';
 
 /** Where catalogues of a repository's own lie: each `*.yaml`. Governed, like all of `.countersign`. */
 export const CONTROLS_FOLDER = '.countersign/controls';
@@ -28,6 +29,12 @@ export interface Control {
   /** What is not, in so many words. */
   readonly open: string | null;
   readonly place: Place;
+}
+
+/** What is asked of a repository, and the rules that judge it. */
+export interface GovernedControls {
+  readonly catalogues: readonly Catalogue[];
+  readonly rules: readonly Rule[];
 }
 
 export interface Catalogue {
@@ -134,6 +141,16 @@ export function allCatalogues(own: ReadonlyMap<string, string>): readonly Catalo
     );
   }
   return [...found.values()];
+}
+
+/** Files of a repository's own catalogues at a commit, by path. Links are left out: they would read what is elsewhere. */
+export async function catalogueFiles(tree: TreeReader, commit: string): Promise<ReadonlyMap<string, string>> {
+  const files = new Map<string, string>();
+  for (const { path, type, mode, id } of await tree.tree(commit, CONTROLS_FOLDER)) {
+    if (type !== 'blob' || mode === '120000' || !/\.ya?ml$/.test(path)) continue;
+    files.set(path, (await tree.blob(id)).toString('utf8'));
+  }
+  return files;
 }
 
 /** The controls that somebody asks for: all, those of a catalogue, or one. Throws `usage` with the nearest name. */

@@ -66,6 +66,7 @@ const state = {
   blame: () => Promise.reject(new Error('none here')),
   promotion: () => Promise.reject(new Error('none here')),
   holdings: () => null,
+  controls: () => Promise.resolve(null),
   tags: () => Promise.resolve([]),
   orphans: () => Promise.resolve([]),
   impact: () => Promise.reject(new Error('none here')),

@@ -39,6 +39,18 @@ describe('an emergency change', () => {
     const head = await office.change(2, { message: broken });
     const denied = await office.decided('deny', head);
     expect(denied.violations).toMatchObject([{ rule: 'break-glass.named' }]);
+    const { controls } = await office.query<{ controls: readonly object[] }>(
+      '{ controls(repository: "shop", id: "SOC2:CC8.1") { id covered open rules decisions(first: 5) { nodes { id } } } }',
+    );
+    expect(controls).toEqual([
+      {
+        id: 'SOC2:CC8.1',
+        covered: 'answered',
+        open: expect.any(String) as string,
+        rules: expect.arrayContaining(['break-glass.named', 'commits.signed']) as string[],
+        decisions: { nodes: expect.arrayContaining([{ id: denied.id }]) as object[] },
+      },
+    ]);
     await office.repository.rewind(office.genesis);
     await office.decided('allow', office.genesis);
   });

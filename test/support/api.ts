@@ -1,3 +1,4 @@
+import { allCatalogues } from '../../src/report/controls.js';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { mkdtempSync, rmSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
@@ -91,6 +92,7 @@ export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi
     impact: () => Promise.reject(new Error('none here')),
     promotion: nobody,
     holdings: () => null,
+    controls: () => Promise.resolve({ catalogues: allCatalogues(new Map()), rules: [] }),
     tags: () => Promise.resolve([]),
     targets: () => [],
     accessList: (at) => accessListAt(at, new PostgresConfigurations(dataSource)),
