@@ -221,7 +221,7 @@ const inputSchema = z
   .readonly();
 
 /** Where editors and other tools find it by name. */
-export const INPUT_SCHEMA_ID = 'https://countersign.dev/schemas/policy-input/v1.json';
+const INPUT_SCHEMA_ID = 'https://countersign.dev/schemas/policy-input/v1.json';
 
 /** JSON Schema, draft 7 (what OPA and most editors read), of what policies see as `input` in packages `countersign.<area>`. */
 export function inputJsonSchema(): JsonObject {

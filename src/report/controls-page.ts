@@ -34,7 +34,7 @@ answer it, and what is left to you. Titles are in our own words. Evidence is a t
 
 ## Your own
 
-A file in \`.countersign/controls\` of a repository, or of an organisation's, holds a catalogue of your own; with the prefix of one of these it adds to that:
+A file in \`.countersign/controls\` of a repository holds a catalogue of your own, for that repository; with the prefix of one of these it adds to that:
 
 \`\`\`yaml
 # .countersign/controls/acme.yaml

@@ -105,7 +105,7 @@ export function shippedCatalogues(): readonly Catalogue[] {
 }
 
 /**
- * Ours, and those of an organisation or a repository, by file. One may add controls to a catalogue of ours by its prefix, but not
+ * Ours, and those of a repository, by file. One may add controls to a catalogue of ours by its prefix, but not
  * say anew what is said. Throws `config-invalid`.
  */
 export function allCatalogues(own: ReadonlyMap<string, string>): readonly Catalogue[] {
