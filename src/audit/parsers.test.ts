@@ -9,6 +9,7 @@ import { noteSigner, parseNote, parseVkey } from './note.js';
 import { parseTrust } from './policy-file.js';
 import { contentsOf, parseStatement, sealStatement } from './statement.js';
 import { decodeEntries, encodeEntries, parseTilePath, splitTile } from './tiles.js';
+import { formatTlogProof, parseTlogProof } from './tlog-proof.js';
 import { formatCosignRequest, parseCosignRequest } from './witness.js';
 
 // What anybody may hand to us: each parser gives what it should, undefined, or a fault of ours, and never hangs or throws anything else.
@@ -69,6 +70,11 @@ async function seeds(): Promise<readonly [string, Buffer, (bytes: Buffer) => unk
     ['manifest', leaf, (bytes) => openManifest(bytes, [])],
     ['list of erased', Buffer.from(listErased(['b'.repeat(64)])), erasedBy],
     [
+      'tlog proof',
+      Buffer.from(formatTlogProof({ index: 3, hashes: proof, checkpoint: note, extra: leaf })),
+      text(parseTlogProof),
+    ],
+    [
       'cosign request',
       Buffer.from(formatCosignRequest({ oldSize: 3, proof, checkpoint: note })),
       text(parseCosignRequest),
@@ -76,7 +82,7 @@ async function seeds(): Promise<readonly [string, Buffer, (bytes: Buffer) => unk
   ];
 }
 
-const parsers = ['note', 'checkpoint', 'vkey', 'policy file', 'tile path', 'tile', 'entries', 'envelope', 'statement', 'manifest', 'list of erased', 'cosign request']; // prettier-ignore
+const parsers = ['note', 'checkpoint', 'vkey', 'policy file', 'tile path', 'tile', 'entries', 'envelope', 'statement', 'manifest', 'list of erased', 'tlog proof', 'cosign request']; // prettier-ignore
 
 it.each(parsers.map((name, i) => [name, i] as const))(
   'a %s that was damaged is refused in our words',

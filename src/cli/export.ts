@@ -1,10 +1,12 @@
 import { Option, type Command } from 'commander';
+import { CountersignError } from '../errors.js';
 import { jsonLine, print } from './output.js';
 import { follow } from './follow.js';
 
 interface Options {
   readonly data: string;
-  readonly format: 'bundle' | 'tiles';
+  readonly format: 'bundle' | 'tiles' | 'proof';
+  readonly entry?: number;
   readonly to: string;
   readonly database?: string;
   readonly newest?: boolean;
@@ -17,11 +19,12 @@ export function register(program: Command): void {
     .description('write the log of a data folder to a file that auditors can check offline, or to static tiles')
     .requiredOption('--data <folder>', 'the data folder of the service, running or stopped')
     .addOption(
-      new Option('--format <format>', 'one zip with everything, or C2SP tiles')
-        .choices(['bundle', 'tiles'])
+      new Option('--format <format>', 'one zip with everything, C2SP tiles, or the C2SP tlog-proof of one entry')
+        .choices(['bundle', 'tiles', 'proof'])
         .default('bundle'),
     )
     .requiredOption('--to <path>', 'a new file, or for tiles a new folder')
+    .addOption(new Option('--entry <index>', 'of which --format proof is').argParser(parseIndex))
     .option('--newest', 'up to the last entry, even if the witnesses have not signed that far yet')
     .option('--database <url>', 'where the database is, if the data folder does not tell')
     .addOption(new Option('--output <format>', 'how to print it').choices(['text', 'json']).default('text'))
@@ -31,11 +34,18 @@ export function register(program: Command): void {
 async function exportLog(options: Options): Promise<void> {
   const { readKeys } = await import('../adapters/keys/file.js');
   const { openLogForReading } = await import('../adapters/postgres/open-log.js');
-  const { exportBundle, exportTiles } = await import('../adapters/evidence/export.js');
+  const { exportBundle, exportProof, exportTiles } = await import('../adapters/evidence/export.js');
+  if ((options.format === 'proof') !== (options.entry !== undefined))
+    throw new CountersignError('usage', '--format proof and --entry go together');
   const keys = await readKeys(options.data);
   const log = await openLogForReading(options.data, options.database);
   const progress = follow('entries');
   try {
+    if (options.entry !== undefined) {
+      await exportProof(log, keys, options.entry, options.to, { newest: options.newest ?? false });
+      await print(options.output === 'json' ? jsonLine({ path: options.to, format: 'proof', entry: options.entry }) : `check it  countersign verify ${options.to} --trust trust.txt`); // prettier-ignore
+      return;
+    }
     const write = options.format === 'bundle' ? exportBundle : exportTiles;
     const exported = await write(log, keys, options.to, progress.at, { newest: options.newest ?? false });
     const { size, contents, withheld, later } = exported;
@@ -68,4 +78,9 @@ async function exportLog(options: Options): Promise<void> {
     progress.end();
     await log.close();
   }
+}
+
+function parseIndex(text: string): number {
+  if (/^(0|[1-9]\d{0,15})$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text);
+  throw new CountersignError('usage', `"${text}" is no number of an entry: the first is 0`);
 }

@@ -1,5 +1,6 @@
-import { readFile, stat } from 'node:fs/promises';
+import { open as openFile, readFile, stat } from 'node:fs/promises';
 import { Option, type Command } from 'commander';
+import type { Trust } from '../audit/policy-file.js';
 import type { Verification } from '../audit/verify.js';
 import type { PopulationCheck } from '../report/check-population.js';
 import { CountersignError } from '../errors.js';
@@ -27,7 +28,7 @@ export function register(program: Command): void {
   program
     .command('verify')
     .description('check exported evidence: no database, no network')
-    .argument('<path>', 'an evidence bundle (.zip), or a folder of tiles')
+    .argument('<path>', 'an evidence bundle (.zip), a folder of tiles, or the .tlog-proof of an entry')
     .requiredOption('--trust <file>', "the log's vkey, or a C2SP tlog-policy with witnesses and a quorum")
     .option(
       '--population <file>',
@@ -62,6 +63,7 @@ async function verify(path: string, options: Options): Promise<void> {
   let verification: Verification;
   let population: Population | undefined;
   try {
+    if (await isProof(path)) return await verifyProof(path, trust, options.output);
     const evidence = await open(path);
     try {
       if (options.population !== undefined) population = await openPopulation(options.population);
@@ -178,6 +180,38 @@ async function open(path: string): ReturnType<typeof import('../adapters/evidenc
 async function openEvaluator(): Promise<import('../policy/evaluator.js').Evaluator> {
   const { RegoEvaluator } = await import('../adapters/opa/evaluator.js');
   return new RegoEvaluator();
+}
+
+/** The proof of one entry says by its first line what it is. */
+async function isProof(path: string): Promise<boolean> {
+  const { tlogProofHeader } = await import('../audit/tlog-proof.js');
+  const file = await openFile(path, 'r').catch(() => undefined);
+  try {
+    const found = await file?.read(Buffer.alloc(tlogProofHeader.length), 0, tlogProofHeader.length, 0);
+    return found?.buffer.toString('latin1') === tlogProofHeader;
+  } catch {
+    return false; // a folder
+  } finally {
+    await file?.close();
+  }
+}
+
+async function verifyProof(path: string, trust: Trust, output: Options['output']): Promise<void> {
+  const { verifyTlogProof } = await import('../audit/tlog-proof.js');
+  const text = await readText(path);
+  try {
+    const { entry, checkpoint } = verifyTlogProof(text, trust);
+    const { index, type, time, leafHash } = entry;
+    const { origin, size } = checkpoint;
+    if (output === 'json') return await print(jsonLine({ valid: true, origin, size, index, type, time, leafHash }));
+    await print(printable(`  entry ${index}, ${type} of ${time}, is in the log of ${size} entries  ✓  ${origin}`));
+    await print('valid   nothing was sent anywhere');
+  } catch (error) {
+    if (!(error instanceof CountersignError)) throw error;
+    process.exitCode = 1;
+    if (output === 'json') return await print(jsonLine({ valid: false, fault: { code: error.code, message: error.message } })); // prettier-ignore
+    await print(printable(`  ✗ ${error.message}\ninvalid   do not rely on this proof`));
+  }
 }
 
 async function readText(file: string): Promise<string> {

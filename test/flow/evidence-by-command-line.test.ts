@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openKeys } from '../../src/adapters/keys/file.js';
@@ -72,6 +72,14 @@ it('exports beside the running service, and from its folder when it has stopped;
     expect(out).toContain('nothing was sent anywhere');
     expect(code).toBe(0);
   }
+
+  const proof = join(work, 'entry.tlog-proof');
+  expect(await cli('export', '--data', data, '--format', 'proof', '--entry', '301', '--to', proof)).toMatchObject({ code: 0 }); // prettier-ignore
+  const proven = await cli('verify', proof, '--trust', trust);
+  expect([proven.code, proven.out]).toEqual([0, expect.stringContaining('entry 301, push of ')]);
+  writeFileSync(proof, readFileSync(proof, 'utf8').replace('index 301', 'index 300'));
+  expect(await cli('verify', proof, '--trust', trust)).toMatchObject({ code: 1, out: expect.stringContaining('entry 300 is not in the log') as string }); // prettier-ignore
+  expect(await cli('export', '--data', data, '--format', 'proof', '--entry', '308', '--to', proof)).toMatchObject({ code: 2 }); // prettier-ignore
 
   const files = await unzip(running);
   const content = [...files.keys()].find((name) => name.startsWith('content/') && files.get(name)?.includes('a name'));

@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises';
 import { openCheckpoint } from '../../audit/checkpoint.js';
 import type { Checkpoint, SignedCheckpoint } from '../../audit/checkpoint.js';
 import { equalBytes, utf8 } from '../../audit/crypto.js';
@@ -10,11 +11,12 @@ import {
   sealManifest,
 } from '../../audit/evidence.js';
 import type { KeyRing } from '../../audit/keys.js';
-import { Frontier, leafHash } from '../../audit/merkle.js';
+import { Frontier, leafHash, proveInclusion } from '../../audit/merkle.js';
 import { parseVkey } from '../../audit/note.js';
 import { contentsOf, parseStatement } from '../../audit/statement.js';
 import type { TileReader } from '../../audit/tiles.js';
-import { decodeEntries, tilePath, tilesOf } from '../../audit/tiles.js';
+import { decodeEntries, nodeReader, tilePath, tilesOf, tileWidth, widthAt } from '../../audit/tiles.js';
+import { formatTlogProof } from '../../audit/tlog-proof.js';
 import { CountersignError } from '../../errors.js';
 import { newFolder } from './folder.js';
 import type { ZipPart } from './zip.js';
@@ -100,6 +102,28 @@ export async function exportTiles(
   // Last: a checkpoint promises that everything below it is there.
   await write(evidenceFiles.checkpoint, utf8(note));
   return { size: checkpoint.size, contents: 0, withheld: 0, later };
+}
+
+/** One entry with its proof, as one text (C2SP tlog-proof). Throws `usage` for an entry that the checkpoint does not cover. */
+export async function exportProof(
+  log: ExportableLog,
+  keys: KeyRing,
+  index: number,
+  path: string,
+  options: ExportOptions = {},
+): Promise<void> {
+  const { note, size } = (await chooseCheckpoint(log, keys, options)).checkpoint;
+  if (index >= size) {
+    throw new CountersignError('usage', `there is no entry ${index}: the checkpoint covers ${size}, the first is 0`);
+  }
+  const number = Math.floor(index / tileWidth);
+  const tile = { level: 'entries', index: number, width: widthAt(size, 'entries', number) } as const;
+  const leaves = decodeEntries(await log.readTile(tile), tile.width);
+  const hashes = await proveInclusion(index, size, nodeReader(size, log.readTile));
+  const text = formatTlogProof({ index, hashes, checkpoint: note, extra: leaves[index % tileWidth] });
+  await writeFile(path, text, { flag: 'wx' }).catch((cause: Error) => {
+    throw new CountersignError('usage', `${path} cannot be written: ${cause.message}`, { cause });
+  });
 }
 
 async function chooseCheckpoint(
