@@ -49,6 +49,26 @@ export function createMetrics(state: ServiceState, queries: Queries): Registry {
   gauge('tip_lag_seconds', 'How long the oldest tip not judged yet has been waiting.', ['repository'], async () =>
     (await totals()).waiting.map((row) => [{ repository: row.repository }, row.seconds]),
   );
+  gauge(
+    'environment_status',
+    'Always 1; how the environment is: synced, progressing, degraded, failed, refused, suspended, new or removed.',
+    ['repository', 'environment', 'target', 'status'],
+    async () =>
+      (await queries.anyOf('environment', {}))
+        .filter(({ target }) => target !== null)
+        .map(({ repository, name, target, status }) => [{ repository, environment: name, target: target!, status }, 1]),
+  );
+  // An audit that is configured and never heard is as old as this process.
+  gauge('audit_silence_seconds', 'Since the last audit event of a write came.', ['target'], () =>
+    Promise.resolve(
+      audited(state).map(([target, { lastEventAt }]) => [{ target }, since(lastEventAt ?? state.startedAt)]),
+    ),
+  );
+  gauge('audit_incomplete', '1 where audit events were found to be missing within the hour.', ['target'], () =>
+    Promise.resolve(
+      audited(state).map(([target, { lastLoss }]) => [{ target }, lastLoss && since(lastLoss.time) < 3_600 ? 1 : 0]),
+    ),
+  );
   gauge('log_size', 'Entries in the log.', [], async () => [[{}, await state.ledger.size()]]);
   gauge('ready', '1 while everything the service needs answers.', [], async () => [
     [{}, (await state.ready()).ok ? 1 : 0],
@@ -63,6 +83,12 @@ const place = ({ repository, environment }: { repository: string; environment: s
   repository,
   environment,
 });
+
+const since = (time: string): number => Math.max(0, (Date.now() - Date.parse(time)) / 1_000);
+
+type Audited = NonNullable<ReturnType<ServiceState['targets']>[number]['audit']>;
+const audited = (state: ServiceState): (readonly [string, Audited])[] =>
+  state.targets().flatMap(({ name, audit }) => (audit ? [[name, audit] as const] : []));
 
 type Read<L extends string> = () => Promise<readonly (readonly [labels: Partial<Record<L, string>>, value: number])[]>;
 

@@ -46,6 +46,7 @@ describe('beside GraphQL the service serves', () => {
     expect(text).toContain(`countersign_runs${at},outcome="succeeded"} 1`);
     expect(text).toContain(`countersign_drift${at},corrected="false"} 1`);
     expect(text).toContain('countersign_faults{code="repository-missing"} 1');
+    expect(text).toMatch(new RegExp(`countersign_environment_status${at},target="prod",status="[a-z]+"} 1`));
     expect(text).toContain('countersign_log_size 302');
     expect(text).toContain('countersign_http_request_seconds_count{route="/healthz",status="200"}');
     expect(text).toContain('process_resident_memory_bytes');
