@@ -67,7 +67,11 @@ async function check(paths: readonly string[], options: ConftestOptions): Promis
   ]);
   const compiler = new RegoCompiler({ cache: policyCache() });
   try {
-    const { output, warnings, exitCode } = await runConftest(paths, options, { compiler, parsers: new InputParsers() });
+    const { output, warnings, exitCode } = await runConftest(paths, options, {
+      compiler,
+      parsers: new InputParsers(),
+      onCompiled: () => compiler.rest(),
+    });
     process.stderr.write(warnings.map((text) => `${printable(text)}\n`).join(''));
     process.stdout.write(output);
     process.exitCode = exitCode;

@@ -402,8 +402,10 @@ export class RegoCompiler implements Compiler, Explainer {
     return worker;
   }
 
-  private async rest(): Promise<void> {
+  /** Gives its memory back; the next request starts the program again. */
+  async rest(): Promise<void> {
     const { worker } = this;
+    clearTimeout(this.idle);
     this.worker = undefined;
     await worker?.terminate();
   }

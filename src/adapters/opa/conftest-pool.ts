@@ -4,7 +4,7 @@ import { CountersignError } from '../../errors.js';
 import type { ConftestCheck } from '../../policy/conftest.js';
 import type { InputParsers } from '../inputs/program.js';
 import type { ConftestBundle } from './conftest-evaluation.js';
-import { checkShare, type ConftestJob, type ConftestShare } from './conftest-worker.js';
+import { checkShare, type ConftestJob, type ConftestShare, type ReadAhead, sharedFrom } from './conftest-worker.js';
 import { builtFile } from './program.js';
 
 /** Below this another thread costs more than it brings: 60 ms and 20 MiB. */
@@ -17,12 +17,13 @@ export async function checkWithThreads(
   files: readonly string[],
   parsers: InputParsers,
   parser?: string,
+  ahead: ReadAhead = [],
 ): Promise<readonly (readonly ConftestCheck[])[]> {
   const threads = Math.min(MAX_THREADS, availableParallelism(), Math.ceil(files.length / FILES_WORTH_A_THREAD));
-  const job: ConftestJob = { bundle, files, parser, shared: new SharedArrayBuffer(8) };
+  const job: ConftestJob = { bundle, files, parser, shared: sharedFrom(ahead.length) };
   const others = Array.from({ length: threads - 1 }, () => share(job));
   // This thread works, too; what the others say meanwhile waits.
-  const own = checkShare(job, parsers);
+  const own = checkShare(job, parsers, ahead);
   const shares = [own, ...(await Promise.all(others))];
   const [failure] = shares.flatMap((one) => one.failure ?? []).toSorted((a, b) => a.file - b.file);
   if (failure) {

@@ -1,5 +1,5 @@
 import { checkCharacters } from './builtins/builtin.js';
-import { builtFile as besideModule, capMemory, Reactor, readBuilt as readFile } from '../wasi/reactor.js';
+import { builtFile as besideModule, capMemory, compileOnce, Reactor, readBuilt as readFile } from '../wasi/reactor.js';
 import type { WasiOptions } from '../wasi/wasi.js';
 
 export const builtFile = (name: string): URL => besideModule(name, import.meta.url);
@@ -11,7 +11,7 @@ export function programVersion(): string {
 
 /** Compiles the 41 MB Go program with its memory capped: 0.15 s. */
 export function loadProgram(maxPages: number): WebAssembly.Module {
-  return new WebAssembly.Module(capMemory(readBuilt('rego.wasm'), maxPages));
+  return compileOnce(capMemory(readBuilt('rego.wasm'), maxPages));
 }
 
 function readBuilt(name: string): Uint8Array<ArrayBuffer> {

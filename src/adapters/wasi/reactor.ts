@@ -101,20 +101,28 @@ export function capMemory(wasm: Uint8Array<ArrayBuffer>, maxPages: number): Uint
     const section = [1, 1, ...varint(initial), ...varint(Math.max(initial, maxPages))];
     const head = Uint8Array.from([5, ...varint(section.length), ...section]);
     const growth = at + head.length - (body + size);
-    if (growth < 0 || growth > wasm.byteOffset) {
+    if (growth > wasm.byteOffset) {
       const capped = new Uint8Array(wasm.length + growth);
       capped.set(wasm.subarray(0, at));
       capped.set(head, at);
       capped.set(wasm.subarray(body + size), at + head.length);
       return capped;
     }
-    // What stands before it, which is little, moves to the front.
-    const capped = new Uint8Array(wasm.buffer, wasm.byteOffset - growth, wasm.length + growth);
-    capped.copyWithin(0, growth, growth + at);
+    // What stands before it, which is little, moves: to the front, or back where Go's linker took more room for its numbers than they need.
+    const start = wasm.byteOffset - growth;
+    new Uint8Array(wasm.buffer).copyWithin(start, wasm.byteOffset, wasm.byteOffset + at);
+    const capped = new Uint8Array(wasm.buffer, start, wasm.length + growth);
     capped.set(head, at);
     return capped;
   }
   return wasm;
+}
+
+/** The module of a capped program. V8 has a copy of its own then: these 40 MB are given back at once, not when garbage is collected. */
+export function compileOnce(wasm: Uint8Array<ArrayBuffer>): WebAssembly.Module {
+  const module = new WebAssembly.Module(wasm);
+  wasm.buffer.transfer(0);
+  return module;
 }
 
 function readVarint(bytes: Uint8Array, at: number): [value: number, next: number] {

@@ -1,6 +1,7 @@
 import type { RegoCompiler } from '../../adapters/opa/compiler.js';
 import { ConftestEvaluation, type ConftestBundle } from '../../adapters/opa/conftest-evaluation.js';
 import { checkWithThreads } from '../../adapters/opa/conftest-pool.js';
+import { readAhead } from '../../adapters/opa/conftest-worker.js';
 import { withoutOptimising } from '../../adapters/opa/tiers.js';
 import type { InputParsers } from '../../adapters/inputs/program.js';
 import { InputReader } from '../../adapters/inputs/read.js';
@@ -33,6 +34,8 @@ export interface ConftestOptions {
 export interface ConftestParts {
   readonly compiler: RegoCompiler;
   readonly parsers: InputParsers;
+  /** The compiler is not needed any more: its memory may be given to what follows. */
+  readonly onCompiled?: () => Promise<void>;
 }
 
 export interface ConftestRun {
@@ -46,10 +49,10 @@ export interface ConftestRun {
 export async function runConftest(
   paths: readonly string[],
   options: ConftestOptions,
-  { compiler, parsers }: ConftestParts,
+  { compiler, parsers, onCompiled }: ConftestParts,
 ): Promise<ConftestRun> {
   const files = inputFiles(paths, options.ignore);
-  const compiled = await withoutOptimising(() =>
+  const compiling = withoutOptimising(() =>
     compiler.compileConftest(policyFiles(options.policy), {
       namespaces: options.namespace,
       all: options.allNamespaces ?? false,
@@ -57,6 +60,9 @@ export async function runConftest(
       v0: options.regoVersion === 'v0',
     }),
   );
+  const ahead = options.combine ? [] : await readAhead(files, parsers, options.parser, compiling);
+  const compiled = await compiling;
+  await onCompiled?.();
   const bundle: ConftestBundle = {
     module: await WebAssembly.compile(compiled.wasm as Uint8Array<ArrayBuffer>),
     data: JSON.stringify(dataDocument(options.data)),
@@ -65,7 +71,7 @@ export async function runConftest(
   };
   const byFile = options.combine
     ? [combined(bundle, files, options, parsers)]
-    : await checkWithThreads(bundle, files, parsers, options.parser);
+    : await checkWithThreads(bundle, files, parsers, options.parser, ahead);
   const checks = compiled.namespaces.flatMap((_, i) => byFile.map((ofFile) => renamed(ofFile[i], options)));
   const exitCode = conftestExitCode(totalsOf(checks), options.failOnWarn ?? false);
   const silent = options.quiet && exitCode === 0;
