@@ -200,6 +200,7 @@ export const fileSchema = z.strictObject({
     .optional(),
   limits: z
     .strictObject({
+      requestsPerSecond: z.int().min(1).max(1_000_000).optional(),
       manifestBytes: bytes({ atLeast: 1_024, atMost: 2 ** 30 }).optional(),
       evaluation: milliseconds({ atLeast: 10, atMost: 600_000 }).optional(),
       commits: z.int().min(1).max(1_000_000).optional(),

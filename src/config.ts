@@ -162,6 +162,8 @@ export interface Limits {
   readonly manifestBytes: number;
   readonly evaluationMilliseconds: number;
   readonly wasmMemoryBytes: number;
+  /** By one caller; undefined: as many as is usual. */
+  readonly requestsPerSecond?: number;
   /** Commits that one change may have. */
   readonly commits: number;
 }
@@ -325,6 +327,7 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
       : {}),
     access: resolveAccess(written, fault),
     limits: {
+      ...(written.limits?.requestsPerSecond ? { requestsPerSecond: written.limits.requestsPerSecond } : {}),
       manifestBytes: written.limits?.manifestBytes ?? 10 * 2 ** 20,
       evaluationMilliseconds: written.limits?.evaluation ?? 2_000,
       wasmMemoryBytes: written.limits?.wasmMemory ?? 128 * 2 ** 20,

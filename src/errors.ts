@@ -8,6 +8,7 @@ export type ErrorCode =
   | 'not-found'
   | 'unauthenticated'
   | 'forbidden'
+  | 'too-many-requests'
   | 'issuer-unavailable'
   | 'config-invalid'
   | 'manifest-malformed'

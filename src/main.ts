@@ -99,7 +99,12 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       secrets: new Map(followedIn(config).flatMap(({ name, webhook }) => (webhook ? [[name, webhook.secret]] : []))),
       hint: (repository: string, claim: PusherClaim | null) => service.hint(repository, claim),
     };
-    const door = { access, publicLog: config.access.log === 'public' };
+    const { requestsPerSecond } = config.limits;
+    const door = {
+      access,
+      publicLog: config.access.log === 'public',
+      ...(requestsPerSecond ? { requestsPerSecond } : {}),
+    };
     const tls = config.reached.tls && (await readTls(config.reached.tls));
     const app = await createHttp(module, {
       logger,

@@ -4,18 +4,32 @@ import type { Access } from './access.js';
 import { permissionOfRoute, type RoutePermission } from './permissions.js';
 import { statusOf } from './graphql-errors.js';
 import { problem, sendProblem } from './problems.js';
+import { Rate } from './rate.js';
 import { LOOPBACK_ADDRESS } from './reached.js';
 
 export interface DoorOptions {
   readonly access: Access;
   /** Whether strangers may read the log's tiles, as witnesses and mirrors do. */
   readonly publicLog: boolean;
+  /** Requests a second by one caller; whoever is on this machine without a token is not counted. */
+  readonly requestsPerSecond?: number;
+  /** Refusals to one address, a second, before they are not even explained. */
+  readonly refusalsPerSecond?: number;
 }
+
+/** What a person, a console and a pipeline need together, many times over. */
+const REQUESTS_PER_SECOND = 200;
+const REFUSALS_PER_SECOND = 10;
 
 const LOG = /^\/log\//;
 
 /** Asks everybody who they are before their request is read, and lets nobody on to where no table lets them. */
-export function registerDoor(fastify: FastifyInstance, { access, publicLog }: DoorOptions): void {
+export function registerDoor(
+  fastify: FastifyInstance,
+  { access, publicLog, requestsPerSecond = REQUESTS_PER_SECOND, refusalsPerSecond = REFUSALS_PER_SECOND }: DoorOptions,
+): void {
+  const callers = new Rate(requestsPerSecond);
+  const strangers = new Rate(refusalsPerSecond);
   fastify.decorateRequest('authority', null);
   // Forgotten ones are found at the start, not by whoever finds them open.
   fastify.addHook('onRoute', ({ method, url }) => {
@@ -33,13 +47,22 @@ export function registerDoor(fastify: FastifyInstance, { access, publicLog }: Do
           request.authority = await access.identify(credentialsOf(request), action).catch(() => null);
         return;
       }
-      request.authority = await access.identify(credentialsOf(request), action);
-      await access.require(request.authority, permission, action);
+      const authority = await access.identify(credentialsOf(request), action);
+      if (authority && !authority.anonymous && !callers.take(`${authority.token} ${authority.login}`)) {
+        throw tooMany(`the token ${authority.token} asks more than ${requestsPerSecond} times a second`);
+      }
+      request.authority = authority;
+      await access.require(authority, permission, action);
     } catch (thrown) {
-      refuse(request, reply, toCountersignError(thrown));
+      const error = toCountersignError(thrown);
+      const spent = error.code === 'unauthenticated' && !strangers.take(request.ip);
+      refuse(request, reply, spent ? tooMany('too many requests from there were refused') : error);
     }
   });
 }
+
+const tooMany = (why: string): CountersignError =>
+  new CountersignError('too-many-requests', why, { remedy: 'Ask again in a second', retry: true });
 
 function credentialsOf(request: FastifyRequest): { authorization: string | undefined; local: boolean } {
   return { authorization: request.headers.authorization, local: isLocal(request) };
@@ -57,6 +80,7 @@ function refuse(request: FastifyRequest, reply: FastifyReply, error: Countersign
   const { code, message, remedy } = error;
   const status = statusOf(code);
   if (status >= 500) request.log.error({ err: error }, 'a request failed');
+  if (status === 429) void reply.header('retry-after', '1');
   if (status === 401) void reply.header('www-authenticate', 'Bearer');
   // What is left of a body is not waited for.
   void reply.header('connection', 'close').header('cache-control', 'no-store');

@@ -12,6 +12,7 @@ const statuses: Partial<Record<ErrorCode, number>> = {
   'not-found': 404,
   unauthenticated: 401,
   forbidden: 403,
+  'too-many-requests': 429,
   'issuer-unavailable': 503,
   'database-unavailable': 503,
   'disk-full': 503,

@@ -256,6 +256,8 @@ describe('the API under hostile input', () => {
       () => post(JSON.stringify({ query: `{ decisions(first: 1) { nodes { ${deep(10)} } } }` })),
       () => post(JSON.stringify({ query: '{ decisions(after: "forged") { totalCount } }' })),
       () => fetch(`${api.url}/log/tile/0/999`).then((response) => response.text()),
+      () => stranger('Bearer cs_guessed'),
+      () => stranger(`Bearer ${'e30.'.repeat(2)}${'x'.repeat(5_000)}`),
     ];
     const bad = Promise.all(Array.from({ length: 500 }, (_, i) => kinds[i % kinds.length]()));
     for (let i = 0; i < 20; i++) {
@@ -281,6 +283,17 @@ describe('the API under hostile input', () => {
     }
   });
 });
+
+/** Whoever brings a token that is none is no reader of this machine, either. */
+async function stranger(authorization: string): Promise<void> {
+  const headers = { authorization, 'content-type': 'application/json' };
+  const response = await fetch(`${api.url}/graphql`, {
+    method: 'POST',
+    headers,
+    body: '{"query": "{ service { version } }"}',
+  });
+  expect([response.status, await response.text()]).toEqual([401, expect.not.stringContaining('version')]);
+}
 
 function raw(path: string, headers: Record<string, string>): Promise<{ status: number; body: string }> {
   const { port } = new URL(api.url);

@@ -72,6 +72,31 @@ const queryOf = ({ type, name }: (typeof rootFields)[number], depth?: number): s
 const get = (path: string, name?: string): Promise<Response> =>
   fetch(api.url + path, { headers: name === undefined ? {} : { authorization: `Bearer cs_${name}` } });
 
+describe('too many requests', () => {
+  it('are refused: of a caller, and of strangers before they are told why', async () => {
+    const bounded = fastify();
+    const log = { refused: () => Promise.resolve() };
+    const access = new Access({ tokens: [token('viewer', 'viewer')], anonymous: true, log });
+    registerDoor(bounded, { access, publicLog: false, requestsPerSecond: 2 });
+    bounded.get('/graphql', () => 'here');
+    const ask = async (authorization?: string, remoteAddress = '10.0.0.9') => {
+      const headers = authorization === undefined ? {} : { authorization };
+      const times = Array.from({ length: 40 }, () => bounded.inject({ path: '/graphql', remoteAddress, headers }));
+      return Map.groupBy(
+        (await Promise.all(times)).map(({ statusCode }) => statusCode),
+        (status) => status,
+      );
+    };
+    const known = await ask('Bearer cs_viewer');
+    expect([known.get(200)!.length >= 4, known.get(429)!.length > 20]).toEqual([true, true]);
+    const strange = await ask('Bearer cs_guessed');
+    expect([strange.get(401)!.length >= 20, strange.get(429)!.length > 5]).toEqual([true, true]);
+    // Whoever shares the address of strangers and has a token is not refused with them.
+    expect((await bounded.inject({ path: '/graphql', remoteAddress: '127.0.0.1' })).statusCode).toBe(200);
+    expect((await ask(undefined, '127.0.0.1')).get(200)).toHaveLength(40);
+  });
+});
+
 describe('the table of who may what', () => {
   it('names every field that can be asked for first, and none that is not there', () => {
     const all = new Set(

@@ -119,7 +119,7 @@ export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi
   const app: NestFastifyApplication = await createHttp(module, {
     logger,
     requests: requestHistogram(metrics),
-    door: { access, publicLog },
+    door: { access, publicLog, refusalsPerSecond: 10_000, requestsPerSecond: 10_000 },
     webhooks,
     audit,
   });
