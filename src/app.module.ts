@@ -18,6 +18,7 @@ import { EnvironmentResolver } from './api/environment.resolver.js';
 import { createContext, requireFields } from './api/field-access.js';
 import { formatErrors } from './api/graphql-errors.js';
 import { HealthController } from './api/health.controller.js';
+import type { KnownQueries } from './api/known-queries.js';
 import { checkLimits, limits, refuseForeignText } from './api/limits.js';
 import { AdviceResolver } from './api/advice.resolver.js';
 import { ExceptionResolver } from './api/exception.resolver.js';
@@ -59,6 +60,8 @@ export interface AppParts {
   readonly logger: Logger;
   readonly access: Access;
   readonly approving: Approving;
+  /** The only queries that are answered, where there are such. */
+  readonly known?: KnownQueries;
 }
 
 const resolvers = [
@@ -131,6 +134,7 @@ function graphql({
   queries,
   logger,
   access,
+  known,
 }: AppParts): MercuriusDriverConfig & { driver: typeof MercuriusDriver } {
   return {
     driver: MercuriusDriver,
@@ -145,7 +149,10 @@ function graphql({
     context: (req: FastifyRequest) => createContext(req, queries, state.ledger),
     errorFormatter: (execution, context) => formatErrors(execution, context.reply?.log ?? logger),
     hooks: {
-      preParsing: async (_schema, source) => refuseForeignText(source),
+      preParsing: async (_schema, source) => {
+        refuseForeignText(source);
+        known?.require(source);
+      },
       preExecution: async (schema, document, context, variables) => {
         checkLimits(schema, document, variables ?? {});
         await requireFields(access, schema, document, context as unknown as ApiContext);

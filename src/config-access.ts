@@ -1,3 +1,5 @@
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import type { Written } from './config-file.js';
 import type { FaultAt } from './config-repository.js';
 import { isLoopback } from './config-listen.js';
@@ -11,6 +13,8 @@ export interface AccessConfig {
   /** Whether strangers may read the log's tiles. */
   readonly log: 'public' | 'readers';
   readonly tokens: readonly TokenConfig[];
+  /** Absolute path of a folder of .graphql files: the only queries that are answered. */
+  readonly queries?: string;
   readonly oidc?: OidcConfig;
 }
 
@@ -51,10 +55,10 @@ export interface GroupRole {
   readonly environments: readonly string[];
 }
 
-export function resolveAccess(written: Written, fault: FaultAt): AccessConfig {
+export function resolveAccess(written: Written, base: string, fault: FaultAt): AccessConfig {
   const { access } = written;
   if (!access) return { configured: false, loopback: 'read', log: 'readers', tokens: [] };
-  const { oidc, ...rest } = access;
+  const { oidc, queries, ...rest } = access;
   access.tokens.forEach(({ name, sha256 }, i) => {
     if (access.tokens.findIndex((other) => other.name === name) < i) {
       fault(['access', 'tokens', i, 'name'], `"${name}" is already the name of tokens[${access.tokens.findIndex((other) => other.name === name)}]`); // prettier-ignore
@@ -62,11 +66,13 @@ export function resolveAccess(written: Written, fault: FaultAt): AccessConfig {
     if (access.tokens.findIndex((other) => other.sha256 === sha256) < i)
       fault(['access', 'tokens', i, 'sha256'], 'it is that of another token');
   });
-  if (!oidc) return { configured: true, ...rest };
+  const folder = queries === undefined ? undefined : resolve(base, queries);
+  if (folder !== undefined && !existsSync(folder)) fault(['access', 'queries'], `there is no folder ${folder}`);
   return {
     configured: true,
     ...rest,
-    oidc: resolveOidc(oidc, (path, m) => fault(['access', 'oidc', ...path], m)),
+    ...(folder === undefined ? {} : { queries: folder }),
+    ...(oidc ? { oidc: resolveOidc(oidc, (path, m) => fault(['access', 'oidc', ...path], m)) } : {}),
   };
 }
 

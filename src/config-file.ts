@@ -152,6 +152,7 @@ export const fileSchema = z.strictObject({
     .strictObject({
       loopback: z.enum(['read', 'token']).default('token'),
       log: z.enum(['public', 'readers']).default('readers'),
+      queries: z.string().optional(),
       tokens: z
         .array(
           z.strictObject({

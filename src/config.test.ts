@@ -92,6 +92,13 @@ limits: {manifestBytes: 10MiB, evaluation: 2s, wasmMemory: 128MiB}
     });
   });
 
+  it('takes a folder of known queries that is there', async () => {
+    expect(await refusal(repository('access: {queries: no-such-folder}\n'))).toContain(
+      'access.queries: there is no folder no-such-folder',
+    );
+    expect((await load(repository('access: {queries: .}\n'))).access.queries).toMatch(/^\//);
+  });
+
   it('knows tokens by their digests, and shows none of them', async () => {
     const [one, other] = ['a'.repeat(64), 'b'.repeat(64)];
     const config = await load(`${repository()}access: {tokens: [${token(`name: bo, sha256: ${one}`)}]}\n`);

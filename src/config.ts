@@ -325,7 +325,7 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
     ...(written.admission
       ? { admission: resolveAdmission(written.admission, base, (p, m) => fault(['admission', p], m)) }
       : {}),
-    access: resolveAccess(written, fault),
+    access: resolveAccess(written, base, fault),
     limits: {
       ...(written.limits?.requestsPerSecond ? { requestsPerSecond: written.limits.requestsPerSecond } : {}),
       manifestBytes: written.limits?.manifestBytes ?? 10 * 2 ** 20,

@@ -1,4 +1,4 @@
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -14,6 +14,7 @@ import { PostgresQueries } from './adapters/postgres/queries.js';
 import { PostgresStatistics } from './adapters/postgres/statistics.js';
 import { Access } from './api/access.js';
 import { createHttp } from './api/http.js';
+import { KnownQueries } from './api/known-queries.js';
 import { createMetrics, requestHistogram } from './api/metrics.js';
 import { readTls, renewTls } from './api/reached.js';
 import type { LoginPlace } from './api/state.js';
@@ -94,7 +95,19 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       log: approving.log,
       ...(config.access.oidc ? { issuer: new OidcBearer(config.access.oidc) } : {}),
     });
-    const module = AppModule.of({ state, queries, statistics, reports, logFiles, metrics, logger, access, approving });
+    const known = await knownQueries(config.access.queries);
+    const module = AppModule.of({
+      state,
+      queries,
+      statistics,
+      reports,
+      logFiles,
+      metrics,
+      logger,
+      access,
+      approving,
+      ...known,
+    });
     const webhooks = {
       secrets: new Map(followedIn(config).flatMap(({ name, webhook }) => (webhook ? [[name, webhook.secret]] : []))),
       hint: (repository: string, claim: PusherClaim | null) => service.hint(repository, claim),
@@ -139,6 +152,13 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
     await close();
     throw listenFault(thrown, config) ?? thrown;
   }
+}
+
+/** Of a folder of .graphql files, a query each. */
+async function knownQueries(folder: string | undefined): Promise<{ readonly known?: KnownQueries }> {
+  if (folder === undefined) return {};
+  const names = (await readdir(folder)).filter((name) => name.endsWith('.graphql'));
+  return { known: new KnownQueries(await Promise.all(names.map((name) => readFile(join(folder, name), 'utf8')))) };
 }
 
 function loginPlace({ access: { oidc } }: Config): { readonly login?: LoginPlace } {
