@@ -36,7 +36,7 @@ async function seed(): Promise<void> {
       transaction.append({ type: 'decision', subjects: [], predicate: { id }, contents: { rendered: { mediaType: 'application/json', bytes, salted: false } } }); // prettier-ignore
     }
     await records.save(transaction, 'run', [run(1, 'succeeded', 2), run(2, 'succeeded', 4), run(4, 'succeeded', 6), run(5, 'failed', 8)]); // prettier-ignore
-    await records.save(transaction, 'drift', ['kubectl-edit', 'kubectl-edit', null].map((manager, i) => ({ ...object, id: `drift-${i}`, repository: 'shop', environment: 'shop/production', type: 'modified', fields: [], attribution: { strength: manager ? 'hint' : 'none', manager }, supplements: [], detectedAt: at(2, i), index: null, correctedAt: null, run: null }))); // prettier-ignore
+    await records.save(transaction, 'drift', ['kubectl-edit', 'kubectl-edit', null].map((manager, i) => ({ ...object, id: `drift-${i}`, repository: 'shop', environment: 'shop/production', type: 'modified', fields: [], attribution: { strength: manager ? 'hint' : 'none', manager }, supplements: i === 1 ? [{ strength: 'strong', source: 'audit', user: { name: 'eve@example.org' }, manager: null }] : [], detectedAt: at(2, i), index: null, correctedAt: null, run: null }))); // prettier-ignore
     await records.save(transaction, 'exception', [exception('E-1', at(31)), exception('E-2', at(9))]);
     await records.save(transaction, 'reviewDuty', [{ id: 'decision-4', change: 'change-4', repository: 'shop', environment: 'shop/production', head: hex(4), principal: 'bo@example.org', reason: 'the shop is down', ticket: 'OPS-7', openedAt: at(4, 9), dueAt: at(7, 9), closedAt: null, approval: null }]); // prettier-ignore
   });

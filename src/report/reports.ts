@@ -55,7 +55,12 @@ export class LoggedReports {
   }
 
   /** What there is to say of the changes that the filters select. Throws as `changes` does. */
-  async management(filters: PopulationQuery, format: ManagementFormat, sample: Sampling, by: ExportedBy): Promise<WholeReport> {
+  async management(
+    filters: PopulationQuery,
+    format: ManagementFormat,
+    sample: Sampling,
+    by: ExportedBy,
+  ): Promise<WholeReport> {
     const { population, close } = await this.#open(filters);
     try {
       const manifest = await this.#log(population, { report: 'management', format, filters, sample }, by);

@@ -76,23 +76,23 @@ async function p99(count: number): Promise<number> {
 await p99(100);
 const quiet = await p99(300);
 const before = process.memoryUsage().rss;
-let sent = 0;
+const done = { sent: 0 };
 let answered = 0;
 const attack = Promise.all(
   Array.from({ length: AT_ONCE }, async () => {
-    while (sent < REQUESTS) {
-      sent += 1;
+    while (done.sent < REQUESTS) {
+      done.sent += 1;
       const status = await attacks[random(attacks.length)]();
       if (status >= 500 || status === 200) answered += 1;
     }
   }),
 );
 const loud: number[] = [];
-while (sent < REQUESTS) loud.push(await p99(50));
+while (done.sent < REQUESTS) loud.push(await p99(50));
 await attack;
 const worst = loud.toSorted((a, b) => a - b)[Math.floor(loud.length / 2)];
 const after = process.memoryUsage().rss;
-console.log(`hostile: ${sent} requests, ${AT_ONCE} at once, ${answered} not refused`);
+console.log(`hostile: ${done.sent} requests, ${AT_ONCE} at once, ${answered} not refused`);
 console.log(
   `hostile: legitimate p99 ${quiet.toFixed(1)} ms quiet, ${worst.toFixed(1)} ms under load: ${(worst / quiet).toFixed(1)} times`,
 );

@@ -25,7 +25,8 @@ export async function readManifest(file: string): Promise<ExportManifest & { rea
     const manifest = JSON.parse(text) as ExportManifest;
     if (typeof manifest.id === 'string' && Number.isSafeInteger(manifest.size) && Number.isSafeInteger(manifest.rows)) {
       const formats: readonly string[] = reportFormats;
-      if (manifest.report === 'changes' && formats.includes(manifest.format) && typeof manifest.filters === 'object') return { ...manifest, format: manifest.format as ReportFormat };
+      if (manifest.report === 'changes' && formats.includes(manifest.format) && typeof manifest.filters === 'object')
+        return { ...manifest, format: manifest.format as ReportFormat };
     }
   } catch {
     // As what is JSON and no manifest.

@@ -41,12 +41,12 @@ export async function readAhead(
   parser: string | undefined,
   until: Promise<unknown>,
 ): Promise<ReadAhead> {
-  let done = false;
-  const finish = () => (done = true);
+  const other = { done: false };
+  const finish = () => (other.done = true);
   until.then(finish, finish);
   const reader = new InputReader(parsers);
   const ahead: Uint8Array[][] = [];
-  for (let bytes = 0; !done && ahead.length < files.length && bytes < MOST_AHEAD;) {
+  for (let bytes = 0; !other.done && ahead.length < files.length && bytes < MOST_AHEAD;) {
     const file = files[ahead.length];
     if (file === '-') break; // can be read only once
     try {

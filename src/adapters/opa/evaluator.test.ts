@@ -140,7 +140,7 @@ describe('policy that misbehaves', () => {
   ])('ends alone, and not with the process, when it asks for too many %s', async (_, expression) => {
     const { code, message } = await failure(`deny contains "x" if 0 == ${expression}`);
     expect(code).toMatch(/^policy-(memory|timeout)$/);
-    if (code === 'policy-memory') expect(message).toContain('in the rule countersign.test.deny');
+    expect(code === 'policy-timeout' ? '' : message).toMatch(/^$|in the rule countersign\.test\.deny/);
   });
 
   it('is no matter when its patterns would be slow elsewhere, or its numbers have no end', async () => {

@@ -12,6 +12,8 @@ function thrown(...names: readonly string[]): Error {
   return error;
 }
 
+const node = (id: number, functionName: string, hitCount: number, children: number[] = []) => ({ id, callFrame: { functionName }, hitCount, children }); // prettier-ignore
+
 describe('the rule that was being evaluated', () => {
   it('is the innermost of a stack, and its place that of the rule it was evaluated for', () => {
     const error = thrown('opa.wasm.opa_malloc', 'opa.wasm.g1.data.lib.images.pinned', `opa.wasm.${DENY}`, 'opa.wasm.g0.data.countersign__run.object', 'opa.wasm.eval'); // prettier-ignore
@@ -30,7 +32,6 @@ describe('the rule that was being evaluated', () => {
   });
 
   it('is that in which a profile saw most of the time', () => {
-    const node = (id: number, functionName: string, hitCount: number, children: number[] = []) => ({ id, callFrame: { functionName }, hitCount, children }); // prettier-ignore
     const nodes = [
       node(1, '(root)', 0, [2, 7]),
       node(2, 'eval', 0, [3]),

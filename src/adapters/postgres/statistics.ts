@@ -27,7 +27,10 @@ const decisionKeys: Readonly<Record<DecisionGroup, string>> = {
 };
 
 const driftKeys: Readonly<Record<DriftGroup, string>> = {
-  person: `coalesce(row.attribution ->> 'user', row.attribution ->> 'manager', 'unknown')`,
+  // As src/report/evidence-of-drift.ts chooses: the strongest, and of two that are equal the later.
+  person: `coalesce((SELECT coalesce(said #>> '{user,name}', said ->> 'manager', said #>> '{user,agent}')
+    FROM jsonb_array_elements(jsonb_build_array(row.attribution) || row.supplements) WITH ORDINALITY AS evidence (said, place)
+    ORDER BY array_position(ARRAY['none', 'hint', 'likely', 'strong'], said ->> 'strength') DESC NULLS LAST, place DESC LIMIT 1), 'unknown')`,
   repository: 'row.repository',
   environment,
   kind: `CASE row.group WHEN '' THEN row.kind ELSE row.kind || '.' || row.group END`,
