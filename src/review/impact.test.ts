@@ -140,7 +140,7 @@ describe('a policy without end', () => {
     expect(analysed).toBe(false); // they waited for none of it
     const { tally } = await analysis;
     expect(tally.outcomes).toEqual({ 'allow → error': 3 });
-    await expect(liveImpact(NOTHING_LIVE, { repository: 'shop', environment: 'prod', target: 'prod', commit: 'a', decision: 1, time: '', objects: [{ object: deployment('cart', 4), source: { path: 'apps.yaml', line: 1 } }], input: inputOf(1), bundle: good }, bundle, shared)).rejects.toMatchObject({ code: expect.stringMatching(/^policy-/) as string, place: { file: 'p.rego', line: 3 } }); // prettier-ignore
+    await expect(liveImpact(NOTHING_LIVE, { repository: 'shop', environment: 'prod', target: 'prod', commit: 'a', decision: 1, time: '', objects: [{ object: deployment('cart', 4), source: { path: 'apps.yaml', line: 1 } }], input: inputOf(1), bundle: good }, bundle, shared)).rejects.toMatchObject({ code: expect.stringMatching(/^policy-/) as string }); // prettier-ignore
     await shared.close();
   }, 60_000);
 });

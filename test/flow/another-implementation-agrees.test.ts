@@ -16,6 +16,7 @@ import { cacheFolder } from '../../src/adapters/folder/cache-folder.js';
 import { exportTiles } from '../../src/adapters/evidence/export.js';
 import { openWitnessKey } from '../../src/adapters/keys/file.js';
 import { PostgresCosigned } from '../../src/adapters/postgres/cosigned.js';
+import { LogReader } from '../../src/adapters/postgres/log-storage.js';
 import { openLogForReading } from '../../src/adapters/postgres/open-log.js';
 import { HttpWitness } from '../../src/adapters/witness/client.js';
 import { WitnessFiles } from '../../src/adapters/witness/memory-file.js';
@@ -25,6 +26,7 @@ import { Cosigning } from '../../src/audit/cosigning.js';
 import { parseVkey } from '../../src/audit/note.js';
 import { parseTrust } from '../../src/audit/policy-file.js';
 import { Witness } from '../../src/audit/witness.js';
+import { until } from '../support/cluster.js';
 import type { TestLog } from '../support/log.js';
 import { openTestLog, pushDraft } from '../support/log.js';
 import { startPostgres } from '../support/postgres.js';
@@ -130,6 +132,12 @@ describe("Go's tlog agrees with tiles, proofs and checkpoint", () => {
       const exportable = await openLogForReading(log.data, log.url);
       const path = join(folder, 'cosigned');
       await log.ledger.append(pushDraft(0));
+      // Other readers are shown a checkpoint a moment after whoever appended.
+      const newest = await log.ledger.size();
+      await until(
+        'the newest checkpoint is shown',
+        async () => (await new LogReader(log.dataSource).released()).size === newest,
+      );
       expect(await exportTiles(exportable, log.keys, path, () => {})).toMatchObject({ later: 1 });
       await exportable.close();
       const vkeys = cosigners.map(({ vkey }) => vkey);
