@@ -7,7 +7,6 @@ import { STARTER_PREFIX, type BundleOutputs, type BundleSources, type Compiler, 
 import type { ConftestNamespace } from '../../policy/conftest.js';
 import type { Rule } from '../../policy/decision.js';
 import type { ExplainedView, Explainer, View } from '../../policy/explain.js';
-import { inputJsonSchema } from '../../policy/input-schema.js';
 import { BundleCache, type Compiled } from './bundle-cache.js';
 import { refuseShadowedData, refuseSharedIds, type RulePath } from './clashes.js';
 import type { Coverage, CoverageReport } from './coverage.js';
@@ -164,7 +163,7 @@ export class RegoCompiler implements Compiler, Explainer {
     const files = Object.fromEntries(sources.files);
     const { starter = NO_STARTERS, gatekeeper } = sources;
     const theirs = gatekeeper && { templates: gatekeeper.templates, glue: gatekeeper.glue };
-    const schema = schemaFor(sources);
+    const schema = await schemaFor(sources);
     const key = digestOf({
       compiler: this.version,
       files,
@@ -222,7 +221,7 @@ export class RegoCompiler implements Compiler, Explainer {
 
   /** What compiles but is slow or unstable as Wasm, or lacks metadata. Throws as `compile`. */
   async lint(sources: PolicySources): Promise<readonly Finding[]> {
-    const request = { op: 'lint', files: Object.fromEntries(sources.files), schema: schemaFor(sources) };
+    const request = { op: 'lint', files: Object.fromEntries(sources.files), schema: await schemaFor(sources) };
     const { json } = await this.request(request);
     return (json.findings ?? []).map(toFinding);
   }
@@ -246,7 +245,7 @@ export class RegoCompiler implements Compiler, Explainer {
     const { starter = NO_STARTERS, gatekeeper } = sources;
     const theirs = gatekeeper && { templates: gatekeeper.templates, glue: gatekeeper.glue };
     const files = Object.fromEntries(sources.files);
-    const schema = schemaFor(sources);
+    const schema = await schemaFor(sources);
     const request = { op: 'check', files, starter: prefixed(starter), gatekeeper: theirs, schema };
     const { json } = await this.request(request);
     refuseShadowedData(json.paths ?? [], sources);
@@ -437,8 +436,10 @@ async function processorTime(worker: Worker): Promise<number> {
   }
 }
 
-/** What nothing else of the input may be read than. */
-const schemaFor = ({ strict }: PolicySources): JsonObject | undefined => (strict ? inputJsonSchema() : undefined);
+/** What nothing else of the input may be read than. Loaded by whoever is strict: it takes 15 MiB. */
+async function schemaFor({ strict }: PolicySources): Promise<JsonObject | undefined> {
+  return strict ? (await import('../../policy/input-schema.js')).inputJsonSchema() : undefined;
+}
 
 const NO_STARTERS: StarterChoice = { profile: 'off', off: [] };
 
