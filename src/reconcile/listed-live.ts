@@ -1,4 +1,5 @@
-import { identityKey, identityOf, isJsonObject, type JsonObject, type KubernetesObject } from '../cluster/object.js';
+import { manifestOf, serverMetadata } from '../cluster/manifest-of.js';
+import { identityKey, identityOf, type KubernetesObject } from '../cluster/object.js';
 import type { Redactor } from '../cluster/secret.js';
 import { CountersignError, toCountersignError } from '../errors.js';
 import type { LiveEnvironment, LiveEnvironments } from '../review/judge-live.js';
@@ -35,7 +36,8 @@ export class ListedLive implements LiveEnvironments {
       )) {
         await cluster.list(kind, undefined, (one) => {
           const key = identityKey(identityOf(one));
-          if (wanted.has(key)) found.set(key, this.redactor.redact(asWritten(one)));
+          if (wanted.has(key))
+            found.set(key, this.redactor.redact(manifestOf(one, ADDED, (name) => OF_TOOLS.has(name))));
           return bare(one);
         });
       }
@@ -71,27 +73,5 @@ function bare({ apiVersion, kind, metadata: { name, uid, resourceVersion } }: Li
   return { apiVersion, kind, metadata: { name, uid, resourceVersion } };
 }
 
-const SERVERS = new Set(['managedFields', 'uid', 'resourceVersion', 'creationTimestamp', 'generation', 'selfLink']);
-const NOT_WRITTEN = new Set<string>([...ownAnnotations, 'kubectl.kubernetes.io/last-applied-configuration']);
-
-/** As a manifest would say it: rules are about what is asked for, and never see our own metadata. */
-function asWritten({ status: _status, ...live }: LiveObject & { readonly status?: unknown }): KubernetesObject {
-  const { annotations, labels, ...metadata } = without(live.metadata, SERVERS);
-  return {
-    ...live,
-    metadata: {
-      ...metadata,
-      ...kept('annotations', annotations, NOT_WRITTEN),
-      ...kept('labels', labels, new Set([PART_OF])),
-    },
-  } as KubernetesObject;
-}
-
-function kept(name: string, value: unknown, names: ReadonlySet<string>): JsonObject {
-  const left = isJsonObject(value as JsonObject) ? without(value as JsonObject, names) : {};
-  return Object.keys(left).length > 0 ? { [name]: left } : {};
-}
-
-function without(object: JsonObject, names: ReadonlySet<string>): JsonObject {
-  return Object.fromEntries(Object.entries(object).filter(([name]) => !names.has(name)));
-}
+const ADDED = new Set<string>(serverMetadata);
+const OF_TOOLS = new Set<string>([...ownAnnotations, 'kubectl.kubernetes.io/last-applied-configuration', PART_OF]);

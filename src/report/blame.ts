@@ -1,3 +1,4 @@
+import { serverMetadata } from '../cluster/manifest-of.js';
 import { jsonEqual } from '../cluster/diff.js';
 import { isJsonObject, type Json, type KubernetesObject } from '../cluster/object.js';
 import { attribute, type Attribution } from '../reconcile/attribution.js';
@@ -51,7 +52,7 @@ export interface BlameInput {
 }
 
 /** What the API server keeps in every object, whoever writes it. */
-const bookkeeping = new Set(['managedFields', 'uid', 'resourceVersion', 'creationTimestamp', 'generation', 'selfLink', 'name', 'namespace']); // prettier-ignore
+const bookkeeping = new Set<string>([...serverMetadata, 'name', 'namespace']);
 
 /** Every field of a live object with where its value comes from. Pure. */
 export function blame({ live, shown, sent, differences, versions }: BlameInput): BlamedField[] {

@@ -1,26 +1,17 @@
 import { dump } from 'js-yaml';
+import { manifestOf, serverMetadata } from '../../cluster/manifest-of.js';
 import { canonicalJson } from '../../cluster/canonical.js';
-import { isJsonObject, type JsonObject, type KubernetesObject } from '../../cluster/object.js';
+import type { JsonObject, KubernetesObject } from '../../cluster/object.js';
 import { readDocuments } from './document.js';
 
 /** What the API server and its clients add to an object, and nobody wrote. */
-const SERVERS = ['managedFields', 'uid', 'resourceVersion', 'generation', 'creationTimestamp', 'deletionTimestamp', 'deletionGracePeriodSeconds', 'selfLink', 'finalizers', 'ownerReferences']; // prettier-ignore
+const ADDED = new Set<string>([...serverMetadata, 'deletionTimestamp', 'deletionGracePeriodSeconds', 'finalizers', 'ownerReferences']); // prettier-ignore
 const TOOLS =
   /^(kubectl\.kubernetes\.io\/|countersign\.dev\/(commit|environment|decision)$|applyset\.kubernetes\.io\/)/;
 
 /** A live object as somebody would write it: without status, and what the cluster and tools added to its metadata. */
 export function asWritten(live: KubernetesObject): JsonObject {
-  const { apiVersion, kind, metadata, status: _status, ...rest } = live;
-  const kept: Record<string, JsonObject[string]> = {};
-  for (const [key, value] of Object.entries(metadata)) {
-    if (SERVERS.includes(key)) continue;
-    if (key !== 'annotations' && key !== 'labels') kept[key] = value;
-    else if (isJsonObject(value)) {
-      const own = Object.entries(value).filter(([name]) => !TOOLS.test(name));
-      if (own.length > 0) kept[key] = Object.fromEntries(own);
-    }
-  }
-  return { apiVersion, kind, metadata: kept, ...rest };
+  return manifestOf(live, ADDED, (name) => TOOLS.test(name));
 }
 
 /** The object as YAML that reads back as exactly this object; as JSON, which is YAML too, where that can't be had. */
