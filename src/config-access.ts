@@ -4,6 +4,7 @@ import type { Written } from './config-file.js';
 import type { FaultAt } from './config-repository.js';
 import { isLoopback } from './config-listen.js';
 import type { Role } from './review/authority.js';
+import type { KnownToken } from './review/token.js';
 
 export interface AccessConfig {
   /** False where the file says nothing of access: then there is one token, made and kept in the data folder. */
@@ -18,18 +19,8 @@ export interface AccessConfig {
   readonly oidc?: OidcConfig;
 }
 
-/** An API token, of which only its digest is known. */
-export interface TokenConfig {
-  readonly name: string;
-  readonly login: string;
-  readonly role: Role;
-  /** SHA-256 of the token, hex. */
-  readonly sha256: string;
-  readonly repositories: readonly string[];
-  readonly environments: readonly string[];
-  /** RFC 3339. */
-  readonly expires: string;
-}
+/** An API token of a configuration: it ends. */
+export type TokenConfig = KnownToken & { readonly expires: string };
 
 /** Whose word counts for who somebody is, and what its groups are given. */
 export interface OidcConfig {

@@ -1,7 +1,7 @@
 import { Controller, Get, Inject, NotFoundException, Param, Query, Req, Res } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Readable } from 'node:stream';
-import { reportFormats, type ReportFormat } from '../report/export-entry.js';
+import { managementFormats, reportFormats, type ReportFormat } from '../report/export-entry.js';
 import { parsePopulationQuery, parseSampling } from '../report/population-query.js';
 import type { LoggedReports } from '../report/reports.js';
 import { authorityOf, requireReach } from './context.js';
@@ -24,7 +24,7 @@ export class ReportController {
     @Req() request: FastifyRequest,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    if (!isFormat(format)) throw new NotFoundException();
+    if (!isOneOf(reportFormats, format)) throw new NotFoundException();
     const by = authorityOf(request);
     const query = parsePopulationQuery(words);
     // A listing is complete or not there at all: nobody gets one that leaves out, unsaid, what they may not see.
@@ -46,7 +46,7 @@ export class ReportController {
     @Req() request: FastifyRequest,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    if (format !== 'pdf' && format !== 'json') throw new NotFoundException();
+    if (!isOneOf(managementFormats, format)) throw new NotFoundException();
     const sampling = parseSampling({ seed, sample });
     const by = authorityOf(request);
     const query = parsePopulationQuery(words);
@@ -62,4 +62,6 @@ export class ReportController {
   }
 }
 
-const isFormat = (format: string): format is ReportFormat => (reportFormats as readonly string[]).includes(format);
+function isOneOf<T extends string>(formats: readonly T[], format: string): format is T {
+  return (formats as readonly string[]).includes(format);
+}

@@ -1,7 +1,6 @@
 import type { Outcome } from '../policy/decision.js';
 import { approverOf, selfApproved, signersOf, ticketsOf } from '../review/decision-terms.js';
-import { parseTrailers } from '../source/trailers.js';
-import type { DecidedChange } from './population.js';
+import { type DecidedChange, trailersOf } from './population.js';
 import { Leads, List, type Listed, Tally } from './collectors.js';
 import { Sample } from './sample.js';
 import type { Counts } from './statistics.js';
@@ -206,7 +205,7 @@ class Gathering {
 
 function reported(row: DecidedChange, liveAt: string | null): ReportedChange {
   const { index, leafHash, time, repository, environment, outcome, change, commits, approvals, violations } = row;
-  const made = commits.map(({ message, ...commit }) => ({ ...commit, trailers: parseTrailers(message) }));
+  const made = commits.map((commit) => ({ ...commit, trailers: trailersOf(commit) }));
   return {
     index,
     leafHash,

@@ -194,7 +194,7 @@ export const columns: readonly Column[] = [
 const parsed = new WeakMap<PopulationCommit, Trailers>();
 
 /** Several columns ask, and a message is read once. */
-function trailersOf(commit: PopulationCommit): Trailers {
+export function trailersOf(commit: PopulationCommit): Trailers {
   const known = parsed.get(commit);
   if (known) return known;
   const trailers = parseTrailers(commit.message);
