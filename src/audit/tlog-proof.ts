@@ -4,8 +4,7 @@ import { fromBase64, toBase64, toHex } from './crypto.js';
 import type { Trust } from './policy-file.js';
 import type { ProvenEntry } from './proof.js';
 import { verifyInclusion } from './proof.js';
-import { openCheckpoint, parseCheckpoint } from './checkpoint.js';
-import { parseNote } from './note.js';
+import { openCheckpoint } from './checkpoint.js';
 import { entryOf } from './statement.js';
 
 /** C2SP tlog-proof: that one entry is in a log, as one text that needs nothing else but the keys that its reader trusts. */
@@ -60,8 +59,7 @@ export function verifyTlogProof(text: string, trust: Trust): ProvenEntry {
   const { index, hashes, checkpoint, extra } = parseTlogProof(text);
   if (!extra) refuse('it does not carry its entry');
   // Its signature before anything that it says.
-  openCheckpoint(checkpoint, trust.log, trust.witnesses);
-  const { size } = parseCheckpoint(parseNote(checkpoint).text);
+  const { size } = openCheckpoint(checkpoint, trust.log, trust.witnesses);
   return verifyInclusion({ entry: entryOf(index, extra), checkpoint, treeSize: size, proof: hashes.map(toHex) }, trust);
 }
 

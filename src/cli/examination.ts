@@ -171,7 +171,10 @@ function workTreeRoot(path: string): string | undefined {
   }
 }
 
-async function lawOptions(options: ExamineOptions, engine: Engine): Promise<Parameters<typeof readLaw>[2]> {
+export async function lawOptions(
+  options: Pick<ExamineOptions, 'policies' | 'profile' | 'organisation' | 'organisationRef'>,
+  engine: Engine,
+): Promise<Parameters<typeof readLaw>[2]> {
   const { policies, profile } = options;
   return {
     compile: engine.compile,

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { commitIn, holding, propose, type HoldOptions } from './hold/propose.js';
+import { commitIn, holding, propose, type HoldOptions, pinTo } from './hold/propose.js';
 
 interface Options extends HoldOptions {
   readonly to?: string;
@@ -14,8 +14,6 @@ export function register(program: Command): void {
 async function pin(name: string, options: Options): Promise<void> {
   await propose(name, options, async (environment, clone) => {
     const commit = await commitIn(clone, options.to ?? environment.ref);
-    const { reason, ticket } = options;
-    const hold = { do: 'pin', pin: { commit, reason, ...(ticket ? { ticket } : {}) } } as const;
-    return { hold, title: `pin ${name} to ${commit.slice(0, 12)}` };
+    return { hold: pinTo(commit, options), title: `pin ${name} to ${commit.slice(0, 12)}` };
   });
 }

@@ -4,7 +4,6 @@ import { quarantineEnvironment, quarantineOf } from '../adapters/git/quarantine.
 import type { Environment } from '../change/environment.js';
 import { ManifestCache } from '../change/manifest-cache.js';
 import { CountersignError } from '../errors.js';
-import { policyFolder } from '../policy/folder.js';
 import type { Verdict } from '../report/verdict.js';
 import { checkCommits, type CheckParts } from '../review/check.js';
 import { isGoverned } from '../review/governed-files.js';
@@ -14,8 +13,8 @@ import { pusherInput, pusherOfHook } from '../review/pusher.js';
 import type { Account } from '../review/records.js';
 import type { Repository } from '../source/repository.js';
 import type { Engine } from './engine.js';
-import { overruledNotes, ungoverned } from './examination.js';
-import { organisationAt, type OrganisationOptions } from './organisation.js';
+import { lawOptions, overruledNotes, ungoverned } from './examination.js';
+import type { OrganisationOptions } from './organisation.js';
 
 /** One ref of a push, as git tells a hook of it; null where there is none, before or after. */
 export interface PushedRef {
@@ -184,16 +183,6 @@ class Push {
     const name = /([^/]+?)(?:\.git)?$/.exec(repository.path.replace(/\/\.git$/, ''))?.[1] ?? '';
     return { law, evaluator, redactor, cache: this.#cache, repository: { name, url: '' }, time: new Date() };
   }
-}
-
-async function lawOptions(options: PushOptions, engine: Engine): Promise<Parameters<typeof readLaw>[2]> {
-  const { policies, profile } = options;
-  return {
-    compile: engine.compile,
-    organisation: await organisationAt(options),
-    ...(profile ? { profile } : {}),
-    ...(policies === undefined ? {} : { policies: (starter) => policyFolder(policies, starter) }),
-  };
 }
 
 async function headOf(gitDir: string): Promise<string> {

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { commitIn, holding, propose, type HoldOptions } from './hold/propose.js';
+import { commitIn, holding, propose, type HoldOptions, pinTo } from './hold/propose.js';
 
 interface Options extends HoldOptions {
   readonly to?: string;
@@ -13,10 +13,9 @@ export function register(program: Command): void {
 
 async function rollForward(name: string, options: Options): Promise<void> {
   await propose(name, options, async (_, clone) => {
-    const { reason, ticket, to } = options;
+    const { to } = options;
     if (to === undefined) return { hold: { do: 'unpin' }, title: `roll ${name} forward` };
     const commit = await commitIn(clone, to);
-    const hold = { do: 'pin', pin: { commit, reason, ...(ticket ? { ticket } : {}) } } as const;
-    return { hold, title: `roll ${name} forward to ${commit.slice(0, 12)}` };
+    return { hold: pinTo(commit, options), title: `roll ${name} forward to ${commit.slice(0, 12)}` };
   });
 }

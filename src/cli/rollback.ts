@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { CountersignError } from '../errors.js';
 import { ask } from './ask.js';
-import { commitIn, holding, propose, type HoldOptions } from './hold/propose.js';
+import { commitIn, holding, propose, type HoldOptions, pinTo } from './hold/propose.js';
 
 interface Options extends HoldOptions {
   readonly to?: string;
@@ -20,9 +20,7 @@ export function register(program: Command): void {
 async function rollback(name: string, options: Options): Promise<void> {
   await propose(name, options, async (_, clone) => {
     const commit = await commitIn(clone, options.to ?? (await before(name, options.url)));
-    const { reason, ticket } = options;
-    const hold = { do: 'pin', pin: { commit, reason, ...(ticket ? { ticket } : {}) } } as const;
-    return { hold, title: `roll back ${name} to ${commit.slice(0, 12)}` };
+    return { hold: pinTo(commit, options), title: `roll back ${name} to ${commit.slice(0, 12)}` };
   });
 }
 

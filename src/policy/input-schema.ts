@@ -225,6 +225,12 @@ const INPUT_SCHEMA_ID = 'https://countersign.dev/schemas/policy-input/v1.json';
 
 /** JSON Schema, draft 7 (what OPA and most editors read), of what policies see as `input` in packages `countersign.<area>`. */
 export function inputJsonSchema(): JsonObject {
+  return (made ??= makeSchema());
+}
+
+let made: JsonObject | undefined;
+
+function makeSchema(): JsonObject {
   const { $schema, ...schema } = z.toJSONSchema(inputSchema, {
     target: 'draft-7',
     io: 'input',

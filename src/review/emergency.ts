@@ -18,9 +18,10 @@ export type Emergency =
 /** `Break-Glass: reason` and `Ticket: id` in the commit that is to go live: an older one underneath asked for something else. */
 export function emergencyOf({ head, commits }: ProposedChange): Emergency {
   const trailers = commits.find(({ commit }) => commit.id === head)?.commit.trailers ?? {};
-  const said = (name: string): string => trailerValues(trailers, name).join('; ');
-  const [reason, ticket] = [said('Break-Glass'), said('Ticket')];
-  if (trailerValues(trailers, 'Break-Glass').length === 0) return { operation: 'push' };
+  const reasons = trailerValues(trailers, 'Break-Glass');
+  if (reasons.length === 0) return { operation: 'push' };
+  const reason = reasons.join('; ');
+  const ticket = trailerValues(trailers, 'Ticket').join('; ');
   return { operation: 'break_glass', reason, ...(ticket ? { ticket } : {}) };
 }
 

@@ -4,6 +4,7 @@ import type { PolicyBundle } from '../policy/bundle.js';
 import type { Violation } from '../policy/decision.js';
 import type { Evaluator } from '../policy/evaluator.js';
 import { judgeLive, type LiveEnvironment } from './judge-live.js';
+import { add, sorted } from './impact-tally.js';
 
 export interface LiveImpact {
   readonly environments: number;
@@ -72,6 +73,6 @@ export async function liveImpact(
 /** Most first. */
 function counted(before: Readonly<Record<string, number>>, names: readonly string[]): Record<string, number> {
   const counts = new Map(Object.entries(before));
-  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
-  return Object.fromEntries([...counts].toSorted(([a, x], [b, y]) => y - x || (a < b ? -1 : 1)));
+  for (const name of names) add(counts, name);
+  return sorted(counts, (count) => count);
 }

@@ -113,10 +113,11 @@ function byRuleOf(violations: readonly Violation[]): Map<string, Violation> {
   return rules;
 }
 
-function add(counts: Map<string, number>, key: string): void {
+export function add(counts: Map<string, number>, key: string): void {
   counts.set(key, (counts.get(key) ?? 0) + 1);
 }
 
-function sorted<T>(counts: ReadonlyMap<string, T>, weight: (value: T) => number): Record<string, T> {
+/** Most first. */
+export function sorted<T>(counts: ReadonlyMap<string, T>, weight: (value: T) => number): Record<string, T> {
   return Object.fromEntries([...counts].toSorted(([a, x], [b, y]) => weight(y) - weight(x) || (a < b ? -1 : 1)));
 }

@@ -96,7 +96,8 @@ export function overruledIn(
   organisation: OrganisationPolicy | undefined,
   { rules }: PolicyBundle,
 ): readonly CountersignError[] {
-  return text === null ? [] : overruled(policies.starter, organisation, rules, readSettings(text, SETTINGS_FILE));
+  if (text === null || !organisation) return [];
+  return overruled(policies.starter, organisation, rules, readSettings(text, SETTINGS_FILE));
 }
 
 /**

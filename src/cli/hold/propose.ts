@@ -16,6 +16,11 @@ export interface HoldOptions {
   readonly output: 'text' | 'json';
 }
 
+/** That an environment is held at a commit. */
+export function pinTo(commit: string, { reason, ticket }: HoldOptions): Hold {
+  return { do: 'pin', pin: { commit, reason, ...(ticket ? { ticket } : {}) } };
+}
+
 /** What every command has that changes how an environment is held. */
 export function holding(command: Command): Command {
   return command
