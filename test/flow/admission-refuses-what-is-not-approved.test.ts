@@ -236,13 +236,19 @@ describe('a write past Git, on a real API server that asks first', () => {
       spec: {},
     };
     const syncSet = { apiVersion: 'syncset.gatekeeper.sh/v1alpha1', kind: 'SyncSet', metadata: { name: 'all' }, spec: { gvks: [{ group: '', version: 'v1', kind: 'Pod' }] } }; // prettier-ignore
-    // Served a moment after it was defined.
-    await until('both are there', async () => {
+    // Served a moment after it was defined, and listed a moment after that: the server's cache of a new kind begins empty.
+    const listed = async (path: string) =>
+      ((await admin.must(path)) as unknown as { items: unknown[] }).items.length === 1;
+    await until('all are listed', async () => {
       try {
         await admin.apply('/apis/templates.gatekeeper.sh/v1/constrainttemplates/needsowner', template, 'kubectl');
         await admin.apply('/apis/constraints.gatekeeper.sh/v1beta1/needsowners/all', constraint, 'kubectl');
         await admin.apply('/apis/syncset.gatekeeper.sh/v1alpha1/syncsets/all', syncSet, 'kubectl');
-        return (await admin.get('/apis/constraints.gatekeeper.sh/v1beta1/needsowners/all')) !== null;
+        return (
+          (await listed('/apis/templates.gatekeeper.sh/v1/constrainttemplates')) &&
+          (await listed('/apis/constraints.gatekeeper.sh/v1beta1/needsowners')) &&
+          (await listed('/apis/syncset.gatekeeper.sh/v1alpha1/syncsets'))
+        );
       } catch {
         return false;
       }
