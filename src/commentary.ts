@@ -3,10 +3,15 @@ import type { Config } from './config.js';
 import { CountersignError, formatPlace } from './errors.js';
 
 /** The service's running commentary: one JSON object a line on standard output, secrets masked. The log that counts is the ledger. */
-export function createLogger(level: Config['logLevel'], destination?: DestinationStream): Logger {
+export function createLogger(
+  level: Config['logLevel'],
+  destination?: DestinationStream,
+  /** What this process is called among those of one database. */
+  instance?: string,
+): Logger {
   const options: pino.LoggerOptions = {
     level,
-    base: { pid: process.pid },
+    base: { pid: process.pid, ...(instance === undefined ? {} : { instance }) },
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
     serializers: { err: describeError },

@@ -66,12 +66,15 @@ const repository = z.strictObject({
     .optional(),
 });
 
+export const instanceName = z.string().regex(/^[^\s\p{Cc}]{1,100}$/u, { error: 'it must be one name, without spaces' });
+
 export const fileSchema = z.strictObject({
   listen: z.string().default('127.0.0.1:4100'),
   url: z.string().optional(),
   tls: z.strictObject({ certificate: z.string(), key: z.string() }).optional(),
   proxy: z.array(z.string()).optional(),
   database: z.string().default('embedded'),
+  instance: instanceName.optional(),
   log: z
     .strictObject({
       origin: z.string().optional(),

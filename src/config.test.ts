@@ -1,5 +1,5 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { loadConfig, withoutSecrets, type Config } from './config.js';
 import { CountersignError } from './errors.js';
@@ -63,6 +63,7 @@ limits: {manifestBytes: 10MiB, evaluation: 2s, wasmMemory: 128MiB}
       reached: { proxy: [] },
       database: 'embedded',
       log: { origin: 'countersign.example.org/prod' },
+      instance: hostname(),
       logLevel: 'info',
       repositories: [
         {

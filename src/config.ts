@@ -1,10 +1,11 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { MOST_COMMITS } from './change/proposed-change.js';
 import { CountersignError } from './errors.js';
 import { faultsError, faultsOf, readSettings, suggest, type Fault } from './settings.js';
-import { fileSchema, logLevels, type Written } from './config-file.js';
+import { fileSchema, instanceName, logLevels, type Written } from './config-file.js';
 import { type AccessConfig, resolveAccess } from './config-access.js';
 import { type ReachedAs, resolveReached } from './config-listen.js';
 import { resolveMirror } from './config-log.js';
@@ -23,6 +24,8 @@ export interface Config {
   readonly reached: ReachedAs;
   /** `embedded`, or a `postgres://` URL (which may hold a password: never print it). */
   readonly database: string;
+  /** What this process is called among those of one database; the machine's name where nothing is said. */
+  readonly instance: string;
   /** Undefined: the data folder's own, made with its keys. */
   readonly log: {
     readonly origin: string | undefined;
@@ -181,6 +184,7 @@ const REMEDY = 'See "countersign serve --help" for an example of a service.yaml'
 
 /**
  * Reads the service's configuration: the file, then the environment (COUNTERSIGN_LISTEN, COUNTERSIGN_DATABASE,
+ * COUNTERSIGN_INSTANCE,
  * COUNTERSIGN_LOG_ORIGIN, COUNTERSIGN_LOG_LEVEL win over it). Relative paths are relative to the file. Throws
  * `config-invalid` that names every fault at once, each with file and line.
  */
@@ -297,6 +301,9 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
       `${originFrom.by}it must be a name such as countersign.example.org/prod, without spaces and "+"`,
     );
   }
+  const instanceFrom = fromEnv('COUNTERSIGN_INSTANCE', ['instance']);
+  const instance = instanceFrom.value ?? written.instance ?? hostname();
+  if (!instanceName.safeParse(instance).success) fault(instanceFrom.path, `${instanceFrom.by}it must be one name, without spaces`); // prettier-ignore
   const levelFrom = fromEnv('COUNTERSIGN_LOG_LEVEL', ['log', 'level']);
   const level = (levelFrom.value ?? written.log?.level ?? 'info') as Config['logLevel'];
   if (!logLevels.includes(level)) fault([], `COUNTERSIGN_LOG_LEVEL: it must be one of ${logLevels.join(', ')}`);
@@ -307,6 +314,7 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
     listen,
     reached: resolveReached(written, listen, base, listenFrom, fault),
     database,
+    instance,
     log: {
       origin,
       ...readWitnesses(written.log, base, (m) => fault(['log', 'witnesses'], m)),

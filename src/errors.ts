@@ -79,6 +79,7 @@ export type ErrorCode =
   | 'suspended'
   | 'not-approved'
   | 'run-superseded'
+  | 'lease-lost'
   | 'internal';
 
 /** Where a fault is: a file of the user's, and the 1-based line in it where that is known. */

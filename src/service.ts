@@ -16,11 +16,14 @@ import { openLedger, type PostgresLedger } from './adapters/postgres/ledger.js';
 import type { Queries } from './report/queries.js';
 import { PostgresQueries } from './adapters/postgres/queries.js';
 import { PostgresRecords } from './adapters/postgres/records.js';
+import { instanceId } from './adapters/folder/instance-id.js';
+import { Channel } from './adapters/postgres/channel.js';
+import { applicationOf, PostgresLeases } from './adapters/postgres/leases.js';
 import { PostgresCosigned } from './adapters/postgres/cosigned.js';
 import { HttpWitness } from './adapters/witness/client.js';
 import { Cosigning } from './audit/cosigning.js';
 import { cosigningLoop } from './audit/cosigning-loop.js';
-import type { Repeating } from './audit/repeating.js';
+import type { EndWork } from './audit/lease.js';
 import type { KeyRing } from './audit/keys.js';
 import type { MirroredLog } from './audit/mirroring.js';
 import { parseVkey } from './audit/note.js';
@@ -138,19 +141,32 @@ export async function startService(config: Config, commentary: Commentary): Prom
   try {
     // 1. What must be there before anything is judged: database, keys, log.
     await mkdir(config.data, { recursive: true, mode: 0o700 });
+    const instance = await instanceId(config.data);
     const dataSource = await openDatabase(
       config.database === 'embedded' ? { data: config.data } : { url: config.database, data: config.data },
+      { application: applicationOf(instance) },
     );
     opened.push(() => dataSource.destroy());
     const keys = await openKeys({ data: config.data, origin: config.log.origin });
     const ledger = await openLedger({ dataSource, keys, origin: config.log.origin, dataDir: config.data });
     opened.push(() => ledger.close());
     const records = new PostgresRecords(dataSource);
+    const version = await packageVersion();
+    const channel = new Channel(dataSource, instance);
+    opened.push(() => channel.close());
+    const leases = await PostgresLeases.open({
+      channel,
+      id: instance,
+      name: config.instance,
+      version,
+      onFault: (fault) => commentary.warn({ trouble: describeTrouble(fault) }, fault.message),
+    });
+    opened.push(() => leases.close());
     const cosigned = new PostgresCosigned(dataSource);
     if (config.log.witnesses) {
       const witnessing = await openWitnessing(config.log.witnesses, keys, ledger, cosigned, commentary);
-      witnessing.start();
-      opened.push(() => witnessing.stop());
+      const duty = leases.share('duty', 'witnesses', witnessing);
+      opened.push(() => duty.withdraw());
     }
     const checkpoint = async (): Promise<string> =>
       (config.log.witnesses && (await cosigned.newest())) ?? (await ledger.checkpoint());
@@ -170,7 +186,6 @@ export async function startService(config: Config, commentary: Commentary): Prom
     // 2. What a process that died left open.
     await repairIndexes(ledger, records);
     const id = randomUUID();
-    const version = await packageVersion();
     const configuration = JSON.parse(JSON.stringify(withoutSecrets(config))) as JsonObject;
     await ledger.record(async (transaction) => {
       transaction.append(serviceEntry({ id, version, configuration, time: new Date().toISOString() }));
@@ -436,7 +451,7 @@ async function openWitnessing(
   ledger: PostgresLedger,
   cosigned: PostgresCosigned,
   commentary: Commentary,
-): Promise<Repeating> {
+): Promise<() => Promise<EndWork>> {
   const trust = parseTrust(config.policy, config.file, parseVkey(keys.log.vkey));
   const witnesses = [...trust.addresses].map(([key, address]) => new HttpWitness(key, address));
   if (witnesses.length === 0) {
@@ -447,9 +462,13 @@ async function openWitnessing(
   }
   const cosigning = new Cosigning(ledger, trust, witnesses, cosigned);
   await requireWitnessesNotAhead(cosigning);
-  return cosigningLoop(cosigning, ledger, config.everyMilliseconds, (fault) =>
-    commentary.warn({ trouble: describeTrouble(fault) }, fault.message),
-  );
+  return async () => {
+    const loop = cosigningLoop(cosigning, ledger, config.everyMilliseconds, (fault) =>
+      commentary.warn({ trouble: describeTrouble(fault) }, fault.message),
+    );
+    loop.start();
+    return () => loop.stop();
+  };
 }
 
 async function readiness(

@@ -41,7 +41,7 @@ async function serve({ config: file, data }: { config?: string; data: string }):
   const named = file ?? (existsSync('service.yaml') ? 'service.yaml' : undefined);
   const config = await loadConfig(named, { data, env: process.env });
   const [{ createLogger }, { run }] = await Promise.all([import('../commentary.js'), import('../main.js')]);
-  const logger = createLogger(config.logLevel);
+  const logger = createLogger(config.logLevel, undefined, config.instance);
 
   // Signals that come while it starts count, too.
   const { promise: stopped, resolve: stop } = Promise.withResolvers<string>();

@@ -20,6 +20,8 @@ export interface DatabaseOptions {
   readonly log?: (line: string) => void;
   /** For a reader beside a running service: changes nothing, tables included. */
   readonly readOnly?: boolean;
+  /** What PostgreSQL calls its connections. */
+  readonly application?: string;
 }
 
 // Any number, the same in every instance: two that start at once migrate one after the other.
@@ -31,7 +33,7 @@ const migrationLock = 0x6d69_6772;
  */
 export async function openDatabase(location: DatabaseLocation, options: DatabaseOptions = {}): Promise<DataSource> {
   const server = await startServer(location, options);
-  const dataSource = new OwningDataSource(await dataSourceOptions(server.url, options.readOnly ?? false), server);
+  const dataSource = new OwningDataSource(await dataSourceOptions(server.url, options), server);
   try {
     await dataSource.initialize();
     if (options.readOnly) return dataSource;
@@ -80,11 +82,14 @@ class GuardedClient extends Client {
   }
 }
 
-async function dataSourceOptions(url: string, readOnly: boolean): Promise<DataSourceOptions> {
+async function dataSourceOptions(
+  url: string,
+  { readOnly = false, application = 'countersign' }: DatabaseOptions,
+): Promise<DataSourceOptions> {
   return {
     type: 'postgres',
     url,
-    applicationName: 'countersign',
+    applicationName: application,
     entities: Object.values(schemas),
     migrations: await migrations(),
     migrationsTableName: 'migration',
