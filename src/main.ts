@@ -23,6 +23,7 @@ import { serveTile } from './audit/serve.js';
 import { type AdmissionServer, startAdmission } from './api/admission.js';
 import { type AdmissionConfig, type Config, followedIn, withoutSecrets } from './config.js';
 import { CountersignError } from './errors.js';
+import { shippedCatalogues } from './report/controls.js';
 import { LoggedReports } from './report/reports.js';
 import type { PusherClaim } from './review/pusher.js';
 import { packageVersion, type Service, startService } from './service.js';
@@ -79,9 +80,16 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       orphans: service.orphans,
     };
     const statistics = new PostgresStatistics(service.dataSource, queries);
-    const reports = new LoggedReports(ledger, new PostgresPopulations(service.dataSource), statistics, async (report) =>
-      (await import('./adapters/pdf/management.js')).managementPdf(report, state.vkey),
-    );
+    const reports = new LoggedReports({
+      ledger,
+      populations: new PostgresPopulations(service.dataSource),
+      statistics,
+      queries,
+      version: state.version,
+      catalogues: async (repository) =>
+        (repository === null ? null : await service.controls(repository))?.catalogues ?? shippedCatalogues(),
+      print: async (report) => (await import('./adapters/pdf/management.js')).managementPdf(report, state.vkey),
+    });
     const metrics = createMetrics(state, queries);
     const logFiles = {
       public: config.access.log === 'public',

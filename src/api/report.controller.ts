@@ -2,7 +2,7 @@ import { Controller, Get, Inject, NotFoundException, Param, Query, Req, Res } fr
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Readable } from 'node:stream';
 import { managementFormats, reportFormats, type ReportFormat } from '../report/export-entry.js';
-import { parsePopulationQuery, parseSampling } from '../report/population-query.js';
+import { parseOptionalSampling, parsePopulationQuery, parseSampling } from '../report/population-query.js';
 import type { LoggedReports } from '../report/reports.js';
 import { authorityOf, requireReach } from './context.js';
 import { REPORTS } from './state.js';
@@ -20,16 +20,17 @@ export class ReportController {
   @Get('changes.:format')
   async changes(
     @Param('format') format: string,
-    @Query() words: Record<string, string>,
+    @Query() { seed, sample, ...words }: Record<string, string | undefined>,
     @Req() request: FastifyRequest,
     @Res() reply: FastifyReply,
   ): Promise<void> {
     if (!isOneOf(reportFormats, format)) throw new NotFoundException();
     const by = authorityOf(request);
     const query = parsePopulationQuery(words);
+    const sampling = parseOptionalSampling({ seed, sample });
     // A listing is complete or not there at all: nobody gets one that leaves out, unsaid, what they may not see.
     requireReach(by, 'export', query.repository, query.environment);
-    const { manifest, text, ...listing } = await this.reports.changes(query, format, by);
+    const { manifest, text, ...listing } = await this.reports.changes(query, format, by, sampling);
     const stream = Readable.from(text).once('close', () => void listing.close());
     await reply
       .type(TYPES[format])
@@ -59,6 +60,26 @@ export class ReportController {
       .header('content-disposition', `attachment; filename="management.${format}"`)
       .header('countersign-export', JSON.stringify(whole.manifest))
       .send(body);
+  }
+
+  @Get('oscal.:format')
+  async oscal(
+    @Param('format') format: string,
+    @Query() { controls, ...words }: Record<string, string | undefined>,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    if (format !== 'json') throw new NotFoundException();
+    const by = authorityOf(request);
+    const query = parsePopulationQuery(words);
+    requireReach(by, 'export', query.repository, query.environment);
+    const { manifest, document } = await this.reports.oscal(query, controls, by);
+    await reply
+      .type('application/oscal+json')
+      .header('cache-control', 'no-store')
+      .header('content-disposition', 'attachment; filename="assessment-results.json"')
+      .header('countersign-export', JSON.stringify(manifest))
+      .send(JSON.stringify(document));
   }
 }
 

@@ -15,6 +15,12 @@ interface Selection {
 
 interface ChangesOptions extends Selection {
   readonly format: 'csv' | 'jsonl';
+  readonly seed?: string;
+  readonly sample?: string;
+}
+
+interface OscalOptions extends Selection {
+  readonly controls?: string;
 }
 
 interface ManagementOptions extends Selection {
@@ -28,10 +34,13 @@ export function register(program: Command): void {
   selecting(report.command('changes'))
     .description('every change that was judged in a period: who, what, why, approved by whom, live when')
     .addOption(new Option('--format <format>', 'how to write it').choices(['csv', 'jsonl']).default('csv'))
+    .option('--sample <number>', 'only so many of them, drawn by the seed')
+    .option('--seed <text>', 'what the sample is drawn by; name it before you know the population (random)')
     .addHelpText(
       'after',
       `
 Example: countersign report changes --since 2026-07-01 --until 2026-10-01 --zone Europe/Berlin --to q3.csv
+         countersign report changes --since 2026-07-01 --until 2026-10-01 --sample 25 --seed audit-2026-q3 --to sample.csv
          countersign verify evidence.zip --trust trust.txt --population q3.csv`,
     )
     .action(reportChanges);
@@ -46,6 +55,16 @@ Example: countersign report changes --since 2026-07-01 --until 2026-10-01 --zone
 Example: countersign report management --since 2026-07-01 --until 2026-10-01 --seed audit-2026-q3 --to q3.pdf`,
     )
     .action(reportManagement);
+  selecting(report.command('oscal'))
+    .description('how controls came out in a period, as OSCAL assessment-results (JSON)')
+    .option('--controls <id>', 'of one catalogue (SOC2) or one control (SOC2:CC8.1) only')
+    .addHelpText(
+      'after',
+      `
+Example: countersign report oscal --since 2026-07-01 --until 2026-10-01 --controls NIST-800-53 --to q3.oscal.json
+What they are: countersign policy controls`,
+    )
+    .action(reportOscal);
 }
 
 function selecting(command: Command): Command {
@@ -61,11 +80,12 @@ function selecting(command: Command): Command {
     .addOption(new Option('--output <format>', 'how to print what was done').choices(['text', 'json']).default('text'));
 }
 
-async function reportChanges({ format, ...options }: ChangesOptions): Promise<void> {
-  const manifest = await fetchReport(`changes.${format}`, options);
+async function reportChanges({ format, seed, sample, ...options }: ChangesOptions): Promise<void> {
+  const manifest = await fetchReport(`changes.${format}`, options, { seed, sample });
   if (!manifest) return;
-  const { rows } = manifest;
-  await print(printable(`wrote ${rows} ${rows === 1 ? 'change' : 'changes'} to ${options.to}, and what was asked for to ${manifest.file}`)); // prettier-ignore
+  const { rows, sample: drawn } = manifest;
+  const some = drawn ? `a sample of ${Math.min(rows, drawn.size)}, by the seed ${drawn.seed}, of ` : '';
+  await print(printable(`wrote ${some}${rows} ${rows === 1 ? 'change' : 'changes'} to ${options.to}, and what was asked for to ${manifest.file}`)); // prettier-ignore
   await whence(manifest);
   await print('check it  countersign export --data DATA --to evidence.zip');
   await print(printable(`          countersign verify evidence.zip --trust trust.txt --population ${options.to}`));
@@ -78,10 +98,20 @@ async function reportManagement({ format, seed, sample, ...options }: Management
   await whence(manifest);
 }
 
+async function reportOscal({ controls, ...options }: OscalOptions): Promise<void> {
+  const manifest = await fetchReport('oscal.json', options, { controls });
+  if (!manifest) return;
+  await print(printable(`wrote an assessment of ${manifest.rows} ${manifest.rows === 1 ? 'change' : 'changes'} to ${options.to}, and what was asked for to ${manifest.file}`)); // prettier-ignore
+  await whence(manifest);
+}
+
 const whence = ({ size, index }: Listing): Promise<void> =>
   print(`taken from entries 0 … ${size - 1} of the log, which tells of this export in entry ${index}`);
 
-type Listing = Readonly<Record<'rows' | 'size' | 'index', number>> & { readonly file: string };
+type Listing = Readonly<Record<'rows' | 'size' | 'index', number>> & {
+  readonly file: string;
+  readonly sample?: { readonly seed: string; readonly size: number };
+};
 
 /** Undefined once all is printed. */
 async function fetchReport(

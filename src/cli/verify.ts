@@ -10,6 +10,7 @@ import { follow } from './follow.js';
 interface Population {
   readonly file: string;
   readonly size: number;
+  readonly sampled: boolean;
   readonly check: PopulationCheck;
 }
 
@@ -100,14 +101,25 @@ async function openPopulation(file: string): Promise<Population> {
     import('../adapters/evidence/listing.js'),
   ]);
   const manifest = await readManifest(file);
-  return { file, size: manifest.size, check: new PopulationCheck(manifest, readListing(file, manifest.format)) };
+  const sampled = manifest.sample !== undefined;
+  return {
+    file,
+    size: manifest.size,
+    sampled,
+    check: new PopulationCheck(manifest, readListing(file, manifest.format)),
+  };
 }
 
-async function withPopulation({ file, size, check }: Population, verified: Verification): Promise<Verification> {
+async function withPopulation(
+  { file, size, sampled, check }: Population,
+  verified: Verification,
+): Promise<Verification> {
   if (verified.fault) return verified;
   try {
-    const rows = await check.end(verified.size);
-    const claim = `all ${rows} decisions that ${file} was asked for are in it`;
+    const { population, listed } = await check.end(verified.size);
+    const claim = sampled
+      ? `the ${listed} changes in ${file} are those that its seed draws of all ${population} decisions`
+      : `all ${population} decisions that ${file} was asked for are in it`;
     const detail = `each with its leaf hash, none besides, of entries 0 … ${size - 1}`;
     return { ...verified, proven: [...verified.proven, { claim, detail }] };
   } catch (error) {

@@ -2,6 +2,7 @@ import type { LoggedEntry } from '../audit/entry.js';
 import { CountersignError } from '../errors.js';
 import type { ExportManifest } from './export-entry.js';
 import type { PopulationQuery } from './population.js';
+import { Sample } from './sample.js';
 
 /** What a listing says of each of its rows that the log can confirm. */
 export interface ListedRow {
@@ -12,20 +13,24 @@ export interface ListedRow {
 /**
  * Whether a listing of changes is complete and its rows are those of the log: every decision entry of the log it was taken from that
  * its filters select is in it, once, in order, with its leaf hash, and nothing else is; and the log itself tells of this very export.
- * Hears of each entry of evidence while it is verified, and tells its own fault only when that has been: for the same log at that size or later.
+ * Of a sample it is: what its seed draws from those, and nothing else. Hears of each entry of evidence while it is verified, and tells its own fault only when that has been: for the same log at that size or later.
  * What else a row says rests on the contents that its entry names, which `verify` checks.
  */
 export class PopulationCheck {
   readonly #listed: AsyncIterator<ListedRow>;
+  /** Decisions that the filters select, and rows of the listing, so far. */
   #count = 0;
+  #row = 0;
   #logged = false;
   #fault: CountersignError | undefined;
+  readonly #sample: Sample<{ readonly index: number; readonly leafHash: string }> | undefined;
 
   constructor(
     private readonly manifest: ExportManifest,
     rows: AsyncIterable<ListedRow>,
   ) {
     this.#listed = rows[Symbol.asyncIterator]();
+    if (manifest.sample) this.#sample = new Sample(manifest.sample.seed, manifest.sample.size);
   }
 
   /** In the order of the log, from its first. Never rejects for what is wrong with the listing. */
@@ -41,15 +46,17 @@ export class PopulationCheck {
     try {
       if (tellsOfIt) requireSame(this.manifest, entry);
       this.#logged ||= tellsOfIt;
-      if (selected) await this.#next(entry);
+      if (selected) this.#count += 1;
+      if (selected && this.#sample) this.#sample.offer({ index: entry.index, leafHash: entry.leafHash });
+      else if (selected) await this.#next(entry);
     } catch (error) {
       if (!(error instanceof CountersignError)) throw error;
       this.#fault = error;
     }
   }
 
-  /** For evidence of `size` entries that was found valid. Resolves to the number of rows; throws `bundle-invalid` with the first thing wrong. */
-  async end(size: number): Promise<number> {
+  /** For evidence of `size` entries that was found valid. Resolves to the numbers of decisions and of rows; throws `bundle-invalid` with the first thing wrong. */
+  async end(size: number): Promise<{ readonly population: number; readonly listed: number }> {
     const { manifest } = this;
     if (manifest.size > size) {
       throw wrong(
@@ -58,14 +65,15 @@ export class PopulationCheck {
       );
     }
     if (this.#fault) throw this.#fault;
+    for (const row of this.#sample?.rows() ?? []) await this.#next(row);
     const further = await this.#listed.next();
     if (!further.done)
-      throw wrong(`row ${this.#count + 1} lists entry ${further.value.log_index}, which its filters do not select`);
+      throw wrong(`row ${this.#row + 1} lists entry ${further.value.log_index}, which its ${this.#sample ? 'seed does not draw' : 'filters do not select'}`); // prettier-ignore
     if (!this.#logged)
       throw wrong(`the log tells of no export ${manifest.id}`, 'Export the evidence after the listing');
     if (this.#count !== manifest.rows)
-      throw wrong(`the listing has ${this.#count} rows, and the log tells of ${manifest.rows}`);
-    return this.#count;
+      throw wrong(`its filters select ${this.#count} decisions, and the log tells of ${manifest.rows}`);
+    return { population: this.#count, listed: this.#row };
   }
 
   /** Lets go of the listing's file. */
@@ -73,18 +81,18 @@ export class PopulationCheck {
     await this.#listed.return?.();
   }
 
-  async #next(entry: LoggedEntry): Promise<void> {
+  async #next({ index, leafHash }: { readonly index: number; readonly leafHash: string }): Promise<void> {
     const { value: row, done } = await this.#listed.next();
     if (done)
       throw wrong(
-        `the listing ends after ${this.#count} rows; the decision of entry ${entry.index} and what follows is not in it`,
+        `the listing ends after ${this.#row} rows; the decision of entry ${index} and what follows is not in it`,
       );
-    if (row.log_index < entry.index) throw wrong(`row ${this.#count + 1} lists entry ${row.log_index}, which its filters do not select or which stood there before`); // prettier-ignore
-    if (row.log_index > entry.index)
-      throw wrong(`the decision of entry ${entry.index} is missing before row ${this.#count + 1}`);
-    if (row.leaf_hash !== entry.leafHash)
-      throw wrong(`row ${this.#count + 1} has another leaf hash than entry ${entry.index} of the log`);
-    this.#count += 1;
+    const not = this.#sample ? 'seed does not draw' : 'filters do not select';
+    if (row.log_index < index) throw wrong(`row ${this.#row + 1} lists entry ${row.log_index}, which its ${not} or which stood there before`); // prettier-ignore
+    if (row.log_index > index) throw wrong(`the decision of entry ${index} is missing before row ${this.#row + 1}`);
+    if (row.leaf_hash !== leafHash)
+      throw wrong(`row ${this.#row + 1} has another leaf hash than entry ${index} of the log`);
+    this.#row += 1;
   }
 }
 
@@ -103,7 +111,15 @@ function selects(filters: PopulationQuery, { type, predicate }: LoggedEntry): bo
 }
 
 const said = (of: Readonly<Record<string, unknown>>): string =>
-  JSON.stringify([of['report'], of['format'], of['rows'], of['size'], of['time'], sorted(of['filters'] as object)]);
+  JSON.stringify([
+    of['report'],
+    of['format'],
+    of['rows'],
+    of['size'],
+    of['time'],
+    sorted(of['filters'] as object),
+    sorted(of['sample'] ?? {}),
+  ]);
 
 function requireSame(manifest: ExportManifest, { index, predicate }: LoggedEntry): void {
   if (said({ ...manifest }) !== said(predicate)) {

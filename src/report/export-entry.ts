@@ -7,6 +7,7 @@ export const reportFormats = ['csv', 'jsonl'] as const;
 export type ReportFormat = (typeof reportFormats)[number];
 export const managementFormats = ['pdf', 'json'] as const;
 export type ManagementFormat = (typeof managementFormats)[number];
+export type ReportName = 'changes' | 'management' | 'oscal';
 
 /** How the changes of a report were chosen that are shown in full (src/report/sample.ts). */
 export interface Sampling {
@@ -17,7 +18,7 @@ export interface Sampling {
 /** What an export says of itself, and the log says of the export: what was asked for, when, and how much there was. */
 export interface ExportManifest {
   readonly id: string;
-  readonly report: 'changes' | 'management';
+  readonly report: ReportName;
   readonly format: ReportFormat | ManagementFormat;
   readonly filters: PopulationQuery;
   /** Rows, and the size of the log that they were taken from: entries 0 to size - 1. */
@@ -25,8 +26,10 @@ export interface ExportManifest {
   readonly size: number;
   /** RFC 3339, UTC. */
   readonly time: string;
-  /** Of a report on management. */
+  /** Of a report on management, what is shown in full; of a listing, what is in it of its rows. */
   readonly sample?: Sampling;
+  /** Of an assessment: the catalogue or the control that was asked for. */
+  readonly controls?: string;
 }
 
 /** Who takes it: what their token is called, and how they log in. */

@@ -48,7 +48,14 @@ export function parsePopulationQuery(words: Readonly<Record<string, string | und
 }
 
 /** Changes of a sample: a seed of the caller's, or a new one; 25 of them unless told. Throws `query-invalid`. */
-export function parseSampling({ seed, sample = '25' }: { readonly seed?: string; readonly sample?: string }): Sampling {
+export function parseSampling({
+  seed,
+  sample = '25',
+}: {
+  readonly seed?: string | undefined;
+  readonly sample?: string | undefined;
+}): Sampling {
+  // prettier-ignore
   const size = /^\d{1,3}$/.test(sample) ? Number(sample) : Number.NaN;
   if (!(size >= 1 && size <= MOST_SAMPLED)) {
     throw invalid(
@@ -60,6 +67,11 @@ export function parseSampling({ seed, sample = '25' }: { readonly seed?: string;
     throw invalid('seed is not up to 100 ASCII characters without a space', 'Write for example audit-2026-q3');
   }
   return { seed: seed ?? randomBytes(16).toString('hex'), size };
+}
+
+/** Of a listing: all of it unless a number or a seed is given. Throws `query-invalid`. */
+export function parseOptionalSampling(words: Parameters<typeof parseSampling>[0]): Sampling | undefined {
+  return words.sample === undefined && words.seed === undefined ? undefined : parseSampling(words);
 }
 
 /** RFC 3339, UTC. */

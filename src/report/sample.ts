@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { Sampling } from './export-entry.js';
 
 /**
  * A sample that anybody can draw again: of the rows of a population, those whose SHA-256 over the seed, a line feed and the leaf hash
@@ -32,4 +33,14 @@ export class Sample<T extends { readonly index: number; readonly leafHash: strin
     this.#chosen.length = Math.min(this.#chosen.length, this.size);
     if (this.#chosen.length === this.size) this.#bound = this.#chosen.at(-1)?.rank;
   }
+}
+
+/** The sample of a population, as its one page. */
+export async function* drawn<T extends { readonly index: number; readonly leafHash: string }>(
+  pages: AsyncIterable<readonly T[]>,
+  { seed, size }: Sampling,
+): AsyncIterable<readonly T[]> {
+  const sample = new Sample<T>(seed, size);
+  for await (const page of pages) for (const row of page) sample.offer(row);
+  yield sample.rows();
 }

@@ -73,9 +73,15 @@ const state = {
   targets: () => [],
 };
 const statistics = new PostgresStatistics(dataSource, queries);
-const reports = new LoggedReports(ledger, new PostgresPopulations(dataSource), statistics, () =>
-  Promise.reject(new Error('none here')),
-);
+const reports = new LoggedReports({
+  ledger,
+  populations: new PostgresPopulations(dataSource),
+  statistics,
+  queries,
+  version: 'bench',
+  catalogues: () => Promise.resolve([]),
+  print: () => Promise.reject(new Error('none here')),
+});
 const metrics = createMetrics(state, queries);
 const logFiles = {
   public: false,

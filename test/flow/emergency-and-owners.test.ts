@@ -194,6 +194,35 @@ describe('an emergency change', () => {
     expect(unknown).toMatchObject({ code: 2, stderr: expect.stringContaining('did you mean "shop/production"') as string }); // prettier-ignore
   });
 
+  it('is in a sample that anybody draws again, and among what an assessment of controls rests on', async () => {
+    const [bundle, trust] = ['evidence.zip', 'trust.txt'].map((name) => join(office.root, `sampled-${name}`));
+    const [csv, oscal] = ['sample.csv', 'q3.oscal.json'].map((name) => join(office.root, name));
+    const report = (...args: string[]) => runCli(['report', ...args, '--url', office.url]);
+    const drawn = await report('changes', '--sample', '3', '--seed', 'audit-2026', '--to', csv);
+    expect(drawn).toMatchObject({ code: 0, stdout: expect.stringMatching(/^wrote a sample of 3, by the seed audit-2026, of \d+ changes/) as string }); // prettier-ignore
+    expect(await report('oscal', '--controls', 'SOC2:CC88.1', '--to', oscal)).toMatchObject({ code: 2, stderr: expect.stringContaining('did you mean "SOC2:CC8.1"') as string }); // prettier-ignore
+    expect(await report('oscal', '--controls', 'SOC2', '--repository', 'shop', '--to', oscal)).toMatchObject({ code: 0, stderr: '' }); // prettier-ignore
+    const document = await readFile(oscal, 'utf8');
+    expect(document).toContain('"target-id":"soc2_cc8.1"');
+
+    const data = join(office.root, 'data');
+    await runCli(['export', '--data', data, '--to', bundle]);
+    await writeFile(trust, (await runCli(['keys', '--data', data, '--vkey'])).stdout);
+    const verify = (listing: string) => runCli(['verify', bundle, '--trust', trust, '--no-replay', '--population', listing]); // prettier-ignore
+    expect(await verify(csv)).toMatchObject({ code: 0, stdout: expect.stringMatching(/the 3 changes in .* are those that its seed draws of all \d+ decisions/) as string }); // prettier-ignore
+    const lines = (await readFile(csv, 'utf8')).split('\r\n');
+    const kept = await readFile(`${csv}.manifest.json`, 'utf8');
+    for (const [name, forged, manifest, wrong] of [
+      ['left-out', lines.toSpliced(2, 1), kept, /is missing before row 2|ends after 2 rows/],
+      ['reseeded', lines, kept.replace('audit-2026', 'audit-2027'), /says something else of this export/],
+    ] as const) {
+      const file = join(office.root, `${name}.csv`);
+      await writeFile(file, forged.join('\r\n'));
+      await writeFile(`${file}.manifest.json`, manifest);
+      expect(await verify(file)).toMatchObject({ code: 1, stdout: expect.stringMatching(wrong) as string });
+    }
+  });
+
   it('is rolled back by one command that policy sees, stays there while its branch moves on, and rolls forward again', async () => {
     const hold = async (command: string, ...args: string[]) => {
       const config = {

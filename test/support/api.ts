@@ -101,9 +101,15 @@ export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi
   };
   const queries = new PostgresQueries(dataSource);
   const statistics = new PostgresStatistics(dataSource, queries);
-  const reports = new LoggedReports(ledger, new PostgresPopulations(dataSource), statistics, (report) =>
-    managementPdf(report, keys.log.vkey),
-  );
+  const reports = new LoggedReports({
+    ledger,
+    populations: new PostgresPopulations(dataSource),
+    statistics,
+    queries,
+    version: '0.0.0-test',
+    catalogues: () => Promise.resolve(allCatalogues(new Map())),
+    print: (report) => managementPdf(report, keys.log.vkey),
+  });
   const metrics = createMetrics(state, queries);
   const logFiles: LogFiles = {
     public: publicLog,
