@@ -6,6 +6,8 @@ import { readFileSync } from 'node:fs';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
 import { AuthController } from './api/auth.controller.js';
+import { type SigningIn, SignInController } from './api/sign-in.controller.js';
+import { SessionResolver } from './api/session.resolver.js';
 import { ApprovalResolver, ReviewDutyResolver } from './api/approval.resolver.js';
 import { BlameResolver } from './api/blame.resolver.js';
 import { ChangeResolver } from './api/change.resolver.js';
@@ -41,6 +43,7 @@ import {
   LOG_FILES,
   METRICS,
   REPORTS,
+  SIGN_IN,
   STATE,
   STATISTICS,
   type LogFiles,
@@ -60,6 +63,7 @@ export interface AppParts {
   readonly logger: Logger;
   readonly access: Access;
   readonly approving: Approving;
+  readonly signing: SigningIn;
   /** The only queries that are answered, where there are such. */
   readonly known?: KnownQueries;
 }
@@ -93,13 +97,14 @@ const resolvers = [
   StatisticsResolver,
   ApproveResolver,
   AccessResolver,
+  SessionResolver,
 ];
 
 /** The only wiring of what answers over HTTP. */
 @Module({})
 export class AppModule {
   static of(parts: AppParts): DynamicModule {
-    const { state, statistics, reports, logFiles, metrics, approving } = parts;
+    const { state, statistics, reports, logFiles, metrics, approving, signing } = parts;
     const provided = [
       { provide: STATE, useValue: state },
       { provide: STATISTICS, useValue: statistics },
@@ -107,6 +112,7 @@ export class AppModule {
       { provide: METRICS, useValue: metrics },
       { provide: LOG_FILES, useValue: logFiles },
       { provide: APPROVING, useValue: approving },
+      { provide: SIGN_IN, useValue: signing },
     ];
     return {
       module: AppModule,
@@ -114,6 +120,7 @@ export class AppModule {
       controllers: [
         HealthController,
         AuthController,
+        SignInController,
         MetricsController,
         LogController,
         ReportController,

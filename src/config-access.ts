@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Written } from './config-file.js';
-import type { FaultAt } from './config-repository.js';
+import { readSecret, type Secrets } from './config-repository.js';
 import { isLoopback } from './config-listen.js';
 import type { Role } from './review/authority.js';
 import type { KnownToken } from './review/token.js';
@@ -37,6 +37,18 @@ export interface OidcConfig {
   readonly roles: readonly GroupRole[];
   /** As what `countersign login` logs people in: a public client. */
   readonly client?: { readonly cli: string; readonly scope: string };
+  /** As what people sign in with a browser. */
+  readonly console?: ConsoleConfig;
+}
+
+export interface ConsoleConfig {
+  readonly client: string;
+  /** Undefined for a public client. */
+  readonly secret?: string;
+  readonly scope: string;
+  /** Milliseconds after which a session ends that nobody uses, and after which each does. */
+  readonly idle: number;
+  readonly life: number;
 }
 
 export interface GroupRole {
@@ -46,8 +58,9 @@ export interface GroupRole {
   readonly environments: readonly string[];
 }
 
-export function resolveAccess(written: Written, base: string, fault: FaultAt): AccessConfig {
+export function resolveAccess(written: Written, secrets: Secrets): AccessConfig {
   const { access } = written;
+  const { base, fault } = secrets;
   if (!access) return { configured: false, loopback: 'read', log: 'readers', tokens: [] };
   const { oidc, queries, ...rest } = access;
   access.tokens.forEach(({ name, sha256 }, i) => {
@@ -63,15 +76,38 @@ export function resolveAccess(written: Written, base: string, fault: FaultAt): A
     configured: true,
     ...rest,
     ...(folder === undefined ? {} : { queries: folder }),
-    ...(oidc ? { oidc: resolveOidc(oidc, (path, m) => fault(['access', 'oidc', ...path], m)) } : {}),
+    ...(oidc
+      ? { oidc: resolveOidc(oidc, { ...secrets, fault: (path, m) => fault(['access', 'oidc', ...path], m) }) }
+      : {}),
   };
 }
 
-function resolveOidc(written: NonNullable<NonNullable<Written['access']>['oidc']>, fault: FaultAt): OidcConfig {
-  const { issuer, audience, skew, ...rest } = written;
+function resolveOidc(written: NonNullable<NonNullable<Written['access']>['oidc']>, secrets: Secrets): OidcConfig {
+  const { issuer, audience, skew, console, ...rest } = written;
+  const { fault } = secrets;
   const url = URL.parse(issuer);
   if (!url || (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback(url.hostname)))) {
     fault(['issuer'], 'it must be an https:// address, exactly as the issuer calls itself');
   }
-  return { ...rest, issuer, audience: [audience].flat(), skewMilliseconds: skew };
+  return {
+    ...rest,
+    issuer,
+    audience: [audience].flat(),
+    skewMilliseconds: skew,
+    ...(console ? { console: resolveConsole(console, secrets) } : {}),
+  };
+}
+
+function resolveConsole(
+  { secretEnv, secretFile, ...rest }: NonNullable<NonNullable<NonNullable<Written['access']>['oidc']>['console']>,
+  secrets: Secrets,
+): ConsoleConfig {
+  if (secretEnv !== undefined && secretFile !== undefined) {
+    secrets.fault(['console'], 'it must hold "secretEnv" or "secretFile", or neither for a public client');
+  }
+  if (rest.idle > rest.life) secrets.fault(['console', 'idle'], 'it is longer than "life", so it would never count');
+  if (!rest.scope.split(' ').includes('openid')) secrets.fault(['console', 'scope'], 'it must hold "openid"');
+  if (secretEnv === undefined && secretFile === undefined) return rest;
+  const secret = readSecret(['console'], { secretEnv, secretFile }, secrets);
+  return { ...rest, ...(secret === undefined ? {} : { secret }) };
 }

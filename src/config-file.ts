@@ -198,6 +198,16 @@ export const fileSchema = z.strictObject({
               scope: z.string().default('openid profile email'),
             })
             .optional(),
+          console: z
+            .strictObject({
+              client: z.string().min(1),
+              secretEnv: envName.optional(),
+              secretFile: z.string().optional(),
+              scope: z.string().default('openid profile email'),
+              idle: milliseconds({ atLeast: 60_000, atMost: 86_400_000 }).default(3_600_000),
+              life: milliseconds({ atLeast: 60_000, atMost: 7 * 86_400_000 }).default(12 * 3_600_000),
+            })
+            .optional(),
         })
         .optional(),
     })

@@ -41,6 +41,9 @@ const forge = (text: string): Promise<Config> => load(repository(`    forge: ${t
 const token = (more: string) =>
   `{login: bo, role: approver, repositories: [shop], environments: ["*"], expires: 2027-01-01T00:00:00Z, ${more}}`;
 
+const oidc = (more: string) =>
+  `${repository()}access:\n  oidc: {issuer: https://login.example.org, audience: a, roles: [{group: sre, role: operator}], console: {client: c${more}}}\n`;
+
 describe('the configuration', () => {
   it('reads the file that the design shows', async () => {
     const config = await load(`
@@ -98,6 +101,20 @@ limits: {manifestBytes: 10MiB, evaluation: 2s, wasmMemory: 128MiB}
       'access.queries: there is no folder no-such-folder',
     );
     expect((await load(repository('access: {queries: .}\n'))).access.queries).toMatch(/^\//);
+  });
+
+  it('knows as what people sign in with a browser, and shows no secret of it', async () => {
+    const config = await load(oidc(', secretEnv: CONSOLE, life: 8h'), { CONSOLE: 'very secret' });
+    const scope = 'openid profile email';
+    expect(config.access.oidc?.console).toEqual({ client: 'c', secret: 'very secret', scope, idle: 3_600_000, life: 28_800_000 }); // prettier-ignore
+    expect(JSON.stringify(withoutSecrets(config))).not.toContain('very secret');
+    expect((await load(oidc(''))).access.oidc?.console).not.toHaveProperty('secret');
+    expect(await refusal(oidc(', secretEnv: CONSOLE'))).toContain('access.oidc.console.secretEnv');
+    expect(await refusal(oidc(', secretEnv: A, secretFile: b'), { A: 'a' })).toContain(
+      'or neither for a public client',
+    );
+    expect(await refusal(oidc(', idle: 2h, life: 1h'))).toContain('console.idle: it is longer than "life"');
+    expect(await refusal(oidc(', scope: profile'))).toContain('it must hold "openid"');
   });
 
   it('knows tokens by their digests, and shows none of them', async () => {

@@ -212,8 +212,13 @@ export function withoutSecrets(config: Config): Record<string, unknown> {
   };
 }
 
-function withoutAccessSecrets({ tokens, ...rest }: AccessConfig): object {
-  return { ...rest, tokens: tokens.map(({ sha256: _sha256, ...token }) => token) };
+function withoutAccessSecrets({ tokens, oidc, ...rest }: AccessConfig): object {
+  const { secret: _secret, ...console } = oidc?.console ?? {};
+  return {
+    ...rest,
+    tokens: tokens.map(({ sha256: _sha256, ...token }) => token),
+    ...(oidc && { oidc: { ...oidc, ...(oidc.console && { console }) } }),
+  };
 }
 
 function withoutMirrorKey(log: Config['log']): Config['log'] {
@@ -333,7 +338,7 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
     ...(written.admission
       ? { admission: resolveAdmission(written.admission, base, (p, m) => fault(['admission', p], m)) }
       : {}),
-    access: resolveAccess(written, base, fault),
+    access: resolveAccess(written, { base, env, fault }),
     limits: {
       ...(written.limits?.requestsPerSecond ? { requestsPerSecond: written.limits.requestsPerSecond } : {}),
       manifestBytes: written.limits?.manifestBytes ?? 10 * 2 ** 20,

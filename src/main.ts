@@ -7,17 +7,22 @@ import type { Logger } from 'pino';
 import { ADMINISTRATOR_TOKEN, administratorToken } from './adapters/keys/administrator-token.js';
 import { readKeys } from './adapters/keys/file.js';
 import { OidcBearer } from './adapters/oidc/bearer.js';
+import { OidcConsole } from './adapters/oidc/console.js';
 import { PostgresConfigurations } from './adapters/postgres/configurations.js';
 import { accessListAt } from './report/access-list.js';
 import { PostgresPopulations } from './adapters/postgres/populations.js';
 import { PostgresQueries } from './adapters/postgres/queries.js';
+import { PostgresSessions } from './adapters/postgres/sessions.js';
 import { PostgresStatistics } from './adapters/postgres/statistics.js';
 import { Access } from './api/access.js';
+import { Cookies } from './api/cookies.js';
 import { createHttp } from './api/http.js';
 import { KnownQueries } from './api/known-queries.js';
 import { createMetrics, requestHistogram } from './api/metrics.js';
 import { readTls, renewTls } from './api/reached.js';
+import type { SigningIn } from './api/sign-in.controller.js';
 import type { LoginPlace } from './api/state.js';
+import type { DataSource } from 'typeorm';
 import { AppModule } from './app.module.js';
 import { serveTile } from './audit/serve.js';
 import { type AdmissionServer, startAdmission } from './api/admission.js';
@@ -26,6 +31,7 @@ import { CountersignError } from './errors.js';
 import { shippedCatalogues } from './report/controls.js';
 import { LoggedReports } from './report/reports.js';
 import type { PusherClaim } from './review/pusher.js';
+import { SignIn, type SignInOptions } from './review/sign-in.js';
 import { packageVersion, type Service, startService } from './service.js';
 
 export interface RunningService {
@@ -97,11 +103,13 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       tile: (path: string) => serveTile(ledger, path),
     };
     const { approving } = service;
+    const signing = signingIn(config, service.dataSource, approving.log);
     const access = new Access({
       tokens: config.access.configured ? config.access.tokens : [await administratorToken(config.data)],
       anonymous: config.access.loopback === 'read',
       log: approving.log,
       ...(config.access.oidc ? { issuer: new OidcBearer(config.access.oidc) } : {}),
+      ...(signing.signIn ? { signIn: signing.signIn } : {}),
     });
     const known = await knownQueries(config.access.queries);
     const module = AppModule.of({
@@ -114,6 +122,7 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       logger,
       access,
       approving,
+      signing,
       ...known,
     });
     const webhooks = {
@@ -124,6 +133,7 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
     const door = {
       access,
       publicLog: config.access.log === 'public',
+      browser: signing,
       ...(requestsPerSecond ? { requestsPerSecond } : {}),
     };
     const tls = config.reached.tls && (await readTls(config.reached.tls));
@@ -151,6 +161,7 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
     }
     const { port } = app.getHttpServer().address() as AddressInfo;
     const url = `${tls ? 'https' : 'http'}://${hostInUrl(config.listen.host)}:${port}`;
+    signing.reachedAt(url);
     const addressFile = join(config.data, 'service.json');
     await replaceFile(addressFile, { url, pid: process.pid } satisfies ServiceAddress);
     stops.push(() => rm(addressFile, { force: true }));
@@ -172,6 +183,30 @@ async function knownQueries(folder: string | undefined): Promise<{ readonly know
 function loginPlace({ access: { oidc } }: Config): { readonly login?: LoginPlace } {
   const { cli, scope } = oidc?.client ?? {};
   return oidc && cli && scope ? { login: { issuer: oidc.issuer, client: cli, scope } } : {};
+}
+
+/** People who sign in with a browser, where the configuration names an issuer's client for that. */
+function signingIn(
+  { access: { oidc }, reached: { url, tls } }: Config,
+  dataSource: DataSource,
+  log: SignInOptions['log'],
+): SigningIn & { reachedAt(address: string): void } {
+  // The port is known once it is listened on; a name that others know it by wins.
+  let origin = url ?? '';
+  const browser = {
+    cookies: new Cookies(url?.startsWith('https:') ?? tls !== undefined),
+    origin: () => origin,
+    reachedAt: (address: string) => void (origin ||= address),
+  };
+  if (!oidc?.console) return { ...browser, signIn: null };
+  const { console, ...rules } = oidc;
+  const issuer = new OidcConsole({ ...rules, console });
+  const basis = [rules.issuer, console.client, rules.login, rules.groups].join(' ');
+  const { idle, life } = console;
+  return {
+    ...browser,
+    signIn: new SignIn({ issuer, rules, basis, idle, life, sessions: new PostgresSessions(dataSource), log }),
+  };
 }
 
 async function openAdmission(config: AdmissionConfig, service: Service, logger: Logger): Promise<AdmissionServer> {

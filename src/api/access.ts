@@ -1,5 +1,6 @@
 import { CountersignError, toCountersignError } from '../errors.js';
 import type { AccessLog, Refusal } from '../review/access-log.js';
+import type { SignIn } from '../review/sign-in.js';
 import { type Authority, localReader } from '../review/authority.js';
 import { authorityOfToken, type KnownToken, tokenDigest } from '../review/token.js';
 import { type Permission, requirePermission } from './permissions.js';
@@ -10,6 +11,8 @@ export interface Credentials {
   readonly authorization: string | undefined;
   /** From this machine, and not passed on for somebody else. */
   readonly local: boolean;
+  /** What a browser's cookie says, where a cookie counts. */
+  readonly session?: string | undefined;
 }
 
 /** Somebody else who says who people are. */
@@ -29,6 +32,8 @@ export interface AccessOptions {
   readonly log: Pick<AccessLog, 'refused'>;
   /** Whose tokens count beside our own. */
   readonly issuer?: TokenIssuer;
+  /** Who is signed in with a browser. */
+  readonly signIn?: Pick<SignIn, 'authorityOf'>;
   readonly now?: () => Date;
 }
 
@@ -45,8 +50,11 @@ export class Access {
   }
 
   /** Null for nobody. Throws `unauthenticated` for a token that is not good, after it is in the log. */
-  async identify({ authorization, local }: Credentials, action: string): Promise<Authority | null> {
-    if (authorization === undefined) return local && this.options.anonymous ? localReader : null;
+  async identify({ authorization, local, session }: Credentials, action: string): Promise<Authority | null> {
+    if (authorization === undefined) {
+      const signedIn = session === undefined ? null : await this.#signedIn(session, action);
+      return signedIn ?? (local && this.options.anonymous ? localReader : null);
+    }
     const [, token] = /^Bearer ([\x21-\x7e]{1,16384})$/i.exec(authorization) ?? [];
     const authority = token === undefined ? null : await this.#known(token, action);
     if (!authority) return this.#refuse({ action, code: 'unknown-token', message: 'the token is not known here' });
@@ -56,6 +64,15 @@ export class Access {
       return this.#refuse({ action, code: 'expired', token: name, login, message });
     }
     return authority;
+  }
+
+  async #signedIn(session: string, action: string): Promise<Authority | null> {
+    try {
+      return (await this.options.signIn?.authorityOf(session)) ?? null;
+    } catch (thrown) {
+      await this.note(null, thrown, action);
+      throw thrown;
+    }
   }
 
   async #known(token: string, action: string): Promise<Authority | null> {

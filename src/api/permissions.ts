@@ -64,6 +64,8 @@ export const fields: Readonly<Record<string, Permission>> = {
   'Query.reviewDuties': read,
   'Mutation.approve': approve,
   'Mutation.withdrawApproval': approve,
+  'Query.sessions': { action: 'access', of: 'everywhere' },
+  'Mutation.endSessions': { action: 'administer', of: 'everywhere' },
 };
 
 /** `own`: asks for proof of its own, or tells nothing. */
@@ -78,6 +80,12 @@ export const routes: Readonly<Record<string, RoutePermission>> = {
   'GET /readyz': 'own',
   // Where to log in.
   'GET /auth': 'own',
+  // Who somebody is, or nobody; and where a browser signs in and out, which its own secrets prove.
+  'GET /': 'own',
+  'GET /session': 'own',
+  'GET /login': 'own',
+  'GET /login/callback': 'own',
+  'POST /logout': 'own',
   'GET /metrics': { action: 'operate', of: 'everywhere' },
   // Each field is checked for itself.
   'POST /graphql': { action: 'read', of: 'anywhere' },

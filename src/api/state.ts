@@ -82,4 +82,5 @@ export const REPORTS = Symbol('reports');
 export const STATISTICS = Symbol('statistics');
 export const METRICS = Symbol('metrics');
 export const LOG_FILES = Symbol('log files');
+export const SIGN_IN = Symbol('sign-in');
 export const APPROVING = Symbol('approving');

@@ -6,7 +6,7 @@ import { canonicalJson } from '../cluster/canonical.js';
 /** Why somebody was not let do what they asked for. */
 export interface Refusal {
   readonly action: string;
-  readonly code: 'no-token' | 'unknown-token' | 'expired' | 'out-of-scope' | 'nothing-there';
+  readonly code: 'no-token' | 'unknown-token' | 'expired' | 'out-of-scope' | 'nothing-there' | 'forged' | 'sign-in';
   /** What the token is called, where it is a known one; and whose it is. */
   readonly token?: string;
   readonly login?: string;
@@ -21,6 +21,17 @@ export interface PrivilegedRead {
   readonly action: string;
   readonly token: string;
   readonly login: string;
+}
+
+/** A session that began or ended. */
+export interface SessionEvent {
+  readonly action: 'sign-in' | 'sign-out' | 'endSessions';
+  readonly token: string;
+  /** Who signed in or out, or ended the sessions of somebody else, `of`. */
+  readonly login: string;
+  readonly of?: string;
+  /** What the session is called. */
+  readonly session?: string;
 }
 
 /** Entries of one kind within a window of so many milliseconds; the others of it are counted in one. */
@@ -57,6 +68,11 @@ export class AccessLog {
   /** Durable before it resolves; where the log is away it is on the service's own commentary. */
   async granted({ action, token, ...said }: PrivilegedRead): Promise<void> {
     await this.#reads.take(() => this.#append(this.#entry('granted', { action, token }, said)));
+  }
+
+  /** As `granted`, and never only counted: each takes the issuer's word, or somebody who is signed in. */
+  async session({ action, token, session, ...said }: SessionEvent): Promise<void> {
+    await this.#append(this.#entry('granted', { action, token, session }, said));
   }
 
   /** Logs what was only counted so far. */

@@ -5,7 +5,7 @@ export const roles = ['viewer', 'developer', 'approver', 'operator', 'auditor', 
 export type Role = (typeof roles)[number];
 
 /** What may be asked of the service. */
-export type Action = 'read' | 'explain' | 'approve' | 'operate' | 'audit' | 'export' | 'access';
+export type Action = 'read' | 'explain' | 'approve' | 'operate' | 'audit' | 'export' | 'access' | 'administer';
 
 /**
  * Who may what: the one table. Nobody approves by being in charge of the service, and whoever approves is given no more than that;
@@ -25,6 +25,8 @@ export const mayDo: Readonly<Record<Action, readonly Role[]>> = {
   export: ['auditor', 'administrator'],
   // Who may what, now and at earlier dates.
   access: ['auditor', 'administrator'],
+  // What is done to the service itself: people are signed out.
+  administer: ['administrator'],
 };
 
 /** A role, and where it counts. */
@@ -49,6 +51,8 @@ export interface Authority {
   readonly expires: string | null;
   /** Nobody said who they are: whoever is on this machine may look. */
   readonly anonymous?: true;
+  /** What their session is called, where a browser's cookie says who they are. */
+  readonly session?: string;
 }
 
 /** Whoever is on this machine, where that is enough for looking. */

@@ -12,11 +12,22 @@ export interface ClaimRules {
 
 export type Claims = Readonly<Record<string, unknown>>;
 
+/** Who somebody is to their issuer. */
+export interface Identity {
+  readonly login: string;
+  readonly groups: readonly string[];
+}
+
 /**
  * Who somebody is by the claims of a token that was checked. `expires` is RFC 3339. Throws `unauthenticated` for claims that do not say it,
  * `forbidden` for somebody whose groups are given nothing.
  */
 export function authorityOfClaims(claims: Claims, rules: ClaimRules, expires: string): Authority {
+  return authorityOfIdentity(identityOfClaims(claims, rules), rules, { token: 'oidc', expires });
+}
+
+/** Throws `unauthenticated`. */
+export function identityOfClaims(claims: Claims, rules: Omit<ClaimRules, 'roles'>): Identity {
   const login = claims[rules.login];
   if (typeof login !== 'string' || login === '' || login.length > 255 || /[\s\p{Cc}*]/u.test(login)) {
     throw unfit(`its claim "${rules.login}", by which people log in here, is no login`);
@@ -25,16 +36,24 @@ export function authorityOfClaims(claims: Claims, rules: ClaimRules, expires: st
   if (rules.login === 'email' && claims['email_verified'] !== true) {
     throw unfit('its issuer has not verified the address in it', 'Log in by another claim (access.oidc.login)');
   }
-  const groups = groupsOf(claims, rules.groups);
+  return { login, groups: [...groupsOf(claims, rules.groups)] };
+}
+
+/** Throws `forbidden`. */
+export function authorityOfIdentity(
+  { login, groups }: Identity,
+  rules: Pick<ClaimRules, 'roles'>,
+  more: Pick<Authority, 'token' | 'expires' | 'session'>,
+): Authority {
   const roles = rules.roles
-    .filter(({ group }) => groups.has(group))
+    .filter(({ group }) => groups.includes(group))
     .map(({ role, repositories, environments }) => ({ role, repositories, environments }));
   if (roles.length === 0) {
     throw new CountersignError('forbidden', `none of the groups of ${login} is given a role here`, {
       remedy: 'Ask whoever runs this service to give one of them a role (access.oidc.roles)',
     });
   }
-  return { token: 'oidc', login, roles, expires };
+  return { ...more, login, roles };
 }
 
 /** A token that names its groups by reference, because they are too many, would be read as one without groups. */

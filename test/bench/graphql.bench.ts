@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chmod } from 'node:fs/promises';
 import type * as AppModule from '../../src/app.module.js';
+import type * as CookiesModule from '../../src/api/cookies.js';
 import type * as HttpModule from '../../src/api/http.js';
 import type * as MetricsModule from '../../src/api/metrics.js';
 import type * as CommentaryModule from '../../src/commentary.js';
@@ -21,6 +22,7 @@ import type * as StatisticsModule from '../../src/adapters/postgres/statistics.j
 
 const built = (file: string): Promise<unknown> => import(new URL(`../../dist/${file}.js`, import.meta.url).href);
 const { AppModule: App } = (await built('app.module')) as typeof AppModule;
+const { Cookies } = (await built('api/cookies')) as typeof CookiesModule;
 const { createHttp } = (await built('api/http')) as typeof HttpModule;
 const { createMetrics, requestHistogram } = (await built('api/metrics')) as typeof MetricsModule;
 const { createLogger } = (await built('commentary')) as typeof CommentaryModule;
@@ -92,7 +94,8 @@ const log = { refused: () => Promise.resolve(), granted: () => Promise.resolve()
 const nobody = (): Promise<never> => Promise.reject(new Error('none here'));
 const approving = { log, approvals: { approve: nobody, withdraw: nobody } };
 const access = new Access({ tokens: [], anonymous: true, log });
-const module = App.of({ state, queries, statistics, reports, metrics, logFiles, logger, access, approving });
+const signing = { cookies: new Cookies(false), origin: () => '', signIn: null };
+const module = App.of({ state, queries, statistics, reports, metrics, logFiles, logger, access, approving, signing });
 const app = await createHttp(module, {
   logger,
   requests: requestHistogram(metrics),

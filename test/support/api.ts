@@ -15,8 +15,10 @@ import { accessListAt } from '../../src/report/access-list.js';
 import { PostgresPopulations } from '../../src/adapters/postgres/populations.js';
 import { PostgresQueries } from '../../src/adapters/postgres/queries.js';
 import { PostgresStatistics } from '../../src/adapters/postgres/statistics.js';
+import { PostgresSessions } from '../../src/adapters/postgres/sessions.js';
 import { PostgresRecords } from '../../src/adapters/postgres/records.js';
 import { Access } from '../../src/api/access.js';
+import { Cookies } from '../../src/api/cookies.js';
 import { createHttp } from '../../src/api/http.js';
 import { createMetrics, requestHistogram } from '../../src/api/metrics.js';
 import type { LogFiles, ServiceState } from '../../src/api/state.js';
@@ -25,6 +27,7 @@ import { serveTile } from '../../src/audit/serve.js';
 import type { KeyRing } from '../../src/audit/keys.js';
 import { CountersignError } from '../../src/errors.js';
 import { AccessLog } from '../../src/review/access-log.js';
+import { type BrowserSignIn, SignIn } from '../../src/review/sign-in.js';
 import type { KnownToken } from '../../src/review/token.js';
 import { answerBlame } from '../../src/report/blame-question.js';
 import { LoggedReports } from '../../src/report/reports.js';
@@ -66,6 +69,8 @@ export interface TestAccess {
   readonly tokens: readonly KnownToken[];
   readonly anonymous: boolean;
   readonly publicLog: boolean;
+  /** People sign in with a browser, by this issuer. */
+  readonly issuer: BrowserSignIn;
 }
 
 export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi> {
@@ -117,15 +122,29 @@ export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi
     tile: (path) => serveTile(ledger, path),
   };
   const log = new AccessLog(ledger, (thrown) => void logged.push(String(thrown)));
-  const access = new Access({ tokens, anonymous, log });
+  const browser = { cookies: new Cookies(false), origin: () => url };
+  const signIn = given.issuer ? testSignIn(given.issuer, new PostgresSessions(dataSource), log) : null;
+  const signing = { ...browser, signIn };
+  const access = new Access({ tokens, anonymous, log, ...(signIn ? { signIn } : {}) });
   const approving = { log, approvals: { approve: nobody, withdraw: nobody } };
-  const module = AppModule.of({ state, queries, statistics, reports, metrics, logFiles, logger, access, approving });
+  const module = AppModule.of({
+    state,
+    queries,
+    statistics,
+    reports,
+    metrics,
+    logFiles,
+    logger,
+    access,
+    approving,
+    signing,
+  });
   const webhooks = { secrets: new Map(), hint: nothing };
   const audit = { tokens: new Map([['prod', 'a token']]), received: () => true, refused: nothing };
   const app: NestFastifyApplication = await createHttp(module, {
     logger,
     requests: requestHistogram(metrics),
-    door: { access, publicLog, refusalsPerSecond: 10_000, requestsPerSecond: 10_000 },
+    door: { access, publicLog, browser, refusalsPerSecond: 10_000, requestsPerSecond: 10_000 },
     webhooks,
     audit,
   });
@@ -161,6 +180,34 @@ export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi
     },
   };
 }
+
+/** Its group `sre` operates everything, `auditors` audit it, `shop` develops its own. */
+export const testRules = {
+  login: 'preferred_username',
+  groups: 'groups',
+  roles: [
+    { group: 'sre', role: 'operator', repositories: ['*'], environments: ['*'] },
+    { group: 'auditors', role: 'auditor', repositories: ['*'], environments: ['*'] },
+    { group: 'shop', role: 'developer', repositories: ['shop'], environments: ['shop/*'] },
+  ],
+} as const;
+
+/** An hour without a request, twelve in all. */
+function testSignIn(issuer: BrowserSignIn, sessions: PostgresSessions, log: AccessLog): SignIn {
+  return new SignIn({
+    issuer,
+    rules: testRules,
+    basis: 'a test',
+    idle: 3_600_000,
+    life: 43_200_000,
+    sessions,
+    log,
+    now: () => clock.now(),
+  });
+}
+
+/** What sessions take for now: tests move it. */
+export const clock = { now: (): Date => new Date() };
 
 /** TypeORM's own logger sees every statement. */
 function spyOnStatements(dataSource: DataSource): string[] {

@@ -15,12 +15,21 @@ export interface TestIssuer {
   readonly asked: string[];
   /** Goes where the issuer sends a browser, as this person: to the address that it ends at, on another server. */
   browse(address: string, login: string, claims: Record<string, unknown>): Promise<string>;
+  /** What it says of whoever logs in from now on. */
+  claims(claims: Record<string, unknown>): void;
   away: boolean;
   close(): Promise<void>;
 }
 
+const DEVICE = 'urn:ietf:params:oauth:grant-type:device_code';
+
+/** Of the client `countersign-console`. */
+export const CONSOLE_SECRET = 'a secret: of 100% the console+';
+
 /** A real OpenID provider on loopback (npm oidc-provider). */
-export async function startIssuer(client: { redirects?: string[]; cli?: boolean } = {}): Promise<TestIssuer> {
+export async function startIssuer(
+  client: { redirects?: string[]; cli?: boolean; console?: boolean } = {},
+): Promise<TestIssuer> {
   const asked: string[] = [];
   let claims: Record<string, unknown> = {};
   let key: { readonly private: CryptoKey; readonly kid: string };
@@ -57,8 +66,22 @@ export async function startIssuer(client: { redirects?: string[]; cli?: boolean 
                     client_id: 'countersign-cli',
                     application_type: 'native' as const,
                     token_endpoint_auth_method: 'none' as const,
-                    grant_types: ['authorization_code'],
+                    grant_types: ['authorization_code', DEVICE],
                     redirect_uris: ['http://127.0.0.1/callback'],
+                    response_types: ['code' as const],
+                  },
+                ]
+              : []),
+            ...(client.console
+              ? [
+                  {
+                    client_id: 'countersign-console',
+                    client_secret: CONSOLE_SECRET,
+                    // On loopback any port is good for a native one.
+                    application_type: 'native' as const,
+                    grant_types: ['authorization_code'],
+                    redirect_uris: ['http://127.0.0.1/login/callback'],
+                    post_logout_redirect_uris: ['http://127.0.0.1/'],
                     response_types: ['code' as const],
                   },
                 ]
@@ -73,7 +96,9 @@ export async function startIssuer(client: { redirects?: string[]; cli?: boolean 
           extraTokenClaims: () => claims,
           features: {
             clientCredentials: { enabled: true },
+            rpInitiatedLogout: { logoutSource },
             devInteractions: { enabled: true },
+            deviceFlow: { enabled: client.cli === true },
             resourceIndicators: {
               enabled: true,
               getResourceServerInfo: (_context: unknown, audience: string) => ({
@@ -110,6 +135,7 @@ export async function startIssuer(client: { redirects?: string[]; cli?: boolean 
         .setIssuedAt(payload.iat)
         .setExpirationTime(payload.exp ?? '5m')
         .sign(key.private),
+    claims: (given: Record<string, unknown>) => void (claims = given),
     browse: async (address: string, login: string, given: Record<string, unknown>) => {
       claims = given;
       return browse(address, url, login);
@@ -119,6 +145,10 @@ export async function startIssuer(client: { redirects?: string[]; cli?: boolean 
       await new Promise((resolve) => server.close(resolve));
     },
   });
+}
+
+function logoutSource(context: { body: string }, form: string): void {
+  context.body = `<!doctype html><title>Sign out</title>${form}<button form="op.logoutForm" name="logout" value="yes">Yes</button>`;
 }
 
 /** A browser with cookies and no more, that logs in and agrees to everything. */
@@ -143,7 +173,7 @@ async function browse(first: string, home: string, login: string): Promise<strin
     const action = /<form[^>]* action="([^"]+)"/.exec(page)?.[1];
     const prompt = /name="prompt" value="(\w+)"/.exec(page)?.[1];
     if (action === undefined || prompt === undefined)
-      throw new Error(`no form: ${response.status} ${page.slice(0, 500)}`);
+      throw new Error(`no form: ${response.status} ${page.replace(/<style>.*?<\/style>|<[^>]*>/gs, ' ').trim()}`);
     address = new URL(action, address).href;
     form = new URLSearchParams(prompt === 'login' ? { prompt, login, password: 'any' } : { prompt });
   }

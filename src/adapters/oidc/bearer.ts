@@ -1,4 +1,4 @@
-import { createRemoteJWKSet, errors, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import { createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import { CountersignError } from '../../errors.js';
 import type { Authority } from '../../review/authority.js';
 import { authorityOfClaims, type ClaimRules } from '../../review/claims.js';
@@ -30,6 +30,12 @@ export class OidcBearer {
 
   /** Throws `unauthenticated` with what is wrong with it, `forbidden` for somebody without a role, `issuer-unavailable`. */
   async verify(token: string): Promise<Authority> {
+    const payload = await this.claims(token);
+    return authorityOfClaims(payload, this.options, new Date(payload.exp! * 1_000).toISOString());
+  }
+
+  /** What it says, once that is checked. Throws `unauthenticated`, `issuer-unavailable`. */
+  async claims(token: string): Promise<JWTPayload> {
     const { issuer, audience, algorithms, skewMilliseconds } = this.options;
     const keys = await this.#keysOf();
     const { payload } = await jwtVerify(token, keys, {
@@ -51,7 +57,7 @@ export class OidcBearer {
     ) {
       throw bad('it was made for another client');
     }
-    return authorityOfClaims(payload, this.options, new Date(payload.exp! * 1_000).toISOString());
+    return payload;
   }
 
   async #keysOf(): Promise<JWTVerifyGetKey> {

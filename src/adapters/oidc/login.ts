@@ -1,20 +1,17 @@
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import {
-  allowInsecureRequests,
   authorizationCodeGrant,
   buildAuthorizationUrl,
   calculatePKCECodeChallenge,
-  type Configuration,
-  discovery,
   initiateDeviceAuthorization,
-  None,
   pollDeviceAuthorizationGrant,
   randomNonce,
   randomPKCECodeVerifier,
   randomState,
 } from 'openid-client';
 import { CountersignError } from '../../errors.js';
+import { askIssuer } from './client.js';
 
 /** As what somebody logs in, and where: a public client, which keeps no secret. */
 export interface LoginClient {
@@ -42,7 +39,7 @@ export async function loginByBrowser(
   show: (address: string) => void,
   patience = PATIENCE,
 ): Promise<LoggedIn> {
-  const config = await known(where);
+  const config = await askIssuer(where.issuer, where.client);
   const [verifier, state, nonce] = [randomPKCECodeVerifier(), randomState(), randomNonce()];
   const callback = Promise.withResolvers<URL>();
   const server = createServer((request, response) => {
@@ -86,7 +83,7 @@ export async function loginByDevice(
   where: LoginClient,
   show: (address: string, code: string) => void,
 ): Promise<LoggedIn> {
-  const config = await known(where);
+  const config = await askIssuer(where.issuer, where.client);
   try {
     const begun = await initiateDeviceAuthorization(config, { scope: where.scope });
     show(begun.verification_uri_complete ?? begun.verification_uri, begun.user_code);
@@ -94,19 +91,6 @@ export async function loginByDevice(
     return keepable(await pollDeviceAuthorizationGrant(config, begun, undefined, { signal }));
   } catch (cause) {
     throw refused(cause);
-  }
-}
-
-async function known({ issuer, client }: LoginClient): Promise<Configuration> {
-  const address = new URL(issuer);
-  const local = address.protocol === 'http:' && ['127.0.0.1', 'localhost', '[::1]'].includes(address.hostname);
-  try {
-    return await discovery(address, client, undefined, None(), { execute: local ? [allowInsecureRequests] : [] });
-  } catch (cause) {
-    throw new CountersignError('issuer-unavailable', `${issuer} cannot be asked: ${(cause as Error).message}`, {
-      retry: true,
-      cause,
-    });
   }
 }
 
