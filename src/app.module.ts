@@ -16,7 +16,7 @@ import { CommitResolver } from './api/commit.resolver.js';
 import type { ApiContext } from './api/context.js';
 import { DecisionResolver } from './api/decision.resolver.js';
 import { EntryResolver } from './api/entry.resolver.js';
-import { EnvironmentResolver } from './api/environment.resolver.js';
+import { EnvironmentResolver, ReturnResolver } from './api/environment.resolver.js';
 import { createContext, requireFields } from './api/field-access.js';
 import { formatErrors } from './api/graphql-errors.js';
 import { HealthController } from './api/health.controller.js';
@@ -78,6 +78,7 @@ const resolvers = [
   BranchProtectionResolver,
   PushResolver,
   EnvironmentResolver,
+  ReturnResolver,
   CommitResolver,
   ChangeResolver,
   DecisionResolver,

@@ -71,6 +71,7 @@ export type ErrorCode =
   | 'cluster-conflict'
   | 'kind-unknown'
   | 'object-unhealthy'
+  | 'return-refused'
   | 'drifted'
   | 'hook-failed'
   | 'object-claimed'

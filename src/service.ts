@@ -219,7 +219,10 @@ export async function startService(config: Config, commentary: Commentary): Prom
     });
     opened.push(() => attributing.close());
     await attributing.start();
-    const runs = new RecordedRuns(ledger, records, (event) => attributing.recorded(event));
+    const runs = new RecordedRuns(ledger, records, (event) => {
+      attributing.recorded(event);
+      if (!event.end) deployments.runs(event.run);
+    });
     await runs.closeOpenRuns(new Date());
     const grants = new Map<string, readonly Grant[]>(config.targets.map((target) => [target.name, target.grants]));
     const deployments = new Deployments({
@@ -233,6 +236,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
       trust: parseTrust(keys.log.vkey, 'our own key'),
       onFault: (trouble, repository, environment) =>
         commentary.warn({ repository, environment, trouble }, trouble.message),
+      onRollout: (repository, news) => followers.get(repository)?.rolledOut(news),
       onShown: (repository, environment) => tellReports(repository, environment),
     });
     opened.push(() => deployments.close());
@@ -347,6 +351,9 @@ export async function startService(config: Config, commentary: Commentary): Prom
           governed: (_, environments) => deployments.governed(repository.name, environments),
           unserved: (_, environment, trouble) => deployments.unserved(repository.name, environment.name, trouble),
           fault: (trouble) => commentary.warn({ repository: repository.name, trouble }, trouble.message),
+          returned: (action) =>
+            commentary.warn({ ...action }, action.refusal ?? `${action.environment} goes back to ${action.to}`),
+          stays: (_, environment, trouble) => deployments.stays(repository.name, environment, trouble),
           adviceApproved: () => requests.get(repository.name)?.nudge(),
         },
       });

@@ -1,6 +1,6 @@
 import { Args, Context, Parent, Query, ResolveField, Resolver } from '@nestjs/graphql';
 import type { Filters } from '../report/queries.js';
-import type { CommitRecord, DecisionRecord, DriftRecord, EnvironmentRecord } from '../review/records.js';
+import type { CommitRecord, DecisionRecord, DriftRecord, EnvironmentRecord, ReturnRecord } from '../review/records.js';
 import { connect, type Connection, type PageArguments } from './connection.js';
 import type { ApiContext } from './context.js';
 
@@ -49,12 +49,28 @@ export class EnvironmentResolver {
     return approvedDecision === null ? null : loaders.decision.load(approvedDecision);
   }
 
+  @ResolveField('return')
+  return(
+    @Parent() { repository, name }: EnvironmentRecord,
+    @Context() { loaders }: ApiContext,
+  ): Promise<ReturnRecord | null> {
+    return loaders.returnOf.load({ repository, name });
+  }
+
   @ResolveField('openDrift')
   openDrift(
     @Parent() { repository, name }: EnvironmentRecord,
     @Context() { loaders }: ApiContext,
   ): Promise<readonly DriftRecord[]> {
     return loaders.openDriftOf.load({ repository, name });
+  }
+}
+
+@Resolver('Return')
+export class ReturnResolver {
+  @ResolveField('decision')
+  decision(@Parent() { decision }: ReturnRecord, @Context() { loaders }: ApiContext): MaybeDecision {
+    return decision === null ? null : loaders.decision.load(decision);
   }
 }
 

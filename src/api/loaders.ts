@@ -32,6 +32,7 @@ export interface Loaders {
     readonly Tables['approval'][],
     string
   >;
+  readonly returnOf: DataLoader<InRepository & { readonly name: string }, Tables['return'] | null, string>;
   readonly openDriftOf: DataLoader<InRepository & { readonly name: string }, readonly DriftRecord[], string>;
   readonly objectChanges: DataLoader<ObjectChangeRange, readonly Tables['objectChange'][], string>;
   readonly entry: DataLoader<number, LoggedEntry | null>;
@@ -104,6 +105,18 @@ export function createLoaders(queries: Queries, ledger: Ledger): Loaders {
         return keys.map((key) => found.get(cacheKey(key.repository, key.environment, key.head)) ?? []);
       },
       { cacheKeyFn: (key) => cacheKey(key.repository, key.environment, key.head) },
+    ),
+    returnOf: new DataLoader(
+      async (keys) => {
+        const rows = await queries.anyOf('return', {
+          repository: distinct(keys, 'repository'),
+          environment: distinct(keys, 'name'),
+          endedAt: [null],
+        });
+        const found = new Map(rows.map((row) => [cacheKey(row.repository, row.environment), row]));
+        return keys.map((key) => found.get(cacheKey(key.repository, key.name)) ?? null);
+      },
+      { cacheKeyFn: (key) => cacheKey(key.repository, key.name) },
     ),
     openDriftOf: new DataLoader(
       async (keys) => {

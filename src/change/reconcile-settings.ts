@@ -18,6 +18,8 @@ export interface ReconcileSettings {
   readonly health?: {
     /** How long a wave may take to be healthy; default ten minutes. */
     readonly timeout?: number;
+    /** What becomes of a rollout that fails: it stays (the default), or the last approved commit whose rollout was healthy comes back. */
+    readonly onFailure?: 'stay' | 'return';
   };
   /** Nothing is written while it stands; drift is recorded. */
   readonly suspend?: Said;
@@ -139,6 +141,7 @@ export const reconcileSchema = z.strictObject({
   health: z
     .strictObject({
       timeout: milliseconds({ atLeast: 1_000, atMost: 86_400_000 }).optional(),
+      onFailure: z.enum(['stay', 'return']).optional(),
     })
     .optional(),
   suspend: z.strictObject({ reason, until: instant.optional() }).optional(),

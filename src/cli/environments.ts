@@ -4,6 +4,7 @@ import { print, jsonLine, printable } from './output.js';
 interface Options {
   readonly head: string;
   readonly discover?: boolean;
+  readonly url?: string;
   readonly output: 'text' | 'json';
 }
 
@@ -14,11 +15,59 @@ export function register(program: Command): void {
     .argument('[path]', 'a work tree or a bare repository', '.')
     .option('--head <revision>', 'the commit to look at', 'HEAD')
     .option('--discover', 'print a countersign.yaml made of the Applications and Kustomizations in the repository')
+    .option('--url <address>', 'ask that service how its environments are, instead')
     .addOption(new Option('--output <format>', 'how to print them').choices(['text', 'json']).default('text'))
     .action(listEnvironments);
 }
 
+interface Asked {
+  readonly repository: string;
+  readonly name: string;
+  readonly status: string;
+  readonly approved: string | null;
+  readonly head: string | null;
+  readonly headOutcome: string | null;
+  readonly trouble: { readonly message: string; readonly remedy: string | null } | null;
+  readonly return: { readonly from: string; readonly to: string | null; readonly reason: string } | null;
+}
+
+interface Answer {
+  readonly environments: {
+    readonly nodes: readonly Asked[];
+    readonly pageInfo: { readonly hasNextPage: boolean; readonly endCursor: string | null };
+  };
+}
+
+const QUERY = `query ($after: String) { environments(first: 100, after: $after) { pageInfo { hasNextPage endCursor } nodes {
+  repository name status approved head headOutcome healthy trouble { code message remedy }
+  return { from to reason refusal time index } } } }`;
+
+const short = (commit: string | null): string => commit?.slice(0, 12) ?? 'nothing';
+
+/** How all that a service follows is now. */
+async function askEnvironments(url: string, output: Options['output']): Promise<void> {
+  const { ask } = await import('./ask.js');
+  for (let after: string | null = null; ;) {
+    const { environments }: Answer = await ask<Answer>(url, QUERY, { after });
+    for (const one of environments.nodes) {
+      if (output === 'json') {
+        await print(jsonLine(one));
+        continue;
+      }
+      const { repository, name, status, approved, head, headOutcome, trouble, return: back } = one;
+      const waits = head === approved ? '' : `   ${short(head)} ${headOutcome ?? 'not judged'}`;
+      await print(printable(`${repository} ${name}   ${status}   ${short(approved)} approved${waits}`));
+      if (back?.to && back.to === approved)
+        await print(printable(`  went back from ${short(back.from)} by itself: ${back.reason}`));
+      if (trouble) await print(printable(`  ${trouble.message}${trouble.remedy ? `. ${trouble.remedy}` : ''}`));
+    }
+    if (!environments.pageInfo.hasNextPage) return;
+    after = environments.pageInfo.endCursor;
+  }
+}
+
 async function listEnvironments(path: string, options: Options): Promise<void> {
+  if (options.url !== undefined) return askEnvironments(options.url, options.output);
   const [{ openRepository }, { ManifestCache }, { discover }, { isManifestPath }, { dump }] = await Promise.all([
     import('../adapters/git/open.js'),
     import('../change/manifest-cache.js'),

@@ -12,6 +12,7 @@ import { governedSince } from '../review/base.js';
 import { recordFault } from '../review/record-fault.js';
 import type { Approved } from '../review/followed-repository.js';
 import type { EnvironmentRecord, FaultRecord, Records, Trouble } from '../review/records.js';
+import type { RolloutNews } from '../review/returns.js';
 import { describeTrouble } from '../review/trouble.js';
 import type { ApprovedView } from './admission.js';
 import type { Cluster, Impersonation } from './cluster.js';
@@ -20,6 +21,9 @@ import { Informers } from './informer.js';
 import { EnvironmentReconciler } from './loop.js';
 import type { ReconcilerState } from './reconciler-state.js';
 import type { RecordedRuns } from './recorded-runs.js';
+import { RolloutWatch } from './rollout-watch.js';
+import { TIMEOUT } from './run.js';
+import type { RunStart } from './run-log.js';
 
 export interface DeploymentsParts {
   /** By target name. */
@@ -35,6 +39,8 @@ export interface DeploymentsParts {
   readonly trust: Trust;
   /** Where a failure to record goes: the log itself may be what fails. */
   readonly onFault: (trouble: Trouble, repository: string, environment: string) => void;
+  /** A rollout got healthy, or did not. */
+  readonly onRollout?: (repository: string, news: RolloutNews) => void;
   /** After the state of an environment was recorded. */
   readonly onShown?: (repository: string, environment: string) => void;
 }
@@ -48,6 +54,17 @@ interface Deployment {
   trouble: Trouble | null;
   /** Whether what was approved before this process began has been handed over, or found not to be. */
   known: boolean;
+  /** What is being rolled out, until it is known to be healthy or not. */
+  rollout: {
+    readonly watch: RolloutWatch;
+    readonly decision: string;
+    readonly head: string;
+    /** That it was given up is told; it may get healthy yet. */
+    failed: boolean;
+  } | null;
+  timer: NodeJS.Timeout | null;
+  /** Why it stays as it is though its rollout failed. */
+  stays: Trouble | null;
   /** One step at a time for one environment; others are not delayed. */
   work: Promise<void>;
 }
@@ -90,6 +107,23 @@ export class Deployments {
   unserved(repository: string, environment: string, trouble: Trouble): void {
     const deployment = this.#deployment(repository, environment, null);
     this.#then(deployment, () => this.#show(deployment, 'refused', trouble));
+  }
+
+  /** A run of it begins: from here on its time counts. */
+  runs({ repository, environment, decisionId }: RunStart): void {
+    const deployment = this.#deployments.get(`${repository}\0${environment}`);
+    if (deployment?.rollout?.decision !== decisionId) return;
+    deployment.rollout.watch.begun(Date.now());
+    this.#lookAgain(deployment);
+  }
+
+  /** Why an environment whose rollout failed stays as it is. */
+  stays(repository: string, environment: string, trouble: Trouble | null): void {
+    const deployment = this.#deployments.get(`${repository}\0${environment}`);
+    if (!deployment || deployment.stays?.message === trouble?.message) return;
+    deployment.stays = trouble;
+    const state = deployment.reconciler?.state;
+    if (state) this.#then(deployment, () => this.#learn(deployment, state));
   }
 
   /** What is approved in a target, for those who ask before they write there. */
@@ -138,6 +172,7 @@ export class Deployments {
 
   async close(): Promise<void> {
     const all = [...this.#deployments.values()];
+    for (const { timer } of all) if (timer) clearTimeout(timer);
     // What was handed over last may still make a reconciler, and a reconciler that stops may still have something to show.
     await Promise.all(all.map(({ work }) => work));
     await Promise.all(all.map(async ({ reconciler }) => reconciler?.stop()));
@@ -157,6 +192,9 @@ export class Deployments {
         reconciler: null,
         trouble: null,
         known: false,
+        rollout: null,
+        timer: null,
+        stays: null,
         work: Promise.resolve(),
       };
       // The same environment on another target: what holds it to the old one ends first.
@@ -230,7 +268,59 @@ export class Deployments {
     );
     const key = `${repository}\0${environment.name}`;
     deployment.reconciler.configure(this.#settings.has(key) ? this.#settings.get(key) : environment.reconcile);
+    if (inForce) await this.#beginRollout(deployment, approved);
     deployment.reconciler.approve(approved);
+  }
+
+  /** Follows what is about to be rolled out, unless it is known to be healthy from before. */
+  async #beginRollout(
+    deployment: Deployment,
+    { decision, decisionId, head }: Pick<ApprovedChange, 'decision' | 'decisionId' | 'head'>,
+  ): Promise<void> {
+    const { repository, environment } = deployment;
+    if (deployment.rollout?.decision === decisionId) return;
+    const { records } = this.parts;
+    const [record] = await records.find('environment', { repository, name: environment });
+    deployment.rollout = null;
+    if (record?.healthyDecision === decisionId) return;
+    const ill = await records.find('liveObject', { repository, environment, health: 'degraded' });
+    const watch = new RolloutWatch(decision, ill.map(identityKey));
+    deployment.rollout = { watch, decision: decisionId, head, failed: false };
+  }
+
+  #timeout({ repository, environment, reconciler }: Deployment): number {
+    const settings = this.#settings.get(`${repository}\0${environment}`) ?? reconciler?.approved?.environment.reconcile;
+    return settings?.health?.timeout ?? TIMEOUT;
+  }
+
+  async #followRollout(deployment: Deployment): Promise<void> {
+    const { repository, environment, reconciler, rollout } = deployment;
+    if (!reconciler || !rollout) return;
+    const { applied, trouble } = reconciler.state;
+    const objects = reconciler.objects().map(({ entry, health }) => ({ identity: entry.identity, health }));
+    const end = rollout.watch.look({ applied, trouble, objects }, this.#timeout(deployment), Date.now());
+    if (!end) return this.#lookAgain(deployment);
+    const { decision, head } = rollout;
+    if (end.outcome === 'unhealthy') {
+      if (rollout.failed) return;
+      rollout.failed = true;
+    } else {
+      deployment.rollout = null;
+      const where = { repository, name: environment, approvedDecision: decision };
+      await this.parts.records.update('environment', where, { healthy: head, healthyDecision: decision });
+    }
+    const unhealthy = end.outcome === 'healthy' ? null : end.reason;
+    this.parts.onRollout?.(repository, { environment, decision, unhealthy });
+  }
+
+  /** When its time is over, if nothing happens until then. */
+  #lookAgain(deployment: Deployment): void {
+    if (deployment.timer) clearTimeout(deployment.timer);
+    const due = deployment.rollout?.watch.dueAt(this.#timeout(deployment)) ?? Infinity;
+    // What is under way past its time is looked at again when it says something.
+    if (due === Infinity || due <= Date.now()) return;
+    const look = (): void => this.#then(deployment, () => this.#followRollout(deployment));
+    deployment.timer = setTimeout(look, Math.min(due - Date.now() + 1, 2 ** 31 - 1)).unref();
   }
 
   /** From the records, not from whoever says that something is approved. */
@@ -291,7 +381,12 @@ export class Deployments {
       const where = { repository, environment, group, kind, namespace, name };
       await this.parts.records.update('liveObject', where, { health: health.status, healthReason: health.reason });
     }
-    await this.#show(deployment, state.status, state.trouble && describeTrouble(state.trouble));
+    const { stays } = deployment;
+    const isIll = state.status === 'degraded' || state.status === 'failed' || state.status === 'progressing';
+    const trouble = state.trouble && describeTrouble(state.trouble);
+    const isOther = trouble !== null && !['object-unhealthy', 'hook-failed'].includes(trouble.code);
+    await this.#show(deployment, state.status, stays && isIll && !isOther ? stays : trouble);
+    await this.#followRollout(deployment);
   }
 
   /** What is wrong with an environment is in its record while it lasts, and in the log when it begins. */

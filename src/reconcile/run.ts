@@ -60,7 +60,7 @@ export interface RunRequest {
 }
 
 /** Milliseconds that a wave, or a hook, may take where the environment says nothing else. */
-const TIMEOUT = 600_000;
+export const TIMEOUT = 600_000;
 
 /**
  * One run: brings the target to what is approved. Throws `not-approved` for a value that did not pass the gate, what planning

@@ -282,9 +282,9 @@ export class Decisions {
     return this.parts.mirror.repository.isAncestor(base, other);
   }
 
-  /** Leaves `status` and `trouble` of a row that exists to whoever reconciles it. */
+  /** Leaves what is known of the target to whoever reconciles it, in a row that exists. */
   async #writeEnvironment(transaction: LedgerTransaction, record: EnvironmentRecord): Promise<void> {
-    const { repository, name, status: _status, trouble: _trouble, ...values } = record;
+    const { repository, name, status: _s, trouble: _t, healthy: _h, healthyDecision: _d, ...values } = record;
     if (!this.#environments.has(name)) await this.parts.records.save(transaction, 'environment', [record]);
     else await this.parts.records.update('environment', { repository, name }, values, transaction);
   }

@@ -45,6 +45,8 @@ export function newEnvironment(repository: string, environment: Environment): En
     approvedDefinition: null,
     noLongerCompliant: false,
     nonCompliantFrom: null,
+    healthy: null,
+    healthyDecision: null,
     status: 'new',
     trouble: null,
     updatedAt: new Date(0).toISOString(),

@@ -9,12 +9,14 @@ import type { ClockedParts } from './followed-repository.js';
 import type { Governance } from './governance.js';
 import type { Pushes } from './pushes.js';
 import type { RecordedExceptions } from './recorded-exceptions.js';
+import type { Returns } from './returns.js';
 import type { DecisionRecord, Trouble } from './records.js';
 
 interface Known {
   readonly pushes: Pushes;
   readonly decisions: Decisions;
   readonly exceptions: RecordedExceptions;
+  readonly returns: Returns;
 }
 
 /** The environments that governance defines: each is judged when something about it is new, and handed over once it is allowed. */
@@ -67,18 +69,20 @@ export class FollowedEnvironments {
   }
 
   /** Judges what an environment's ref points to by what is in force, unless that was done before and nothing about it is new. */
-  async review(environment: Environment, governance: Governance): Promise<void> {
-    const { pushes, decisions, exceptions } = this.known;
+  async review(defined: Environment, governance: Governance): Promise<void> {
+    const { pushes, decisions, exceptions, returns } = this.known;
     const { records, redactor, now } = this.parts;
-    const tip = pushes.tip(environment.ref);
-    const before = decisions.environments.get(environment.name);
+    const tip = pushes.tip(defined.ref);
+    const before = decisions.environments.get(defined.name);
     if (!tip) {
-      return this.#tellUnserved(environment, environment.ref, {
+      return this.#tellUnserved(defined, defined.ref, {
         code: 'revision-unknown',
-        message: `${environment.ref} is not among the refs followed in ${this.repository}`,
+        message: `${defined.ref} is not among the refs followed in ${this.repository}`,
         remedy: 'Push it, or add it under refs: in the configuration',
       });
     }
+    const back = await returns.holding(defined, tip.commit);
+    const environment = back ? { ...defined, pin: back } : defined;
     const head = environment.pin?.commit ?? tip.commit;
     if (!(await this.#isOn(head, tip.commit))) {
       return this.#tellUnserved(environment, head, {

@@ -9,7 +9,7 @@ import type { Mirror } from '../source/repository.js';
 import type { Governance, GovernanceReader } from './governance.js';
 import type { PastDecisions } from './impact.js';
 import type { Below, OrganisationSource } from './organisation.js';
-import type { DecisionRecord, Records, Trouble } from './records.js';
+import type { DecisionRecord, Records, ReturnRecord, Trouble } from './records.js';
 import type { LiveInventory } from './review.js';
 
 /** A repository as the service's own configuration names it. */
@@ -49,6 +49,10 @@ export interface FollowerEvents {
   /** Defined, but there is nothing to judge. */
   unserved(repository: string, environment: Environment, trouble: Trouble): void;
   fault(trouble: Trouble, repository: string): void;
+  /** A rollout failed, and its environment goes back by itself, or cannot. */
+  returned?(action: ReturnRecord): void;
+  /** Why an environment whose rollout failed stays as it is; null: that is over. */
+  stays?(repository: string, environment: string, trouble: Trouble | null): void;
   /** What governs from here on, or again after a start. */
   governs(governance: Governance, repository: string): void;
   /** Somebody approved an open request. */

@@ -14,6 +14,7 @@ import { Pushes } from './pushes.js';
 import { RecordedExceptions } from './recorded-exceptions.js';
 import type { ApprovalRecord } from './records.js';
 import { repairIndexes } from './repair-indexes.js';
+import { Returns, type RolloutNews } from './returns.js';
 import { RepositoryState } from './repository-state.js';
 
 /** What a repository says that does not hold a commit which was once there. */
@@ -40,6 +41,7 @@ export class RepositoryFollower {
   readonly #decisions: Decisions;
   readonly #governance: GovernanceMoves;
   readonly #environments: FollowedEnvironments;
+  readonly #returns: Returns;
   #stopped = false;
   #wake: (() => void) | null = null;
   #nudged = false;
@@ -65,7 +67,9 @@ export class RepositoryFollower {
     this.#pushes = pushes;
     this.#decisions = decisions;
     this.#governance = new GovernanceMoves(repository, clocked, { state, pushes, decisions, exceptions });
-    this.#environments = new FollowedEnvironments(name, clocked, { pushes, decisions, exceptions });
+    const returns = new Returns(name, clocked, { pushes, decisions });
+    this.#returns = returns;
+    this.#environments = new FollowedEnvironments(name, clocked, { pushes, decisions, exceptions, returns });
   }
 
   start(): void {
@@ -153,12 +157,20 @@ export class RepositoryFollower {
     this.nudge();
   }
 
+  /** A rollout of what was approved here ended. */
+  rolledOut(news: RolloutNews): void {
+    this.#returns.came(news);
+    this.nudge();
+  }
+
   async #judge(): Promise<void> {
     const takenUp = await this.#governance.review();
     if (takenUp) this.#environments.takeUp(takenUp);
     const { inForce } = this.#governance;
     if (!inForce) return;
+    await this.#returns.take(inForce);
     for (const environment of inForce.environments) await this.#environments.review(environment, inForce);
+    this.#returns.tell();
   }
 
   /** Whether a change that waits got an approval. */
@@ -180,6 +192,7 @@ export class RepositoryFollower {
     await this.#state.load();
     await this.#pushes.load();
     await this.#decisions.load();
+    await this.#returns.load();
     this.#governance.load();
     const { governanceCommit } = this.#state.record;
     if (!governanceCommit) return;

@@ -113,10 +113,35 @@ export interface EnvironmentRecord {
   readonly noLongerCompliant: boolean;
   /** Then: the commit from which on what is approved is judged to find out whether it complies again; null: from nothing. */
   readonly nonCompliantFrom: string | null;
-  /** `status` and `trouble` are the reconciler's to write, everything above is the follower's. */
+  /** The last approved commit whose rollout was healthy, and the decision that it was. */
+  readonly healthy: string | null;
+  readonly healthyDecision: string | null;
+  /** These, and the two before, are the reconciler's to write; everything above is the follower's. */
   readonly status: EnvironmentStatus;
   readonly trouble: Trouble | null;
   readonly updatedAt: string;
+}
+
+/** A rollout failed, and its environment goes back by itself to what was healthy before, or cannot. */
+export interface ReturnRecord {
+  readonly id: string;
+  readonly repository: string;
+  readonly environment: string;
+  /** The commit whose rollout failed, and the decision that had allowed it. */
+  readonly from: string;
+  readonly fromDecision: string;
+  /** Null: there is nothing to go back to. */
+  readonly to: string | null;
+  /** The decision on going back; null until there is one. */
+  readonly decision: string | null;
+  /** What was unhealthy. */
+  readonly reason: string;
+  /** Why it stays where it is. */
+  readonly refusal: string | null;
+  readonly time: string;
+  /** When its branch moved on, or what had failed got healthy after all. */
+  readonly endedAt: string | null;
+  readonly index: number | null;
 }
 
 export interface ChangeRecord {
@@ -426,6 +451,7 @@ export interface Tables {
   readonly push: PushRecord;
   readonly commit: CommitRecord;
   readonly environment: EnvironmentRecord;
+  readonly return: ReturnRecord;
   readonly change: ChangeRecord;
   readonly objectChange: ObjectChangeRecord;
   readonly decision: DecisionRecord;

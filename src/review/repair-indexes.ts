@@ -12,6 +12,9 @@ export async function repairIndexes(ledger: Ledger, records: Records): Promise<v
       missing.set(`${table} ${row.id}`, (index) => records.update(table, { id: row.id }, { index }));
     }
   }
+  for (const { id } of await records.find('return', { index: null })) {
+    missing.set(`action ${id}`, (index) => records.update('return', { id }, { index }));
+  }
   for (const { id } of await records.find('run', { startedIndex: null })) {
     missing.set(`started ${id}`, (startedIndex) => records.update('run', { id }, { startedIndex }));
   }

@@ -1,9 +1,18 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { runCli } from '../support/cli.js';
 import { oneWorld } from '../support/one-world.js';
-import { cart, configMap, eventually, settings } from '../support/world.js';
+import { cart, configMap, eventually, PRODUCTION, settings, type World } from '../support/world.js';
 
 const folder = 'environments/production';
+
+const ready = (n: number) => ({ replicas: n, updatedReplicas: n, readyReplicas: n, availableReplicas: n });
+
+async function setStatus(world: World, more: object): Promise<void> {
+  const { metadata } = await world.dana.must(world.path('deployments', 'cart'));
+  const status = { observedGeneration: metadata['generation'], ...more };
+  await world.dana.edit(`${world.path('deployments', 'cart')}/status`, { status });
+}
 
 describe('a service that is stopped and started', () => {
   const here = oneWorld();
@@ -88,5 +97,87 @@ describe('a service that is stopped and started', () => {
     await world.live(head);
     expect(await world.replicas()).toBe(4);
     expect((await world.decision(head)).change.base).not.toBe(head);
+  });
+
+  describe('when a rollout fails', () => {
+    const failed = { type: 'Progressing', status: 'False', reason: 'ProgressDeadlineExceeded', message: 'out of time' };
+    const returned = async () => {
+      const { environment } = await here.world.query<{ environment: Shown }>(
+        `{ environment(repository: "shop", name: "${PRODUCTION}") { healthy return { from to reason refusal decision { outcome change { operation } } } } }`,
+      );
+      return environment;
+    };
+    interface Shown {
+      readonly healthy: string;
+      readonly return: { readonly decision: unknown; readonly refusal: string | null } | null;
+    }
+    let good = '';
+
+    it('goes back by itself to what was healthy, and stays there until its branch moves on', async () => {
+      const { world } = here;
+      const health = 'target: prod, reconcile: {health: {onFailure: return}}';
+      const returning = settings(world.namespace).replace('target: prod', health);
+      good = await world.pushGood(5, { author: world.bo, files: { 'countersign.yaml': returning } });
+      await world.live(good);
+      await setStatus(world, { ...ready(5), conditions: [] });
+      await eventually('it to be known as healthy', async () => (await returned()).healthy === good);
+
+      const bad = await world.pushGood(6);
+      await world.live(bad);
+      await setStatus(world, { ...ready(0), conditions: [failed] });
+      await eventually('it to go back', async () => (await world.replicas()) === 5);
+      const reason = `Deployment ${world.namespace}/cart is degraded: out of time`;
+      const back = await eventually('the decision to be named', async () => {
+        const now = await returned();
+        return now.return?.decision ? now : null;
+      });
+      const decision = { outcome: 'allow', change: { operation: 'rollback' } };
+      expect(back).toEqual({ healthy: good, return: { from: bad, to: good, reason, refusal: null, decision } });
+      expect((await world.entries('action')).map(({ predicate }) => predicate)).toMatchObject([
+        { action: 'return', from: bad, to: good, environment: PRODUCTION },
+      ]);
+      const told = await runCli(['environments', '--url', world.url]);
+      expect(told.stdout).toContain(`went back from ${bad.slice(0, 12)} by itself: ${reason}`);
+
+      // It fails again there: nothing is known to be better, so it stays, says so, and a restart does not forget it.
+      await setStatus(world, { ...ready(0), conditions: [failed] });
+      expect((await world.fault('return-refused')).trouble.message).toContain('a return is not followed by another');
+      await world.stop();
+      await world.start();
+      await eventually(
+        'it to be known again',
+        async () => (await world.environment())!.trouble?.code === 'return-refused',
+      );
+      expect(await world.environment()).toMatchObject({ approved: good, head: good });
+      expect(await world.replicas()).toBe(5);
+      await world.live(await world.pushGood(7));
+      expect(await returned()).toEqual({ healthy: good, return: null });
+    });
+
+    it('stays where it is when policy does not let it go back, and says so', async () => {
+      const { world } = here;
+      const rego =
+        'package countersign.returns\nimport rego.v1\ndeny contains "not by itself" if input.operation == "rollback"\n';
+      const bad = await world.pushGood(8, { author: world.bo, files: { 'policies/returns.rego': rego } });
+      await world.live(bad);
+      await setStatus(world, { ...ready(0), conditions: [failed] });
+      const told = await eventually(
+        'it to say so',
+        async () => {
+          const now = await world.environment();
+          return now?.trouble?.code === 'return-refused' && now.headOutcome === 'deny' ? now : null;
+        },
+        async () =>
+          JSON.stringify([await world.environment(), await returned(), (await world.decisions()).slice(0, 3)]),
+      );
+      expect(told).toMatchObject({ approved: bad, head: good, status: 'degraded' });
+      expect(told.trouble!.message).toContain(`policy does not allow ${good.slice(0, 12)} now`);
+      expect((await world.decision(good)).violations).toMatchObject([{ message: 'not by itself' }]);
+      expect(await world.replicas()).toBe(8);
+      // It gets well after all: nothing holds it back from following its branch.
+      await setStatus(world, { ...ready(8), conditions: [] });
+      await eventually('it to be well', async () => (await returned()).healthy === bad);
+      await world.live(await world.pushGood(9));
+    });
   });
 });

@@ -239,6 +239,8 @@ const environment = (last: number): EnvironmentRecord => ({
   approvedDefinition: null,
   noLongerCompliant: false,
   nonCompliantFrom: null,
+  healthy: hex(1),
+  healthyDecision: 'decision-1',
   status: 'synced',
   trouble: null,
   updatedAt: at(last),

@@ -12,6 +12,7 @@ export const indexedTables: readonly {
     column: 'log_index',
     type,
   })),
+  { table: 'rollout_return', column: 'log_index', type: 'action' },
   { table: 'run', column: 'started_index', type: 'run', phase: 'started' },
   { table: 'run', column: 'finished_index', type: 'run', phase: 'finished' },
 ];

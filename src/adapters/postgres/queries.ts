@@ -134,6 +134,7 @@ const placeOf: {
   push: { repository: 'repository' },
   commit: { repository: 'repository' },
   environment: { repository: 'repository', environment: 'name' },
+  return: { repository: 'repository', environment: 'environment' },
   change: { repository: 'repository', environment: 'environment' },
   objectChange: null,
   decision: { repository: 'repository', environment: 'environment' },
