@@ -30,6 +30,7 @@ import { type AdmissionConfig, type Config, followedIn, withoutSecrets } from '.
 import { CountersignError } from './errors.js';
 import { shippedCatalogues } from './report/controls.js';
 import { LoggedReports } from './report/reports.js';
+import { sealSummary } from './report/vsa.js';
 import type { PusherClaim } from './review/pusher.js';
 import { SignIn, type SignInOptions } from './review/sign-in.js';
 import { packageVersion, type Service, startService } from './service.js';
@@ -92,6 +93,7 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       statistics,
       queries,
       version: state.version,
+      summary: (entry) => sealSummary(keys.origin, entry, keys.entries),
       catalogues: async (repository) =>
         (repository === null ? null : await service.controls(repository))?.catalogues ?? shippedCatalogues(),
       print: async (report) => (await import('./adapters/pdf/management.js')).managementPdf(report, state.vkey),

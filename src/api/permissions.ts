@@ -94,6 +94,7 @@ export const routes: Readonly<Record<string, RoutePermission>> = {
   'GET /log/tile/*': audit,
   'GET /reports/changes.:format': { action: 'export', of: 'named' },
   'GET /reports/management.:format': { action: 'export', of: 'named' },
+  'GET /reports/vsa.:format': { action: 'export', of: 'named' },
   'GET /reports/oscal.:format': { action: 'export', of: 'named' },
   // Signed by the forge.
   'POST /webhook/:forge/:repository': 'own',

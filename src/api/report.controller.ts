@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Readable } from 'node:stream';
 import { managementFormats, reportFormats, type ReportFormat } from '../report/export-entry.js';
 import { parseOptionalSampling, parsePopulationQuery, parseSampling } from '../report/population-query.js';
-import type { LoggedReports } from '../report/reports.js';
+import type { LoggedReports, RunningExport } from '../report/reports.js';
 import { authorityOf, requireReach } from './context.js';
 import { REPORTS } from './state.js';
 
@@ -30,14 +30,21 @@ export class ReportController {
     const sampling = parseOptionalSampling({ seed, sample });
     // A listing is complete or not there at all: nobody gets one that leaves out, unsaid, what they may not see.
     requireReach(by, 'export', query.repository, query.environment);
-    const { manifest, text, ...listing } = await this.reports.changes(query, format, by, sampling);
-    const stream = Readable.from(text).once('close', () => void listing.close());
-    await reply
-      .type(TYPES[format])
-      .header('cache-control', 'no-store')
-      .header('content-disposition', `attachment; filename="changes.${format}"`)
-      .header('countersign-export', JSON.stringify(manifest))
-      .send(stream);
+    await send(reply, await this.reports.changes(query, format, by, sampling), TYPES[format], `changes.${format}`);
+  }
+
+  @Get('vsa.:format')
+  async summaries(
+    @Param('format') format: string,
+    @Query() words: Record<string, string | undefined>,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    if (format !== 'jsonl') throw new NotFoundException();
+    const by = authorityOf(request);
+    const query = parsePopulationQuery(words);
+    requireReach(by, 'export', query.repository, query.environment);
+    await send(reply, await this.reports.summaries(query, by), TYPES[format], 'vsa.jsonl');
   }
 
   @Get('management.:format')
@@ -81,6 +88,16 @@ export class ReportController {
       .header('countersign-export', JSON.stringify(manifest))
       .send(JSON.stringify(document));
   }
+}
+
+async function send(reply: FastifyReply, running: RunningExport, type: string, name: string): Promise<void> {
+  const stream = Readable.from(running.text).once('close', () => void running.close());
+  await reply
+    .type(type)
+    .header('cache-control', 'no-store')
+    .header('content-disposition', `attachment; filename="${name}"`)
+    .header('countersign-export', JSON.stringify(running.manifest))
+    .send(stream);
 }
 
 function isOneOf<T extends string>(formats: readonly T[], format: string): format is T {

@@ -39,14 +39,15 @@ function preAuthentication(payloadType: string, payload: Uint8Array): Uint8Array
   return concatBytes(utf8(`DSSEv1 ${type.length} `), type, utf8(` ${payload.length} `), payload);
 }
 
-/** The envelope as JSON bytes. */
+/** The envelope as JSON bytes. `hinted`: with the key's id as we make it; programs that make theirs otherwise would not try the key. */
 export async function sealEnvelope(
   payloadType: string,
   payload: Uint8Array,
   signer: Ed25519Signer,
+  hinted = true,
 ): Promise<Uint8Array> {
   const sig = toBase64(await signer.sign(preAuthentication(payloadType, payload)));
-  const signatures = [{ keyid: keyIdOf(signer), sig }];
+  const signatures = [hinted ? { keyid: keyIdOf(signer), sig } : { sig }];
   return utf8(JSON.stringify({ payload: toBase64(payload), payloadType, signatures }));
 }
 

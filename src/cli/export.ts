@@ -5,7 +5,7 @@ import { follow } from './follow.js';
 
 interface Options {
   readonly data: string;
-  readonly format: 'bundle' | 'tiles' | 'proof';
+  readonly format: 'bundle' | 'tiles' | 'proof' | 'vsa';
   readonly entry?: number;
   readonly to: string;
   readonly database?: string;
@@ -19,12 +19,15 @@ export function register(program: Command): void {
     .description('write the log of a data folder to a file that auditors can check offline, or to static tiles')
     .requiredOption('--data <folder>', 'the data folder of the service, running or stopped')
     .addOption(
-      new Option('--format <format>', 'one zip with everything, C2SP tiles, or the C2SP tlog-proof of one entry')
-        .choices(['bundle', 'tiles', 'proof'])
+      new Option(
+        '--format <format>',
+        'one zip with everything, C2SP tiles, the C2SP tlog-proof of one entry, or SLSA verification summaries',
+      )
+        .choices(['bundle', 'tiles', 'proof', 'vsa'])
         .default('bundle'),
     )
     .requiredOption('--to <path>', 'a new file, or for tiles a new folder')
-    .addOption(new Option('--entry <index>', 'of which --format proof is').argParser(parseIndex))
+    .addOption(new Option('--entry <index>', 'of which --format proof is; of vsa, the only one').argParser(parseIndex))
     .option('--newest', 'up to the last entry, even if the witnesses have not signed that far yet')
     .option('--database <url>', 'where the database is, if the data folder does not tell')
     .addOption(new Option('--output <format>', 'how to print it').choices(['text', 'json']).default('text'))
@@ -34,20 +37,30 @@ export function register(program: Command): void {
 async function exportLog(options: Options): Promise<void> {
   const { readKeys } = await import('../adapters/keys/file.js');
   const { openLogForReading } = await import('../adapters/postgres/open-log.js');
-  const { exportBundle, exportProof, exportTiles } = await import('../adapters/evidence/export.js');
-  if ((options.format === 'proof') !== (options.entry !== undefined))
+  const { exportBundle, exportProof, exportSummaries, exportTiles } = await import('../adapters/evidence/export.js');
+  if (options.format !== 'vsa' && (options.format === 'proof') !== (options.entry !== undefined))
     throw new CountersignError('usage', '--format proof and --entry go together');
   const keys = await readKeys(options.data);
   const log = await openLogForReading(options.data, options.database);
   const progress = follow('entries');
   try {
+    const { newest = false } = options;
+    if (options.format === 'vsa') {
+      const only = options.entry === undefined ? {} : { entry: options.entry };
+      const { size, summaries } = await exportSummaries(log, keys, options.to, progress.at, { newest, ...only });
+      progress.end();
+      if (options.output === 'json') return await print(jsonLine({ path: options.to, format: 'vsa', origin: keys.origin, size, summaries })); // prettier-ignore
+      await print(`exported ${summaries} verification ${summaries === 1 ? 'summary' : 'summaries'} of ${size} entries of ${keys.origin}`); // prettier-ignore
+      await print(`check them  countersign verify evidence.zip --trust trust.txt --vsa ${options.to}`);
+      return;
+    }
     if (options.entry !== undefined) {
-      await exportProof(log, keys, options.entry, options.to, { newest: options.newest ?? false });
+      await exportProof(log, keys, options.entry, options.to, { newest });
       await print(options.output === 'json' ? jsonLine({ path: options.to, format: 'proof', entry: options.entry }) : `check it  countersign verify ${options.to} --trust trust.txt`); // prettier-ignore
       return;
     }
     const write = options.format === 'bundle' ? exportBundle : exportTiles;
-    const exported = await write(log, keys, options.to, progress.at, { newest: options.newest ?? false });
+    const exported = await write(log, keys, options.to, progress.at, { newest });
     const { size, contents, withheld, later } = exported;
     progress.end();
     if (options.output === 'json') {

@@ -65,6 +65,17 @@ Example: countersign report oscal --since 2026-07-01 --until 2026-10-01 --contro
 What they are: countersign policy controls`,
     )
     .action(reportOscal);
+  selecting(report.command('vsa'))
+    .description(
+      'what each change was allowed or denied, as SLSA verification summaries: a signed DSSE envelope a line',
+    )
+    .addHelpText(
+      'after',
+      `
+Example: countersign report vsa --repository shop --since 2026-07-01 --to vsa.jsonl
+         countersign verify evidence.zip --trust trust.txt --vsa vsa.jsonl`,
+    )
+    .action(reportSummaries);
 }
 
 function selecting(command: Command): Command {
@@ -102,6 +113,13 @@ async function reportOscal({ controls, ...options }: OscalOptions): Promise<void
   const manifest = await fetchReport('oscal.json', options, { controls });
   if (!manifest) return;
   await print(printable(`wrote an assessment of ${manifest.rows} ${manifest.rows === 1 ? 'change' : 'changes'} to ${options.to}, and what was asked for to ${manifest.file}`)); // prettier-ignore
+  await whence(manifest);
+}
+
+async function reportSummaries(options: Selection): Promise<void> {
+  const manifest = await fetchReport('vsa.jsonl', options);
+  if (!manifest) return;
+  await print(printable(`wrote verification summaries of ${manifest.rows} ${manifest.rows === 1 ? 'decision' : 'decisions'}, those that were allowed or denied, to ${options.to}, and what was asked for to ${manifest.file}`)); // prettier-ignore
   await whence(manifest);
 }
 

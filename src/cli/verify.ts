@@ -1,8 +1,9 @@
 import { open as openFile, readFile, stat } from 'node:fs/promises';
 import { Option, type Command } from 'commander';
 import type { Trust } from '../audit/policy-file.js';
-import type { Verification } from '../audit/verify.js';
+import type { Verification, VerifyOptions } from '../audit/verify.js';
 import type { PopulationCheck } from '../report/check-population.js';
+import type { SummaryCheck } from '../report/check-summaries.js';
 import { CountersignError } from '../errors.js';
 import { jsonLine, print, printable } from './output.js';
 import { follow } from './follow.js';
@@ -18,6 +19,7 @@ interface Options {
   readonly trust: string;
   readonly checkpoint?: string;
   readonly population?: string;
+  readonly vsa?: string;
   readonly since?: string;
   readonly repository?: readonly string[];
   readonly anchors?: string;
@@ -34,6 +36,10 @@ export function register(program: Command): void {
     .option(
       '--population <file>',
       'a listing of countersign report: it must be complete, and its rows those of the log',
+    )
+    .option(
+      '--vsa <file>',
+      'verification summaries of countersign export --format vsa: each must be of a decision in the log',
     )
     .option('--since <file>', 'a checkpoint kept from earlier: the log must have grown from it')
     .option('--checkpoint <file>', 'the same')
@@ -63,23 +69,27 @@ async function verify(path: string, options: Options): Promise<void> {
   const evaluator = options.replay ? await openEvaluator() : undefined;
   let verification: Verification;
   let population: Population | undefined;
+  let summaries: SummaryCheck | undefined;
   try {
     if (await isProof(path)) return await verifyProof(path, trust, options.output);
     const evidence = await open(path);
     try {
       if (options.population !== undefined) population = await openPopulation(options.population);
+      if (options.vsa !== undefined) summaries = await openSummaries(options.vsa, trust.log.name);
       verification = await verifyEvidence(evidence, {
         trust,
         ...(evaluator ? { evaluator } : {}),
         ...(earlier === undefined ? {} : { earlier }),
         ...(anchors === undefined ? {} : { anchors }),
-        ...(population ? { hear: (entry) => population!.check.add(entry) } : {}),
+        ...hearing(population, summaries),
         progress: progress.at,
       });
       if (population) verification = await withPopulation(population, verification);
+      if (summaries) verification = await withSummaries(summaries, options.vsa!, verification);
     } finally {
       progress.end();
       await population?.check.close();
+      await summaries?.close();
       await evidence.close();
     }
   } catch (error) {
@@ -122,6 +132,39 @@ async function withPopulation(
       : `all ${population} decisions that ${file} was asked for are in it`;
     const detail = `each with its leaf hash, none besides, of entries 0 … ${size - 1}`;
     return { ...verified, proven: [...verified.proven, { claim, detail }] };
+  } catch (error) {
+    if (!(error instanceof CountersignError) || error.code !== 'bundle-invalid') throw error;
+    return { ...verified, fault: error };
+  }
+}
+
+function hearing(population: Population | undefined, summaries: SummaryCheck | undefined): Pick<VerifyOptions, 'hear'> {
+  if (!population || !summaries) {
+    const [only] = [population?.check ?? summaries];
+    return only ? { hear: (entry) => only.add(entry) } : {};
+  }
+  return {
+    hear: async (entry) => {
+      await population.check.add(entry);
+      await summaries.add(entry);
+    },
+  };
+}
+
+async function openSummaries(file: string, origin: string): Promise<SummaryCheck> {
+  const [{ SummaryCheck: Check }, { readLines }] = await Promise.all([
+    import('../report/check-summaries.js'),
+    import('../adapters/evidence/listing.js'),
+  ]);
+  return new Check(origin, () => readLines(file));
+}
+
+async function withSummaries(check: SummaryCheck, file: string, verified: Verification): Promise<Verification> {
+  if (verified.fault) return verified;
+  try {
+    const count = await check.end();
+    const claim = `${count} verification ${count === 1 ? 'summary' : 'summaries'} in ${file}`;
+    return { ...verified, proven: [...verified.proven, { claim, detail: 'each says what its decision in the log says, by a key that the log names' }] }; // prettier-ignore
   } catch (error) {
     if (!(error instanceof CountersignError) || error.code !== 'bundle-invalid') throw error;
     return { ...verified, fault: error };

@@ -7,7 +7,7 @@ export const reportFormats = ['csv', 'jsonl'] as const;
 export type ReportFormat = (typeof reportFormats)[number];
 export const managementFormats = ['pdf', 'json'] as const;
 export type ManagementFormat = (typeof managementFormats)[number];
-export type ReportName = 'changes' | 'management' | 'oscal';
+export type ReportName = 'changes' | 'management' | 'oscal' | 'vsa';
 
 /** How the changes of a report were chosen that are shown in full (src/report/sample.ts). */
 export interface Sampling {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Ledger } from '../audit/ledger.js';
 import { CountersignError } from '../errors.js';
 import type { JsonObject } from '../cluster/object.js';
-import { entryTypes } from '../audit/entry.js';
+import { entryTypes, type LoggedEntry } from '../audit/entry.js';
 import { parseCheckpoint } from '../audit/checkpoint.js';
 import { toBase64 } from '../audit/crypto.js';
 import { rootAt } from '../audit/merkle.js';
@@ -52,6 +52,8 @@ export interface ReportingParts {
   readonly catalogues: (repository: string | null) => Promise<readonly Catalogue[]>;
   /** As PDF. */
   readonly print: (report: WholeReport) => Promise<Uint8Array>;
+  /** A decision's verification summary (src/report/vsa.ts); null for an entry that has none. */
+  readonly summary: (entry: LoggedEntry) => Promise<string | null>;
   /** Of Countersign. */
   readonly version: string;
 }
@@ -83,6 +85,24 @@ export class LoggedReports {
       await close();
       throw error;
     }
+  }
+
+  /** What each of them was allowed or denied, as verification summaries of SLSA. Throws as `changes` does. */
+  async summaries(filters: PopulationQuery, by: ExportedBy): Promise<RunningExport> {
+    const { population, close } = await this.#open(filters);
+    try {
+      const manifest = await this.#log(population, { report: 'vsa', format: 'jsonl', filters }, by);
+      return { manifest, text: this.#summaries(population), close };
+    } catch (error) {
+      await close();
+      throw error;
+    }
+  }
+
+  async *#summaries(population: Population): AsyncIterable<string> {
+    const { ledger, summary } = this.parts;
+    for await (const page of population.pages())
+      for (const { index } of page) yield (await summary(await ledger.entry(index))) ?? '';
   }
 
   /** What there is to say of the changes that the filters select. Throws as `changes` does. */

@@ -81,6 +81,7 @@ const reports = new LoggedReports({
   statistics,
   queries,
   version: 'bench',
+  summary: () => Promise.resolve(null),
   catalogues: () => Promise.resolve([]),
   print: () => Promise.reject(new Error('none here')),
 });

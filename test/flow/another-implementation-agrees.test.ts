@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { cacheFolder } from '../../src/adapters/folder/cache-folder.js';
-import { exportTiles } from '../../src/adapters/evidence/export.js';
+import { exportSummaries, exportTiles } from '../../src/adapters/evidence/export.js';
 import { openWitnessKey } from '../../src/adapters/keys/file.js';
 import { PostgresCosigned } from '../../src/adapters/postgres/cosigned.js';
 import { LogReader } from '../../src/adapters/postgres/log-storage.js';
@@ -26,6 +26,8 @@ import { Cosigning } from '../../src/audit/cosigning.js';
 import { parseVkey } from '../../src/audit/note.js';
 import { parseTrust } from '../../src/audit/policy-file.js';
 import { Witness } from '../../src/audit/witness.js';
+import type { EntryDraft } from '../../src/audit/entry.js';
+import type { JsonObject } from '../../src/cluster/object.js';
 import { until } from '../support/cluster.js';
 import type { TestLog } from '../support/log.js';
 import { openTestLog, pushDraft } from '../support/log.js';
@@ -51,13 +53,15 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** test/tlog-check, built once per content of its sources. */
-function tlogCheck(): string {
-  const source = 'test/tlog-check';
+const tlogCheck = (): string => goProgram('tlog-check');
+
+/** A program of ours under test, built once per content of its sources. */
+function goProgram(name: string): string {
+  const source = `test/${name}`;
   const hash = createHash('sha256');
-  for (const name of readdirSync(source).toSorted()) hash.update(readFileSync(join(source, name)));
+  for (const file of readdirSync(source).toSorted()) hash.update(readFileSync(join(source, file)));
   const cache = cacheFolder();
-  const binary = join(cache, `tlog-check-${hash.digest('hex').slice(0, 16)}`);
+  const binary = join(cache, `${name}-${hash.digest('hex').slice(0, 16)}`);
   if (!existsSync(binary)) {
     mkdirSync(cache, { recursive: true });
     execFileSync('go', ['build', '-o', `${binary}.${process.pid}`, '.'], { cwd: source, stdio: 'inherit' });
@@ -165,5 +169,31 @@ describe("Go's tlog agrees with tiles, proofs and checkpoint", () => {
     expect(() => execFileSync(tlogCheck(), [path, log.keys.log.vkey], { input: '', stdio: 'pipe' })).toThrow(
       'does not have the hash',
     );
+  }, 300_000);
+});
+
+const decision = (outcome: string, more: JsonObject = {}): EntryDraft => ({
+      type: 'decision',
+      subjects: [],
+      predicate: {
+        id: `d-${outcome}`, repository: 'shop & söhne', environment: 'shop/production', ref: 'refs/heads/main', head: 'a'.repeat(40), outcome,
+        renderedDigest: 'b'.repeat(64), bundleDigest: 'c'.repeat(64), time: '2026-07-01T00:00:00.000Z', approvals: ['x'], ...more,
+      },
+    }); // prettier-ignore
+
+describe('the in-toto project agrees', () => {
+  it('with verification summaries of what was allowed and what was denied', async () => {
+    const advice = decision('allow', { advice: true });
+    await log.ledger.append(decision('allow'), decision('deny'), decision('pending'), decision('error'), advice);
+    const path = join(folder, 'summaries.jsonl');
+    expect(await exportSummaries(log.ledger, log.keys, path, () => {})).toMatchObject({ summaries: 2 });
+    const key = Buffer.from(log.keys.entries.publicKey).toString('base64');
+    expect(execFileSync(goProgram('vsa-check'), [path, key], { encoding: 'utf8' })).toBe('1 PASSED, 1 FAILED\n');
+    const forged = join(folder, 'forged.jsonl');
+    const [line] = readFileSync(path, 'utf8').split('\n');
+    const envelope = JSON.parse(line) as { payload: string };
+    const payload = Buffer.from(envelope.payload, 'base64').toString().replace('refs/heads/main', 'refs/heads/evil');
+    writeFileSync(forged, JSON.stringify({ ...envelope, payload: Buffer.from(payload).toString('base64') }));
+    expect(() => execFileSync(goProgram('vsa-check'), [forged, key], { stdio: 'pipe' })).toThrow('signature of line 1');
   }, 300_000);
 });

@@ -202,13 +202,16 @@ describe('an emergency change', () => {
     expect(drawn).toMatchObject({ code: 0, stdout: expect.stringMatching(/^wrote a sample of 3, by the seed audit-2026, of \d+ changes/) as string }); // prettier-ignore
     expect(await report('oscal', '--controls', 'SOC2:CC88.1', '--to', oscal)).toMatchObject({ code: 2, stderr: expect.stringContaining('did you mean "SOC2:CC8.1"') as string }); // prettier-ignore
     expect(await report('oscal', '--controls', 'SOC2', '--repository', 'shop', '--to', oscal)).toMatchObject({ code: 0, stderr: '' }); // prettier-ignore
+    const vsa = join(office.root, 'vsa.jsonl');
+    expect(await report('vsa', '--environment', PRODUCTION, '--to', vsa)).toMatchObject({ code: 0, stderr: '' });
     const document = await readFile(oscal, 'utf8');
     expect(document).toContain('"target-id":"soc2_cc8.1"');
 
     const data = join(office.root, 'data');
     await runCli(['export', '--data', data, '--to', bundle]);
     await writeFile(trust, (await runCli(['keys', '--data', data, '--vkey'])).stdout);
-    const verify = (listing: string) => runCli(['verify', bundle, '--trust', trust, '--no-replay', '--population', listing]); // prettier-ignore
+    const verify = (listing: string, ...more: string[]) => runCli(['verify', bundle, '--trust', trust, '--no-replay', '--population', listing, ...more]); // prettier-ignore
+    expect((await verify(csv, '--vsa', vsa)).stdout).toMatch(/ [1-9]\d* verification summaries in /);
     expect(await verify(csv)).toMatchObject({ code: 0, stdout: expect.stringMatching(/the 3 changes in .* are those that its seed draws of all \d+ decisions/) as string }); // prettier-ignore
     const lines = (await readFile(csv, 'utf8')).split('\r\n');
     const kept = await readFile(`${csv}.manifest.json`, 'utf8');

@@ -48,6 +48,12 @@ afterAll(() => {
   for (const folder of [data, work]) rmSync(folder, { recursive: true });
 });
 
+const altered = (line: string): string => {
+  const envelope = JSON.parse(line) as { payload: string };
+  const payload = Buffer.from(envelope.payload, 'base64').toString().replace('FAILED', 'PASSED');
+  return JSON.stringify({ ...envelope, payload: Buffer.from(payload).toString('base64') });
+};
+
 it('exports beside the running service, and from its folder when it has stopped; verify accepts both and refuses a changed one', async () => {
   const keys = await cli('keys', '--data', data, '--vkey');
   expect(keys.out).toMatch(/^log\.example\.org\/cli\+[0-9a-f]{8}\+\S+\n$/);
@@ -71,6 +77,26 @@ it('exports beside the running service, and from its folder when it has stopped;
     expect(out).toContain('resting on the word of the service');
     expect(out).toContain('nothing was sent anywhere');
     expect(code).toBe(0);
+  }
+
+  const summaries = join(work, 'vsa.jsonl');
+  const vsa = await cli('export', '--data', data, '--format', 'vsa', '--to', summaries);
+  expect([vsa.code, vsa.out]).toEqual([0, expect.stringContaining('exported 3 verification summaries of 308 entries')]);
+  const said = await cli('verify', running, '--trust', trust, '--no-replay', '--vsa', summaries);
+  expect([said.code, said.out]).toEqual([0, expect.stringContaining(`3 verification summaries in ${summaries}`)]);
+  const lines = readFileSync(summaries, 'utf8').trimEnd().split('\n');
+  for (const [forged, wrong] of [
+    [lines.map(altered), 'says something else than the decision of entry'],
+    [
+      lines.map((line) => line.replace(/"sig":"..../, '"sig":"AAAA')),
+      'line 1 is not signed by a key that the log names',
+    ],
+    [lines.toReversed(), 'is of no decision of this log, or stands before'],
+    [['{}'], 'line 1 cannot be read'],
+  ] as const) {
+    writeFileSync(summaries, forged.join('\n'));
+    const refused = await cli('verify', running, '--trust', trust, '--no-replay', '--vsa', summaries);
+    expect([refused.code, refused.out]).toEqual([1, expect.stringContaining(wrong)]);
   }
 
   const proof = join(work, 'entry.tlog-proof');

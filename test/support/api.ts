@@ -31,6 +31,7 @@ import { type BrowserSignIn, SignIn } from '../../src/review/sign-in.js';
 import type { KnownToken } from '../../src/review/token.js';
 import { answerBlame } from '../../src/report/blame-question.js';
 import { LoggedReports } from '../../src/report/reports.js';
+import { sealSummary } from '../../src/report/vsa.js';
 import { startPostgres } from './postgres.js';
 
 export interface Answer<T = Record<string, unknown>> {
@@ -112,6 +113,7 @@ export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi
     statistics,
     queries,
     version: '0.0.0-test',
+    summary: (entry) => sealSummary(keys.origin, entry, keys.entries),
     catalogues: () => Promise.resolve(allCatalogues(new Map())),
     print: (report) => managementPdf(report, keys.log.vkey),
   });

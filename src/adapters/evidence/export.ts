@@ -13,12 +13,14 @@ import {
 import type { KeyRing } from '../../audit/keys.js';
 import { Frontier, leafHash, proveInclusion } from '../../audit/merkle.js';
 import { parseVkey } from '../../audit/note.js';
-import { contentsOf, parseStatement } from '../../audit/statement.js';
+import { contentsOf, entryOf, parseStatement } from '../../audit/statement.js';
 import type { TileReader } from '../../audit/tiles.js';
 import { decodeEntries, nodeReader, tilePath, tilesOf, tileWidth, widthAt } from '../../audit/tiles.js';
 import { formatTlogProof } from '../../audit/tlog-proof.js';
 import { CountersignError } from '../../errors.js';
+import { sealSummary } from '../../report/vsa.js';
 import { newFolder } from './folder.js';
+import { writeWhole } from './whole-file.js';
 import type { ZipPart } from './zip.js';
 import { writeZip } from './zip.js';
 
@@ -124,6 +126,38 @@ export async function exportProof(
   await writeFile(path, text, { flag: 'wx' }).catch((cause: Error) => {
     throw new CountersignError('usage', `${path} cannot be written: ${cause.message}`, { cause });
   });
+}
+
+/** What each decision of the log allowed or denied, as verification summaries of SLSA: a signed envelope a line, in the log's order. */
+export async function exportSummaries(
+  log: ExportableLog,
+  keys: KeyRing,
+  path: string,
+  advance: Advance,
+  options: ExportOptions & { readonly entry?: number } = {},
+): Promise<{ readonly size: number; readonly summaries: number }> {
+  const { size, origin } = (await chooseCheckpoint(log, keys, options)).checkpoint;
+  const { entry: only } = options;
+  if (only !== undefined && only >= size) throw new CountersignError('usage', `there is no entry ${only}: the checkpoint covers ${size}, the first is 0`); // prettier-ignore
+  let summaries = 0;
+  const lines = async function* (): AsyncIterable<string> {
+    for (const tile of tilesOf(size)) {
+      if (tile.level !== 'entries') break;
+      const first = tile.index * tileWidth;
+      if (only !== undefined && Math.floor(only / tileWidth) !== tile.index) continue;
+      const leaves = decodeEntries(await log.readTile(tile), tile.width);
+      for (const [i, leaf] of leaves.entries()) {
+        if (only !== undefined && only !== first + i) continue;
+        const line = await sealSummary(origin, entryOf(first + i, leaf), keys.entries);
+        if (line === null) continue;
+        summaries += 1;
+        yield line;
+      }
+      advance(Math.min(size, first + tile.width), size);
+    }
+  };
+  await writeWhole(path, lines());
+  return { size, summaries };
 }
 
 async function chooseCheckpoint(

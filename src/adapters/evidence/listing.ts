@@ -58,7 +58,17 @@ function csvRows(file: string): AsyncIterable<Readonly<Record<string, unknown>>>
 }
 
 async function* jsonRows(file: string): AsyncIterable<Readonly<Record<string, unknown>>> {
-  for await (const line of createInterface({ input: createReadStream(file), crlfDelay: Infinity })) {
-    yield JSON.parse(line) as Readonly<Record<string, unknown>>;
+  for await (const line of linesOf(file)) yield JSON.parse(line) as Readonly<Record<string, unknown>>;
+}
+
+/** A file's lines, one at a time. Throws `usage` where it cannot be read. */
+export async function* readLines(file: string): AsyncIterable<string> {
+  try {
+    yield* linesOf(file);
+  } catch (cause) {
+    throw new CountersignError('usage', `${file} cannot be read: ${(cause as Error).message}`, { cause });
   }
 }
+
+const linesOf = (file: string): AsyncIterable<string> =>
+  createInterface({ input: createReadStream(file), crlfDelay: Infinity });
