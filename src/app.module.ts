@@ -2,6 +2,7 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import { GraphQLModule } from '@nestjs/graphql';
 import { MercuriusDriver, type MercuriusDriverConfig } from '@nestjs/mercurius';
 import type { FastifyRequest } from 'fastify';
+import type { PersistedQueryProvider } from 'mercurius';
 import { readFileSync } from 'node:fs';
 import type { Logger } from 'pino';
 import type { Registry } from 'prom-client';
@@ -20,7 +21,8 @@ import { EnvironmentResolver, ReturnResolver } from './api/environment.resolver.
 import { createContext, requireFields } from './api/field-access.js';
 import { formatErrors } from './api/graphql-errors.js';
 import { HealthController } from './api/health.controller.js';
-import type { KnownQueries } from './api/known-queries.js';
+import { type KnownQueries, queriesByHash } from './api/known-queries.js';
+import { type Introspection, mayIntrospect, requireIntrospection } from './api/introspection.js';
 import { checkLimits, limits, refuseForeignText } from './api/limits.js';
 import { AdviceResolver } from './api/advice.resolver.js';
 import { ExceptionResolver } from './api/exception.resolver.js';
@@ -66,6 +68,8 @@ export interface AppParts {
   readonly signing: SigningIn;
   /** The only queries that are answered, where there are such. */
   readonly known?: KnownQueries;
+  /** Who may ask for the schema itself: callers unless given. */
+  readonly introspection?: Introspection;
 }
 
 const resolvers = [
@@ -143,6 +147,7 @@ function graphql({
   logger,
   access,
   known,
+  introspection = 'callers',
 }: AppParts): MercuriusDriverConfig & { driver: typeof MercuriusDriver } {
   return {
     driver: MercuriusDriver,
@@ -155,7 +160,9 @@ function graphql({
     allowBatchedQueries: false,
     graphql: { parseOptions: { maxTokens: limits.tokens } },
     context: (req: FastifyRequest) => createContext(req, queries, state.ledger),
-    errorFormatter: (execution, context) => formatErrors(execution, context.reply?.log ?? logger),
+    persistedQueryProvider: queriesByHash(known) as PersistedQueryProvider,
+    errorFormatter: (execution, { reply }) =>
+      formatErrors(execution, reply?.log ?? logger, mayIntrospect(introspection, reply?.request?.authority)),
     hooks: {
       preParsing: async (_schema, source) => {
         refuseForeignText(source);
@@ -163,6 +170,7 @@ function graphql({
       },
       preExecution: async (schema, document, context, variables) => {
         checkLimits(schema, document, variables ?? {});
+        requireIntrospection(introspection, document, context as unknown as ApiContext);
         await requireFields(access, schema, document, context as unknown as ApiContext);
       },
     },

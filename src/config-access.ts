@@ -16,6 +16,8 @@ export interface AccessConfig {
   readonly tokens: readonly TokenConfig[];
   /** Absolute path of a folder of .graphql files: the only queries that are answered. */
   readonly queries?: string;
+  /** Who may ask for the schema itself: whoever may ask, whoever says who they are, or nobody. */
+  readonly introspection: 'callers' | 'known' | 'none';
   readonly oidc?: OidcConfig;
 }
 
@@ -61,7 +63,7 @@ export interface GroupRole {
 export function resolveAccess(written: Written, secrets: Secrets): AccessConfig {
   const { access } = written;
   const { base, fault } = secrets;
-  if (!access) return { configured: false, loopback: 'read', log: 'readers', tokens: [] };
+  if (!access) return { configured: false, loopback: 'read', log: 'readers', introspection: 'callers', tokens: [] };
   const { oidc, queries, ...rest } = access;
   access.tokens.forEach(({ name, sha256 }, i) => {
     if (access.tokens.findIndex((other) => other.name === name) < i) {

@@ -156,6 +156,7 @@ export const fileSchema = z.strictObject({
       loopback: z.enum(['read', 'token']).default('token'),
       log: z.enum(['public', 'readers']).default('readers'),
       queries: z.string().optional(),
+      introspection: z.enum(['callers', 'known', 'none']).default('callers'),
       tokens: z
         .array(
           z.strictObject({

@@ -86,7 +86,7 @@ limits: {manifestBytes: 10MiB, evaluation: 2s, wasmMemory: 128MiB}
           grants: [{ repository: 'shop', namespaces: ['shop'], kinds: ['*'] }],
         },
       ],
-      access: { configured: false, loopback: 'read', log: 'readers', tokens: [] },
+      access: { configured: false, loopback: 'read', log: 'readers', introspection: 'callers', tokens: [] },
       limits: {
         manifestBytes: 10_485_760,
         evaluationMilliseconds: 2_000,

@@ -125,6 +125,7 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       access,
       approving,
       signing,
+      introspection: config.access.introspection,
       ...known,
     });
     const webhooks = {

@@ -25,10 +25,12 @@ export function statusOf(code: ErrorCode): number {
 
 /**
  * Errors as clients see them: a code for programs, a message and a remedy for people; never a stack, an SQL text or a path inside
- * the service. What is not one of ours is logged under the request's id and shown as `internal`.
+ * the service. What is not one of ours is logged under the request's id and shown as `internal`. Without `suggest` nothing tells what the schema
+ * has beside what was asked for.
  */
-export function formatErrors(execution: ExecutionResult, log: FastifyBaseLogger): Formatted {
-  const errors = (execution.errors ?? []).flatMap((error) => expand(error)).map((error) => present(error, log));
+export function formatErrors(execution: ExecutionResult, log: FastifyBaseLogger, suggest = true): Formatted {
+  const expanded = (execution.errors ?? []).flatMap((error) => expand(error));
+  const errors = expanded.map((error) => present(error, log, suggest));
   const failed = execution.data === null || execution.data === undefined;
   const status = errors.map((error) => Number(error.extensions['status'])).reduce((a, b) => Math.max(a, b), 200);
   return { statusCode: failed ? status : 200, response: { data: execution.data ?? null, errors } };
@@ -45,8 +47,9 @@ function invalid(error: Error): GraphQLError {
   return new GraphQLError(error.message, { originalError: new CountersignError('query-invalid', error.message) });
 }
 
-function present(error: GraphQLError, log: FastifyBaseLogger): GraphQLError {
-  const { code, message, place, remedy, retry } = toOurs(error, log);
+function present(error: GraphQLError, log: FastifyBaseLogger, suggest: boolean): GraphQLError {
+  const { code, message: said, place, remedy, retry } = toOurs(error, log);
+  const message = suggest ? said : said.replace(/ Did you mean .*$/s, '');
   const http = (error.originalError as { statusCode?: number } | null)?.statusCode;
   return new GraphQLError(message, {
     nodes: error.nodes,

@@ -4,13 +4,16 @@ import { decodeEntries, splitTile, tilesOf, tilePath } from '../../src/audit/til
 import { openCheckpoint } from '../../src/audit/checkpoint.js';
 import { parseVkey } from '../../src/audit/note.js';
 import { toHex } from '../../src/audit/crypto.js';
+import { tokenDigest } from '../../src/review/token.js';
 import { startApi, type TestApi } from '../support/api.js';
 import { seedShop } from '../support/shop.js';
 
 let api: TestApi;
 
 beforeAll(async () => {
-  api = await startApi();
+  const all = { repositories: ['*'], environments: ['*'], expires: '2099-01-01T00:00:00Z' };
+  const token = { name: 'bo', login: 'bo', role: 'viewer', sha256: tokenDigest('cs_bo'), ...all } as const;
+  api = await startApi({ introspection: 'known', tokens: [token] });
   await seedShop(api, 300);
 }, 120_000);
 afterAll(() => api.close());
@@ -94,6 +97,30 @@ describe('beside GraphQL the service serves', () => {
     );
     const script = /<script>(.*)<\/script>/s.exec(await page.text())![1];
     expect(policy).toContain(createHash('sha256').update(script).digest('base64'));
+  });
+
+  it('its schema to whoever says who they are, and not even a hint of it to others, if so configured', async () => {
+    const schema = '{ __schema { queryType { name } } }';
+    const type =
+      'query a { repositories { __typename } ...b } fragment b on Query { t: __type(name: "Query") { name } }';
+    for (const query of [schema, type]) {
+      const { status, errors } = await api.query(query);
+      expect([status, errors[0].message]).toEqual([401, 'the schema is for whoever says who they are']);
+      expect(await api.query(query, {}, 'cs_bo')).toMatchObject({ status: 200, errors: [] });
+    }
+    expect(await api.query('{ repositories { __typename } }')).toMatchObject({ status: 200 });
+    const misspelt = '{ repositoires { name } }';
+    expect((await api.query(misspelt)).errors[0].message).toBe('Cannot query field "repositoires" on type "Query".');
+    expect((await api.query(misspelt, {}, 'cs_bo')).errors[0].message).toContain('Did you mean "repositories"');
+  });
+
+  it('queries by hash to nobody, unless it has a list of them, and says so in the words that clients know', async () => {
+    const persistedQuery = { version: 1, sha256Hash: 'a'.repeat(64) };
+    const headers = { 'content-type': 'application/json' };
+    const body = JSON.stringify({ extensions: { persistedQuery } });
+    const answer = await fetch(`${api.url}/graphql`, { method: 'POST', headers, body });
+    const { errors } = (await answer.json()) as { errors: { message: string; extensions: object }[] };
+    expect(errors).toMatchObject([{ message: 'PersistedQueryNotSupported', extensions: { code: 'query-invalid' } }]);
   });
 
   it('503 with the reason while the database is down, and itself goes on', async () => {

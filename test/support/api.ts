@@ -19,6 +19,8 @@ import { PostgresSessions } from '../../src/adapters/postgres/sessions.js';
 import { PostgresRecords } from '../../src/adapters/postgres/records.js';
 import { Access } from '../../src/api/access.js';
 import { Cookies } from '../../src/api/cookies.js';
+import type { Introspection } from '../../src/api/introspection.js';
+import type { KnownQueries } from '../../src/api/known-queries.js';
 import { createHttp } from '../../src/api/http.js';
 import { createMetrics, requestHistogram } from '../../src/api/metrics.js';
 import type { LogFiles, ServiceState } from '../../src/api/state.js';
@@ -70,6 +72,9 @@ export interface TestAccess {
   readonly tokens: readonly KnownToken[];
   readonly anonymous: boolean;
   readonly publicLog: boolean;
+  readonly introspection: Introspection;
+  /** The only queries that are answered. */
+  readonly known: KnownQueries;
   /** People sign in with a browser, by this issuer. */
   readonly issuer: BrowserSignIn;
 }
@@ -127,6 +132,8 @@ export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi
   const browser = { cookies: new Cookies(false), origin: () => url };
   const signIn = given.issuer ? testSignIn(given.issuer, new PostgresSessions(dataSource), log) : null;
   const signing = { ...browser, signIn };
+  const { introspection, known } = given;
+  const only = { ...(introspection && { introspection }), ...(known && { known }) };
   const access = new Access({ tokens, anonymous, log, ...(signIn ? { signIn } : {}) });
   const approving = { log, approvals: { approve: nobody, withdraw: nobody } };
   const module = AppModule.of({
@@ -140,6 +147,7 @@ export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi
     access,
     approving,
     signing,
+    ...only,
   });
   const webhooks = { secrets: new Map(), hint: nothing };
   const audit = { tokens: new Map([['prod', 'a token']]), received: () => true, refused: nothing };

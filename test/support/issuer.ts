@@ -88,7 +88,15 @@ export async function startIssuer(
               : []),
           ],
           cookies: { keys: ['of a test'] },
-          ttl: { Interaction: 600, Session: 600, Grant: 600, AccessToken: 600, IdToken: 600, ClientCredentials: 600 },
+          ttl: {
+            Interaction: 600,
+            Session: 600,
+            Grant: 600,
+            AccessToken: 600,
+            IdToken: 600,
+            ClientCredentials: 600,
+            DeviceCode: 600,
+          },
           claims: { openid: ['sub'], profile: ['preferred_username', 'groups'], email: ['email', 'email_verified'] },
           conformIdTokenClaims: false,
           pkce: { required: () => true },
@@ -98,7 +106,7 @@ export async function startIssuer(
             clientCredentials: { enabled: true },
             rpInitiatedLogout: { logoutSource },
             devInteractions: { enabled: true },
-            deviceFlow: { enabled: client.cli === true },
+            deviceFlow: { enabled: client.cli === true, successSource },
             resourceIndicators: {
               enabled: true,
               getResourceServerInfo: (_context: unknown, audience: string) => ({
@@ -147,6 +155,10 @@ export async function startIssuer(
   });
 }
 
+function successSource(context: { body: string }): void {
+  context.body = '<!doctype html><title>Signed in</title>';
+}
+
 function logoutSource(context: { body: string }, form: string): void {
   context.body = `<!doctype html><title>Sign out</title>${form}<button form="op.logoutForm" name="logout" value="yes">Yes</button>`;
 }
@@ -171,11 +183,15 @@ async function browse(first: string, home: string, login: string): Promise<strin
     }
     const page = await response.text();
     const action = /<form[^>]* action="([^"]+)"/.exec(page)?.[1];
-    const prompt = /name="prompt" value="(\w+)"/.exec(page)?.[1];
-    if (action === undefined || prompt === undefined)
+    // Where a device is allowed in, it ends on the issuer's own page.
+    if (action === undefined && response.status === 200) return address;
+    if (action === undefined)
       throw new Error(`no form: ${response.status} ${page.replace(/<style>.*?<\/style>|<[^>]*>/gs, ' ').trim()}`);
     address = new URL(action, address).href;
-    form = new URLSearchParams(prompt === 'login' ? { prompt, login, password: 'any' } : { prompt });
+    const hidden = page.matchAll(/<input type="hidden" name="(\w+)" value="([^"]*)"/g);
+    form = new URLSearchParams([...hidden].map(([, name, value]): [string, string] => [name, value]));
+    if (form.get('prompt') === 'login') Object.entries({ login, password: 'any' }).forEach(([k, v]) => form!.set(k, v));
+    if (form.has('user_code')) form.set('confirm', 'yes');
   }
   throw new Error('it goes round in circles');
 }

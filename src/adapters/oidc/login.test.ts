@@ -1,6 +1,7 @@
+import { decodeJwt } from 'jose';
 import { startIssuer, type TestIssuer } from '../../../test/support/issuer.js';
 import { OidcBearer } from './bearer.js';
-import { loginByBrowser } from './login.js';
+import { loginByBrowser, loginByDevice } from './login.js';
 
 let issuer: TestIssuer;
 
@@ -53,5 +54,23 @@ describe('countersign login', () => {
     await expect(loginByBrowser({ ...where(), issuer: 'http://127.0.0.1:1' }, () => undefined)).rejects.toMatchObject({
       code: 'issuer-unavailable',
     });
+  });
+
+  it('works from a machine without a browser, by a code that is entered on another', async () => {
+    const shownThere = Promise.withResolvers<{ address: string; code: string }>();
+    const login = loginByDevice(where(), (address, code) => shownThere.resolve({ address, code }));
+    const { address, code } = await shownThere.promise;
+    expect([new URL(address).pathname, code]).toEqual(['/device', expect.stringMatching(/^[A-Z]{4}-[A-Z]{4}$/)]);
+    await issuer.browse(address, 'bo', { preferred_username: 'bo', groups: ['sre'] });
+    const { token, expires } = await login;
+    expect(decodeJwt(token)).toMatchObject({ aud: 'countersign-cli', preferred_username: 'bo', groups: ['sre'] });
+    expect(Date.parse(expires)).toBe(decodeJwt(token).exp! * 1_000);
+  }, 30_000);
+
+  it('tells whom an issuer without a device flow has', async () => {
+    const plain = await startIssuer();
+    const login = loginByDevice({ ...where(), issuer: plain.url }, () => undefined);
+    await expect(login).rejects.toMatchObject({ code: 'unauthenticated', message: expect.stringMatching(/device/) });
+    await plain.close();
   });
 });
