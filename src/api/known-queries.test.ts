@@ -4,6 +4,8 @@ import { GraphQLError } from 'graphql';
 import { mercurius } from 'mercurius';
 import { KnownQueries, queriesByHash } from './known-queries.js';
 
+const sha256 = (what: string) => createHash('sha256').update(what).digest('hex');
+
 describe('known queries', () => {
   const known = new KnownQueries(['query Waiting {\n  environments { nodes { name } }\n}\n']);
 
@@ -19,7 +21,6 @@ describe('known queries', () => {
 
 describe('a query by its hash alone', () => {
   const text = 'query Name {\r\n  name\r\n}\r\n';
-  const sha256 = (what: string) => createHash('sha256').update(what).digest('hex');
   const known = new KnownQueries([text]);
   const server = fastify();
 
@@ -29,7 +30,7 @@ describe('a query by its hash alone', () => {
       resolvers: { Query: { name: () => 'shop', secret: () => 'never' } },
       persistedQueryProvider: queriesByHash(known) as never,
       errorHandler: (error, _request, reply) => void reply.code(400).send({ errors: [{ message: error.message }] }),
-      errorFormatter: ({ errors = [] }) => ({ statusCode: 400, response: { data: null, errors: errors.map(({ message }) => new GraphQLError(message)) } }), // prettier-ignore
+      errorFormatter: ({ errors }) => ({ statusCode: 400, response: { data: null, errors: errors.map(({ message }) => new GraphQLError(message)) } }), // prettier-ignore
     });
     server.graphql.addHook('preParsing', async (_schema, source) => known.require(source));
     await server.ready();
