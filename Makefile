@@ -55,10 +55,12 @@ build: dist/.built $(REGO) $(RENDERER) $(INPUTS) $(VERIFY_PAGE)
 control-plane: node_modules/.installed
 	@test/support/build-cached.sh control-plane
 
+# No Wasm lives long enough in a test to repay its optimising compiler (45 % of the CPU of tests of policies).
 .PHONY: test
 test: build control-plane
 	@test/support/install-tools.sh ssh sshd gpg postgres browser
-	@NODE_OPTIONS="--experimental-vm-modules --disable-warning=ExperimentalWarning" $(BIN)/jest $(ARGS)
+	@NODE_OPTIONS="--experimental-vm-modules --disable-warning=ExperimentalWarning" \
+	  $(NODE) --liftoff-only $(BIN)/jest $(ARGS)
 
 # A fresh clone builds the Rego compiler while the story has begun; one that is there is only kept up to date.
 .PHONY: demo
