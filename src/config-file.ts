@@ -28,6 +28,32 @@ const envName = z
 
 const places = z.array(z.string().min(1)).min(1, { error: 'it must name at least one, or "*"' });
 
+const credentials = z
+  .strictObject({
+    username: z.string().optional(),
+    passwordEnv: envName.optional(),
+    passwordFile: z.string().optional(),
+    tokenEnv: envName.optional(),
+    tokenFile: z.string().optional(),
+  })
+  .optional();
+const ssh = z.strictObject({ keyFile: z.string(), knownHosts: z.string() }).optional();
+const grants = z
+  .array(
+    z.strictObject({
+      repository: z.string(),
+      namespaces: z.array(z.string().min(1)).default([]),
+      kinds: z
+        .array(
+          z.string().regex(/^(\*|([a-z0-9.-]+\/)?[A-Z][A-Za-z0-9]*)$/, {
+            error: 'it must be a kind such as Deployment or apps/Deployment, or "*"',
+          }),
+        )
+        .default(['*']),
+    }),
+  )
+  .default([]);
+
 const repository = z.strictObject({
   name,
   url: z.string(),
@@ -36,16 +62,8 @@ const repository = z.strictObject({
   trust: z.strictObject({ commit: z.string().optional(), key: z.string().optional() }),
   poll: milliseconds({ atLeast: 100, atMost: 86_400_000 }).optional(),
   anchor: milliseconds({ atLeast: 1_000, atMost: 7 * 86_400_000 }).optional(),
-  credentials: z
-    .strictObject({
-      username: z.string().optional(),
-      passwordEnv: envName.optional(),
-      passwordFile: z.string().optional(),
-      tokenEnv: envName.optional(),
-      tokenFile: z.string().optional(),
-    })
-    .optional(),
-  ssh: z.strictObject({ keyFile: z.string(), knownHosts: z.string() }).optional(),
+  credentials,
+  ssh,
   administrators: z
     .array(
       z.strictObject({
@@ -121,21 +139,27 @@ export const fileSchema = z.strictObject({
             }),
           )
           .optional(),
-        grants: z
-          .array(
-            z.strictObject({
-              repository: z.string(),
-              namespaces: z.array(z.string().min(1)).default([]),
-              kinds: z
-                .array(
-                  z.string().regex(/^(\*|([a-z0-9.-]+\/)?[A-Z][A-Za-z0-9]*)$/, {
-                    error: 'it must be a kind such as Deployment or apps/Deployment, or "*"',
-                  }),
-                )
-                .default(['*']),
-            }),
-          )
-          .default([]),
+        grants,
+      }),
+    )
+    .default([]),
+  gates: z
+    .array(
+      z.strictObject({
+        name,
+        ref: z.string().optional(),
+        url: z.string().optional(),
+        credentials,
+        ssh,
+        poll: milliseconds({ atLeast: 100, atMost: 86_400_000 }).optional(),
+        status: z
+          .strictObject({
+            kubeconfig: z.string(),
+            context: z.string().optional(),
+            urls: z.array(z.string().min(1)).default([]),
+          })
+          .optional(),
+        grants,
       }),
     )
     .default([]),

@@ -18,14 +18,8 @@ export function resolveRepository(
   env: ConfigOptions['env'],
   fault: FaultAt,
 ): RepositoryConfig {
-  const url = resolveUrl(written.url, base, (message) => fault(['url'], message));
-  const http = /^https?:/.test(url);
   const secrets = { base, env, fault };
-  const credentials = written.credentials && readCredentials(written.credentials, secrets);
-  if (written.credentials && !http) fault(['credentials'], 'only https:// repositories take credentials');
-  const ssh = written.ssh && sshFiles(written.ssh, base, fault);
-  if (written.ssh && !isSsh(url)) fault(['ssh'], 'only ssh:// repositories take it');
-  else if (!written.ssh && isSsh(url)) fault(['url'], 'a repository over SSH needs "ssh" with keyFile and knownHosts');
+  const { url, credentials, ssh } = remoteAccess(written, base, env, fault);
   const administrators = written.administrators?.map(({ name, key }, i) => {
     if (!SSH_KEY.test(key)) fault(['administrators', i, 'key'], 'it must be an SSH public key ("ssh-ed25519 AAAA…")');
     return { name, key: key.split(' ').slice(0, 2).join(' ') };
@@ -39,13 +33,30 @@ export function resolveRepository(
     governance: written.governance,
     trust: resolveTrust(written.trust, fault),
     ...(written.anchor === undefined ? {} : { anchorMilliseconds: written.anchor }),
-    pollMilliseconds: written.poll ?? (http || isSsh(url) ? REMOTE_POLL : LOCAL_POLL),
+    pollMilliseconds: written.poll ?? (/^https?:/.test(url) || isSsh(url) ? REMOTE_POLL : LOCAL_POLL),
     ...(administrators && { administrators }),
     ...(credentials && { credentials }),
     ...(ssh && { ssh }),
     ...(webhook && { webhook }),
     ...(forge && { forge }),
   };
+}
+
+/** Where a repository is, and as whom it is reached. */
+export function remoteAccess(
+  written: Pick<Written['repositories'][number], 'url' | 'credentials' | 'ssh'>,
+  base: string,
+  env: ConfigOptions['env'],
+  fault: FaultAt,
+): Pick<RepositoryConfig, 'url' | 'credentials' | 'ssh'> {
+  const url = resolveUrl(written.url, base, (message) => fault(['url'], message));
+  const credentials = written.credentials && readCredentials(written.credentials, { base, env, fault });
+  if (written.credentials && !/^https?:/.test(url))
+    fault(['credentials'], 'only https:// repositories take credentials');
+  const ssh = written.ssh && sshFiles(written.ssh, base, fault);
+  if (written.ssh && !isSsh(url)) fault(['ssh'], 'only ssh:// repositories take it');
+  else if (!written.ssh && isSsh(url)) fault(['url'], 'a repository over SSH needs "ssh" with keyFile and knownHosts');
+  return { url, ...(credentials && { credentials }), ...(ssh && { ssh }) };
 }
 
 /** `ssh://…`, or scp's own way of writing it: `git@host:path`. */

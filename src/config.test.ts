@@ -62,6 +62,7 @@ limits: {manifestBytes: 10MiB, evaluation: 2s, wasmMemory: 128MiB}
     expect(config).toEqual({
       file: join(folder, 'service.yaml'),
       data: join(folder, 'data'),
+      gates: [],
       listen: { host: '127.0.0.1', port: 4100 },
       reached: { proxy: [] },
       database: 'embedded',

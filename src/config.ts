@@ -7,6 +7,7 @@ import { CountersignError } from './errors.js';
 import { faultsError, faultsOf, readSettings, suggest, type Fault } from './settings.js';
 import { fileSchema, instanceName, logLevels, type Written } from './config-file.js';
 import { type AccessConfig, resolveAccess } from './config-access.js';
+import { type GateConfig, resolveGate } from './config-gate.js';
 import { type ReachedAs, resolveReached } from './config-listen.js';
 import { resolveMirror } from './config-log.js';
 import { resolveRepository, type FaultAt } from './config-repository.js';
@@ -39,6 +40,8 @@ export interface Config {
   /** Whose policy lies above that of all of them; it is followed and governed as they are. */
   readonly organisation?: RepositoryConfig;
   readonly targets: readonly TargetConfig[];
+  /** Targets that others write to, by a ref that we move. */
+  readonly gates: readonly GateConfig[];
   readonly limits: Limits;
   /** Who may do what. */
   readonly access: AccessConfig;
@@ -208,6 +211,7 @@ export function withoutSecrets(config: Config): Record<string, unknown> {
     database: config.database === 'embedded' ? 'embedded' : withoutPassword(config.database),
     repositories: config.repositories.map(withoutTheirSecrets),
     targets: config.targets.map(withoutToken),
+    gates: config.gates.map(withoutItsCredentials),
     ...(config.organisation && { organisation: withoutTheirSecrets(config.organisation) }),
   };
 }
@@ -230,6 +234,10 @@ function withoutMirrorKey(log: Config['log']): Config['log'] {
 function withoutToken({ audit, ...rest }: TargetConfig): object {
   const { token: _token, ...shown } = audit ?? {};
   return { ...rest, ...(audit && { audit: shown }) };
+}
+
+function withoutItsCredentials({ remote, ...rest }: GateConfig): object {
+  return { ...rest, ...(remote && { remote: { url: remote.url, ...(remote.ssh && { ssh: remote.ssh }) } }) };
 }
 
 function withoutTheirSecrets({ credentials, webhook, forge, ...rest }: RepositoryConfig): object {
@@ -273,18 +281,27 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
 
   unique(written.repositories, 'repositories', fault);
   unique(written.targets, 'targets', fault);
+  unique(written.gates, 'gates', fault);
+  written.gates.forEach(({ name }, i) => {
+    const twin = written.targets.findIndex((target) => target.name === name);
+    if (twin >= 0) fault(['gates', i, 'name'], `"${name}" is already the name of targets[${twin}]`);
+  });
   const names = [...written.repositories, ...(written.organisation ? [written.organisation] : [])].map(
     (repository) => repository.name,
   );
   if (written.organisation && written.repositories.some(({ name }) => name === written.organisation!.name)) {
     fault(['organisation', 'name'], `"${written.organisation.name}" is already the name of a repository`);
   }
-  written.targets.forEach((target, t) => {
-    target.grants.forEach((grant, g) => {
-      if (names.includes(grant.repository)) return;
-      const message = `no repository is called "${grant.repository}"${suggest(grant.repository, names)}`;
-      fault(['targets', t, 'grants', g, 'repository'], message);
+  for (const list of ['targets', 'gates'] as const) {
+    written[list].forEach((target, t) => {
+      target.grants.forEach((grant, g) => {
+        if (names.includes(grant.repository)) return;
+        const message = `no repository is called "${grant.repository}"${suggest(grant.repository, names)}`;
+        fault([list, t, 'grants', g, 'repository'], message);
+      });
     });
+  }
+  written.targets.forEach((target, t) => {
     // One that fits nothing would leave an environment with all of our own rights.
     target.impersonate?.forEach(({ repository }, i) => {
       if (names.includes(repository)) return;
@@ -313,6 +330,9 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
   const level = (levelFrom.value ?? written.log?.level ?? 'info') as Config['logLevel'];
   if (!logLevels.includes(level)) fault([], `COUNTERSIGN_LOG_LEVEL: it must be one of ${logLevels.join(', ')}`);
 
+  const repositories = written.repositories.map((r, i) =>
+    resolveRepository(r, base, env, (p, m) => fault(['repositories', i, ...p], m)),
+  );
   return {
     file,
     data: resolve(data),
@@ -326,14 +346,15 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
       ...resolveMirror(written.log?.mirror, base, env, (field, m) => fault(['log', 'mirror', ...field], m)),
     },
     logLevel: level,
-    repositories: written.repositories.map((r, i) =>
-      resolveRepository(r, base, env, (p, m) => fault(['repositories', i, ...p], m)),
-    ),
+    repositories,
     ...(written.organisation && {
       organisation: resolveRepository(written.organisation, base, env, (p, m) => fault(['organisation', ...p], m)),
     }),
     targets: written.targets.map((target, i) =>
       resolveTarget(target, base, env, (p, m) => fault(['targets', i, ...p], m)),
+    ),
+    gates: written.gates.map((gate, i) =>
+      resolveGate(gate, repositories, base, env, (p, m) => fault(['gates', i, ...p], m)),
     ),
     ...(written.admission
       ? { admission: resolveAdmission(written.admission, base, (p, m) => fault(['admission', p], m)) }

@@ -31,6 +31,7 @@ export type ErrorCode =
   | 'repository-unsupported'
   | 'repository-corrupt'
   | 'git-failed'
+  | 'ref-moved'
   | 'revision-unknown'
   | 'history-rewritten'
   | 'change-too-large'

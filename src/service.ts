@@ -32,8 +32,10 @@ import type { Grant } from './change/grant.js';
 import { ManifestCache } from './change/manifest-cache.js';
 import { Redactor } from './cluster/secret.js';
 import { writerOf } from './config-target.js';
+import { ownRefs } from './config-gate.js';
 import { type Config, followedIn, type WitnessConfig, withoutSecrets } from './config.js';
 import { CountersignError, toCountersignError } from './errors.js';
+import { openGates } from './gates.js';
 import type { JsonObject } from './cluster/object.js';
 import { type LogDuties, openLogDuties, requireWitnessesNotAhead } from './log-duties.js';
 import { Deployments } from './reconcile/deployments.js';
@@ -45,6 +47,7 @@ import type { BlameAnswer, BlameQuestion } from './report/blame-question.js';
 import { openReports } from './reporting.js';
 import { ListedLive } from './reconcile/listed-live.js';
 import { WatchedInventory } from './reconcile/live-inventory.js';
+import { RecordedRefs } from './reconcile/recorded-refs.js';
 import { RecordedRuns } from './reconcile/recorded-runs.js';
 import type { Mirror } from './source/repository.js';
 import { APPROVALS_REF } from './review/approval.js';
@@ -224,10 +227,16 @@ export async function startService(config: Config, commentary: Commentary): Prom
       if (!event.end) deployments.runs(event.run);
     });
     await runs.closeOpenRuns(new Date());
-    const grants = new Map<string, readonly Grant[]>(config.targets.map((target) => [target.name, target.grants]));
+    const granting = [...config.targets, ...config.gates];
+    const grants = new Map<string, readonly Grant[]>(granting.map((target) => [target.name, target.grants]));
+    const refs = new RecordedRefs(ledger, records);
+    const gates = await openGates(config);
+    opened.push(() => gates.close());
     const deployments = new Deployments({
       clusters,
       grants,
+      gateOf: (target, repository) => gates.of(target, repository),
+      refs,
       ledger,
       writerOf: (target, repository, environment) => writerOf(config.targets, target, repository, environment),
       runs,
@@ -305,10 +314,11 @@ export async function startService(config: Config, commentary: Commentary): Prom
       return found;
     };
     for (const repository of followedIn(config)) {
-      const { url, refs, credentials, ssh } = repository;
+      const { url, refs: followed, credentials, ssh } = repository;
       const mirror = await openMirror(join(config.data, 'mirrors', `${repository.name}.git`), {
         url,
-        refs: [...refs, APPROVALS_REF],
+        refs: [...followed, APPROVALS_REF],
+        except: ownRefs(config.gates),
         credentials,
         ssh,
       });
@@ -373,6 +383,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
     }
     for (const part of [...followers.values(), ...requests.values(), ...reports.values()]) part.start();
     const hint = (repository: string, claim: PusherClaim | null): void => {
+      if (claim && gates.moved(repository, claim.ref)) refs.vouch(repository, claim);
       followers.get(repository)?.hint(claim);
       requests.get(repository)?.nudge();
     };

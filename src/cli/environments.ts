@@ -29,6 +29,23 @@ interface Asked {
   readonly headOutcome: string | null;
   readonly trouble: { readonly message: string; readonly remedy: string | null } | null;
   readonly return: { readonly from: string; readonly to: string | null; readonly reason: string } | null;
+  readonly gate: AskedGate | null;
+}
+
+interface AskedGate {
+  readonly ref: string;
+  readonly commit: string | null;
+  readonly unheard: string | null;
+  readonly peers: readonly {
+    readonly tool: string;
+    readonly kind: string;
+    readonly namespace: string;
+    readonly name: string;
+    readonly revision: string | null;
+    readonly sync: string;
+    readonly health: string;
+    readonly message: string;
+  }[];
 }
 
 interface Answer {
@@ -40,9 +57,22 @@ interface Answer {
 
 const QUERY = `query ($after: String) { environments(first: 100, after: $after) { pageInfo { hasNextPage endCursor } nodes {
   repository name status approved head headOutcome healthy trouble { code message remedy }
-  return { from to reason refusal time index } } } }`;
+  return { from to reason refusal time index }
+  gate { ref commit unheard peers { tool kind namespace name revision sync health message } } } } }`;
 
 const short = (commit: string | null): string => commit?.slice(0, 12) ?? 'nothing';
+
+/** The ref that others follow, and their word. */
+function linesOf({ ref, commit, unheard, peers }: AskedGate): string[] {
+  return [
+    `  ${ref} at ${commit === null ? 'no commit yet' : short(commit)}`,
+    ...peers.map(({ tool, kind, namespace, name, revision, sync, health, message }) => {
+      const at = revision === null ? '' : ` at ${short(revision)}`;
+      return `  ${tool} says: ${kind} ${namespace}/${name} ${sync.replaceAll('_', ' ')}${at}, ${health}${message ? `: ${message}` : ''}`;
+    }),
+    ...(unheard === null ? [] : [`  what follows it is not heard: ${unheard}`]),
+  ];
+}
 
 /** How all that a service follows is now. */
 async function askEnvironments(url: string, output: Options['output']): Promise<void> {
@@ -54,9 +84,10 @@ async function askEnvironments(url: string, output: Options['output']): Promise<
         await print(jsonLine(one));
         continue;
       }
-      const { repository, name, status, approved, head, headOutcome, trouble, return: back } = one;
+      const { repository, name, status, approved, head, headOutcome, trouble, return: back, gate } = one;
       const waits = head === approved ? '' : `   ${short(head)} ${headOutcome ?? 'not judged'}`;
       await print(printable(`${repository} ${name}   ${status}   ${short(approved)} approved${waits}`));
+      for (const line of gate ? linesOf(gate) : []) await print(printable(line));
       if (back?.to && back.to === approved)
         await print(printable(`  went back from ${short(back.from)} by itself: ${back.reason}`));
       if (trouble) await print(printable(`  ${trouble.message}${trouble.remedy ? `. ${trouble.remedy}` : ''}`));

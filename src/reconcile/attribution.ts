@@ -6,10 +6,12 @@ import { managedFieldsOf, type ManagedFields } from './managed-fields.js';
 export interface Attribution {
   /**
    * `hint`: managed fields, in which a client calls itself what it likes. `none`: there is no trace, as of a deletion. Stronger
-   * evidence comes from the API server's audit log.
+   * evidence comes from the API server's audit log. `likely`: a forge's word on who moved a ref.
    */
-  readonly strength: 'hint' | 'none';
-  readonly source: 'managedFields' | null;
+  readonly strength: 'likely' | 'hint' | 'none';
+  readonly source: 'managedFields' | 'forge' | null;
+  /** By whom the forge knew them. */
+  readonly user?: { readonly name: string };
   readonly manager: string | null;
   readonly operation: string | null;
   readonly subresource: string | null;
@@ -17,7 +19,7 @@ export interface Attribution {
   readonly time: string | null;
 }
 
-const nothing: Attribution = {
+export const nothing: Attribution = {
   strength: 'none',
   source: null,
   manager: null,

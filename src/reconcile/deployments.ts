@@ -11,13 +11,16 @@ import { CountersignError, toCountersignError } from '../errors.js';
 import { governedSince } from '../review/base.js';
 import { recordFault } from '../review/record-fault.js';
 import type { Approved } from '../review/followed-repository.js';
-import type { EnvironmentRecord, FaultRecord, Records, Trouble } from '../review/records.js';
+import type { EnvironmentRecord, FaultRecord, GateState, Records, Trouble } from '../review/records.js';
 import type { RolloutNews } from '../review/returns.js';
 import { describeTrouble } from '../review/trouble.js';
 import type { ApprovedView } from './admission.js';
 import type { Cluster, Impersonation } from './cluster.js';
+import type { Gate, RefHistory } from './approved-ref.js';
+import { ApprovedRefKeeper } from './approved-ref-keeper.js';
 import { approve, type ApprovedChange, type GateFacts } from './gate.js';
 import { Informers } from './informer.js';
+import type { Keeper } from './keeper.js';
 import { EnvironmentReconciler } from './loop.js';
 import type { ReconcilerState } from './reconciler-state.js';
 import type { RecordedRuns } from './recorded-runs.js';
@@ -31,6 +34,9 @@ export interface DeploymentsParts {
   readonly grants: ReadonlyMap<string, readonly Grant[]>;
   /** In whose name an environment's objects are written, where that is not our own. */
   readonly writerOf?: (target: string, repository: string, environment: string) => Impersonation | null;
+  /** Where others apply what is approved, by target and repository. */
+  readonly gateOf?: (target: string, repository: string) => { readonly gate: Gate; readonly url: string } | undefined;
+  readonly refs?: RefHistory;
   readonly ledger: Ledger;
   readonly runs: RecordedRuns;
   readonly records: Records;
@@ -49,7 +55,7 @@ interface Deployment {
   readonly repository: string;
   readonly environment: string;
   readonly target: string | null;
-  reconciler: EnvironmentReconciler | null;
+  reconciler: Keeper | null;
   /** What was written last about it. */
   trouble: Trouble | null;
   /** Whether what was approved before this process began has been handed over, or found not to be. */
@@ -225,7 +231,8 @@ export class Deployments {
     const { parts } = this;
     const { target } = deployment;
     const informers = target === null ? undefined : this.#informers.get(target);
-    if (target === null || !informers) {
+    const gated = target === null ? undefined : parts.gateOf?.(target, repository);
+    if (target === null || (!informers && !gated)) {
       throw new CountersignError('environment-not-granted', `${String(target)} is no target of this service`, {
         remedy: "Add it under targets: in the service's configuration",
       });
@@ -236,7 +243,7 @@ export class Deployments {
       bundleDigest === facts.bundleInForce && inclusion.entry.index > facts.governedSince && !hasEnded(exceptionsUntil);
     // Under another bundle than it was judged by, or without an exception that it needed, what was never applied is not applied
     // now; what was, is kept.
-    const live = inForce || (await this.#isLive({ repository, environment, objects, decisionId: decision.id }));
+    const live = inForce || (await this.#isLive({ repository, environment, head, objects, decisionId: decision.id }));
     if (!live) return;
     const approved = approve(
       {
@@ -249,26 +256,29 @@ export class Deployments {
       },
       { ...facts, trust: parts.trust, redactor: parts.redactor },
     );
-    const as = parts.writerOf?.(target, repository, environment.name) ?? null;
-    deployment.reconciler ??= new EnvironmentReconciler(
-      repository,
-      environment.name,
-      (await parts.runs.inventory(repository, environment.name, target)).values(),
-      {
-        informers,
-        ...(as ? { writer: informers.cluster.actingAs(as) } : {}),
-        log: parts.runs,
+    const common = {
+      log: parts.runs,
+      grants: parts.grants.get(target) ?? [],
+      // One process: whoever holds the data folder's or database's lease is the only one there is.
+      epoch: () => 1,
+      stillApproved: (waiting: ApprovedChange) => this.#requireInForce(waiting),
+      onState: (state: ReconcilerState) => this.#then(deployment, () => this.#learn(deployment, state)),
+    };
+    if (gated) {
+      deployment.reconciler ??= new ApprovedRefKeeper(repository, environment.name, { ...common, ...gated, history: parts.refs! }); // prettier-ignore
+    } else {
+      const as = parts.writerOf?.(target, repository, environment.name) ?? null;
+      const inventory = await parts.runs.inventory(repository, environment.name, target);
+      deployment.reconciler ??= new EnvironmentReconciler(repository, environment.name, inventory.values(), {
+        ...common,
+        informers: informers!,
+        ...(as ? { writer: informers!.cluster.actingAs(as) } : {}),
         redactor: parts.redactor,
-        grants: parts.grants.get(target) ?? [],
-        // One process: whoever holds the data folder's or database's lease is the only one there is.
-        epoch: () => 1,
-        stillApproved: (waiting) => this.#requireInForce(waiting),
-        onState: (state) => this.#then(deployment, () => this.#learn(deployment, state)),
-      },
-    );
+      });
+    }
     const key = `${repository}\0${environment.name}`;
     deployment.reconciler.configure(this.#settings.has(key) ? this.#settings.get(key) : environment.reconcile);
-    if (inForce) await this.#beginRollout(deployment, approved);
+    if (inForce && !gated) await this.#beginRollout(deployment, approved);
     deployment.reconciler.approve(approved);
   }
 
@@ -361,10 +371,14 @@ export class Deployments {
 
   /** Whether the target has exactly this as our runs left it; an approved commit that changed no object had no run of its own. */
   async #isLive(
-    change: Pick<ApprovedChange, 'repository' | 'environment' | 'objects' | 'decisionId'>,
+    change: Pick<ApprovedChange, 'repository' | 'environment' | 'head' | 'objects' | 'decisionId'>,
   ): Promise<boolean> {
     const { repository, environment, objects, decisionId } = change;
-    const { records, runs, redactor } = this.parts;
+    const { records, runs, redactor, refs } = this.parts;
+    const gated = this.parts.gateOf?.(environment.target ?? '', repository)?.gate;
+    // A ref is at a commit whichever decision allowed it.
+    if (gated)
+      return (await refs!.left(repository, environment.name, gated.refOf(environment.name))).at === change.head;
     const inventory = await runs.inventory(repository, environment.name, environment.target ?? '');
     const same = ({ identity, object }: ManifestObject): boolean =>
       inventory.get(identityKey(identity))?.digest === objectDigest(object, redactor);
@@ -385,16 +399,21 @@ export class Deployments {
     const isIll = state.status === 'degraded' || state.status === 'failed' || state.status === 'progressing';
     const trouble = state.trouble && describeTrouble(state.trouble);
     const isOther = trouble !== null && !['object-unhealthy', 'hook-failed'].includes(trouble.code);
-    await this.#show(deployment, state.status, stays && isIll && !isOther ? stays : trouble);
+    await this.#show(deployment, state.status, stays && isIll && !isOther ? stays : trouble, state.gate);
     await this.#followRollout(deployment);
   }
 
   /** What is wrong with an environment is in its record while it lasts, and in the log when it begins. */
-  async #show(deployment: Deployment, status: EnvironmentRecord['status'], trouble: Trouble | null): Promise<void> {
+  async #show(
+    deployment: Deployment,
+    status: EnvironmentRecord['status'],
+    trouble: Trouble | null,
+    gate: GateState | null = null,
+  ): Promise<void> {
     const { repository, environment } = deployment;
     const { records, ledger } = this.parts;
     const time = new Date().toISOString();
-    await records.update('environment', { repository, name: environment }, { status, trouble, updatedAt: time });
+    await records.update('environment', { repository, name: environment }, { status, trouble, gate, updatedAt: time });
     this.parts.onShown?.(repository, environment);
     const before = deployment.trouble;
     deployment.trouble = trouble;

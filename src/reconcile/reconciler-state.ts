@@ -1,5 +1,6 @@
 import { healthOf, worst, type Health } from '../cluster/health.js';
 import type { CountersignError } from '../errors.js';
+import type { GateState } from '../review/records.js';
 import type { LiveObject } from './cluster.js';
 
 export type ReconcilerStatus = 'new' | 'synced' | 'progressing' | 'degraded' | 'failed' | 'refused' | 'suspended';
@@ -11,6 +12,8 @@ export interface ReconcilerState {
   readonly health: Health;
   /** Log index of the decision whose change is live; null before the first. */
   readonly applied: number | null;
+  /** Where others apply it: the ref that they follow, and what they say. */
+  readonly gate?: GateState;
 }
 
 interface StateChange {

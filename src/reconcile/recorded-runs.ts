@@ -116,13 +116,13 @@ export class RecordedRuns implements RunLog {
 }
 
 function startEntry(run: RunStart): EntryDraft {
-  const { planned, ...rest } = run;
+  const { planned, move, ...rest } = run;
   const counts: Record<string, number> = {};
   for (const { op } of planned) counts[op] = (counts[op] ?? 0) + 1;
   return {
     type: 'run',
     subjects: [{ name: `git:${run.repository}`, digest: { gitCommit: run.head } }],
-    predicate: { phase: 'started', ...rest, writes: counts },
+    predicate: { phase: 'started', ...rest, writes: counts, ...(move ? { move: { ...move } } : {}) },
     // Every planned write: too many for a leaf, so the leaf names their list by digest.
     contents: { planned: json(planned, false) },
   };

@@ -20,7 +20,7 @@ export interface TakenField {
 export interface PlannedWrite {
   readonly op: WriteOperation;
   readonly identity: ObjectIdentity;
-  /** Digest of the redacted manifest object; null for a prune. */
+  /** Digest of the redacted manifest object, or a ref's commit; null for a prune. */
   readonly digest: string | null;
 }
 
@@ -47,8 +47,19 @@ export interface RunStart {
   /** The lease under which it runs: a later holder has a greater one. */
   readonly epoch: number;
   readonly planned: readonly PlannedWrite[];
+  /** Of a ref that others follow: the one write that such a run has. */
+  readonly move?: RefWrite;
   /** RFC 3339, UTC. */
   readonly time: string;
+}
+
+export interface RefWrite {
+  readonly ref: string;
+  /** null: it is not there yet. */
+  readonly from: string | null;
+  readonly to: string;
+  /** True where `to` does not descend from `from`. */
+  readonly forced: boolean;
 }
 
 export type RunOutcome = 'succeeded' | 'failed' | 'superseded';

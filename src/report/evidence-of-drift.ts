@@ -3,7 +3,7 @@ import { isJsonObject, type Json, type JsonObject } from '../cluster/object.js';
 /** Who made a drift, by the best that is known of it. */
 export interface DriftEvidence {
   readonly strength: string;
-  /** `managedFields`, `audit`, `admission`; null: nothing. */
+  /** `managedFields`, `audit`, `admission`, `forge`; null: nothing. */
   readonly source: string | null;
   /** The user by whom the API server knew the caller; null where only a field manager is known. */
   readonly user: string | null;
@@ -45,6 +45,7 @@ const sources: Readonly<Record<string, string>> = {
   managedFields: 'managed fields',
   audit: 'audit log',
   admission: 'admission webhook',
+  forge: 'forge',
 };
 
 /** `dana@example.org from 10.1.2.3, 2026-07-01T09:30:00Z (audit log: strong)`. */

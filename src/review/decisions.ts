@@ -284,7 +284,7 @@ export class Decisions {
 
   /** Leaves what is known of the target to whoever reconciles it, in a row that exists. */
   async #writeEnvironment(transaction: LedgerTransaction, record: EnvironmentRecord): Promise<void> {
-    const { repository, name, status: _s, trouble: _t, healthy: _h, healthyDecision: _d, ...values } = record;
+    const { repository, name, status: _s, trouble: _t, gate: _g, healthy: _h, healthyDecision: _d, ...values } = record;
     if (!this.#environments.has(name)) await this.parts.records.save(transaction, 'environment', [record]);
     else await this.parts.records.update('environment', { repository, name }, values, transaction);
   }

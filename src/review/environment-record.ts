@@ -49,6 +49,7 @@ export function newEnvironment(repository: string, environment: Environment): En
     healthyDecision: null,
     status: 'new',
     trouble: null,
+    gate: null,
     updatedAt: new Date(0).toISOString(),
   };
 }

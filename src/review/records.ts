@@ -119,6 +119,8 @@ export interface EnvironmentRecord {
   /** These, and the two before, are the reconciler's to write; everything above is the follower's. */
   readonly status: EnvironmentStatus;
   readonly trouble: Trouble | null;
+  /** Where others apply it: the ref that they follow, and what they say. The reconciler's to write, too. */
+  readonly gate: GateState | null;
   readonly updatedAt: string;
 }
 
@@ -142,6 +144,27 @@ export interface ReturnRecord {
   /** When its branch moved on, or what had failed got healthy after all. */
   readonly endedAt: string | null;
   readonly index: number | null;
+}
+
+/** An approved ref as it was seen last, and the word of those who follow it. */
+export interface GateState {
+  readonly ref: string;
+  readonly where: string;
+  /** Where it is; null while it is not there. */
+  readonly commit: string | null;
+  readonly peers: readonly {
+    readonly tool: string;
+    readonly kind: string;
+    readonly namespace: string;
+    readonly name: string;
+    /** The commit that it says is live. */
+    readonly revision: string | null;
+    readonly sync: string;
+    readonly health: string;
+    readonly message: string;
+  }[];
+  /** Why nothing, or nothing new, is heard of them; null where it is. */
+  readonly unheard: string | null;
 }
 
 export interface ChangeRecord {

@@ -121,6 +121,8 @@ export interface RemoteOptions {
   /** Local path, `file://`, `https://` (http only on loopback), `ssh://` or `user@host:path`. */
   readonly url: string;
   readonly refs: readonly string[];
+  /** Folders of refs that are not followed, whatever `refs` says: those that we move ourselves. */
+  readonly except?: readonly string[];
   /** For HTTP. */
   readonly credentials?: Credentials;
   /** For SSH. */

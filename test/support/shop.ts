@@ -243,6 +243,7 @@ const environment = (last: number): EnvironmentRecord => ({
   healthyDecision: 'decision-1',
   status: 'synced',
   trouble: null,
+  gate: null,
   updatedAt: at(last),
 });
 

@@ -7,6 +7,7 @@ import { isFolder } from './local-refs.js';
 import { mirroredTags } from './mirror-tags.js';
 import { NativeRepository } from './native.js';
 import { runGit } from './processes.js';
+import { inPrefixes } from './refs.js';
 import { away, remoteOf, type Remote } from './remote.js';
 import { sshReason } from './ssh.js';
 
@@ -39,6 +40,7 @@ export async function openMirror(dir: string, remote: RemoteOptions): Promise<Mi
     where,
     remote.refs.map((ref) => ref.replace(/\/\*$/, '')),
     await NativeRepository.open(path),
+    remote.except ?? [],
   );
 }
 
@@ -98,6 +100,7 @@ class NativeMirror implements Mirror {
     private readonly remote: Remote,
     private readonly refs: readonly string[],
     readonly repository: NativeRepository,
+    private readonly except: readonly string[],
   ) {}
 
   async poll(): Promise<ReadonlyMap<string, string>> {
@@ -128,6 +131,7 @@ class NativeMirror implements Mirror {
 
   private async tips(): Promise<Map<string, string>> {
     const tips = await this.remote.refs(this.refs);
+    if (this.except.length > 0) for (const ref of tips.keys()) if (inPrefixes(ref, this.except)) tips.delete(ref);
     const sha256 = this.repository.objectFormat === 'sha256';
     for (const id of tips.values()) {
       if ((id.length === SHA256_ID) === sha256) continue;

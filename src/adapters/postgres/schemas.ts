@@ -101,6 +101,7 @@ export const schemas = {
     healthyDecision: named('healthy_decision', maybeText),
     status: text,
     trouble: maybeJson,
+    gate: maybeJson,
     updatedAt: time('updated_at'),
   }),
   return: schema('return', 'rollout_return', {
