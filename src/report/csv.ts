@@ -13,12 +13,17 @@ export function csvRecord(cells: readonly Cell[]): string {
   return line + LINE_END;
 }
 
-function csvCell(cell: Cell): string {
-  if (cell === null) return '';
-  if (typeof cell !== 'string') {
-    if (typeof cell === 'object') return csvCell(cell.join('; '));
-    return String(cell);
+/** A string that is not written as it is: one that a spreadsheet would take for a formula, or that needs quotes. */
+const SPECIAL = /^[=+\-@\t]|[",\r\n]/;
+
+/** One cell of a record. */
+export function csvCell(cell: Cell): string {
+  if (typeof cell === 'string') {
+    if (!SPECIAL.test(cell)) return cell;
+    const safe = /^[=+\-@\t\r\n]/.test(cell) ? `'${cell}` : cell;
+    return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
   }
-  const safe = /^[=+\-@\t\r\n]/.test(cell) ? `'${cell}` : cell;
-  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+  if (cell === null) return '';
+  if (typeof cell !== 'object') return String(cell);
+  return cell.length === 0 ? '' : csvCell(cell.length === 1 ? cell[0] : cell.join('; '));
 }

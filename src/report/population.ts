@@ -83,11 +83,16 @@ export interface Column {
   readonly value: (row: DecidedChange) => Cell;
 }
 
-const trailer = (row: DecidedChange, name: string): readonly string[] => [
-  ...new Set(row.commits.flatMap((commit) => trailerValues(trailersOf(commit), name))),
-];
-const signed = (row: DecidedChange): readonly PopulationCommit[] => row.commits.filter(({ signature }) => signature.status === 'verified'); // prettier-ignore
-const unique = (values: readonly string[]): readonly string[] => [...new Set(values)];
+// Most changes bring one commit with one of each: there is nothing to gather then, a million times.
+const unique = (values: readonly string[]): readonly string[] => (values.length < 2 ? values : [...new Set(values)]);
+const trailer = ({ commits }: DecidedChange, name: string): readonly string[] => {
+  if (commits.length === 1) return unique(trailerValues(trailersOf(commits[0]), name));
+  return unique(commits.flatMap((commit) => trailerValues(trailersOf(commit), name)));
+};
+const both = (one: readonly string[], other: readonly string[]): readonly string[] =>
+  other.length === 0 ? one : [...one, ...other];
+const isSigned = ({ signature }: PopulationCommit): boolean => signature.status === 'verified';
+const signed = ({ commits }: DecidedChange): readonly PopulationCommit[] => (commits.every(isSigned) ? commits : commits.filter(isSigned)); // prettier-ignore
 
 /** What auditors ask of a change, in the order in which they follow it: from request to approval to deployment. */
 export const columns: readonly Column[] = [
@@ -114,9 +119,9 @@ export const columns: readonly Column[] = [
     value: (row) => row.commits[0]?.firstSeen ?? null,
   },
   { name: 'ticket', what: 'Trailer `Ticket` of the commits', value: (row) => trailer(row, 'ticket') },
-  { name: 'reason', what: 'Trailer `Reason` or `Break-Glass`', value: (row) => [...trailer(row, 'reason'), ...trailer(row, 'break-glass')] }, // prettier-ignore
+  { name: 'reason', what: 'Trailer `Reason` or `Break-Glass`', value: (row) => both(trailer(row, 'reason'), trailer(row, 'break-glass')) }, // prettier-ignore
   { name: 'risk', what: 'Trailer `Risk`', value: (row) => trailer(row, 'risk') },
-  { name: 'tests', what: 'Trailer `Tested` or `Tested-by`', value: (row) => [...trailer(row, 'tested'), ...trailer(row, 'tested-by')] }, // prettier-ignore
+  { name: 'tests', what: 'Trailer `Tested` or `Tested-by`', value: (row) => both(trailer(row, 'tested'), trailer(row, 'tested-by')) }, // prettier-ignore
   { name: 'title', what: 'First line of the head’s message', value: (row) => row.commits[0]?.message.split('\n', 1)[0] ?? null }, // prettier-ignore
   { name: 'files', what: 'Files that the commits touch, each commit counted', value: (row) => row.commits.reduce((sum, { files }) => sum + files, 0) }, // prettier-ignore
   { name: 'object_changes', what: 'Kubernetes objects that change', value: (row) => row.objectChanges },
@@ -191,13 +196,17 @@ export const columns: readonly Column[] = [
   { name: 'controls', what: 'Controls that the rules in force answer to', value: (row) => row.controls },
 ];
 
-const parsed = new WeakMap<PopulationCommit, Trailers>();
+/** The newest of each place: columns ask for those of one row, one after the other. */
+const parsed: { commit?: PopulationCommit; trailers: Trailers }[] = Array.from({ length: 16 }, () => ({
+  trailers: {},
+}));
+let oldest = 0;
 
 /** Several columns ask, and a message is read once. */
 export function trailersOf(commit: PopulationCommit): Trailers {
-  const known = parsed.get(commit);
-  if (known) return known;
+  for (const known of parsed) if (known.commit === commit) return known.trailers;
   const trailers = parseTrailers(commit.message);
-  parsed.set(commit, trailers);
+  parsed[oldest] = { commit, trailers };
+  oldest = (oldest + 1) % parsed.length;
   return trailers;
 }

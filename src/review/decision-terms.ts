@@ -64,6 +64,7 @@ export function selfApproved(
   commits: readonly Pick<MadeCommit, 'signature' | 'author'>[],
   approvals: readonly Approver[],
 ): boolean {
+  if (approvals.length === 0) return false;
   const makers = new Set(
     commits.flatMap(({ signature, author }) =>
       signature.status === 'verified' ? [signature.person, signature.principal] : [author.email],
@@ -80,5 +81,5 @@ export function ticketsOf(commits: readonly Pick<MadeCommit, 'trailers'>[]): rea
 }
 
 function sorted(values: readonly string[]): readonly string[] {
-  return [...new Set(values)].toSorted();
+  return values.length < 2 ? values : [...new Set(values)].toSorted();
 }
