@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { ConfigOptions, RepositoryConfig, TrustStart } from './config.js';
 import type { Written } from './config-file.js';
+import { OBJECT_ID } from './source/object-id.js';
 import type { Credentials, SshFiles } from './source/repository.js';
 
 /** Tells of a fault at a setting, counted from the repository's own. */
@@ -95,7 +96,7 @@ function sshFiles(written: SshFiles, base: string, fault: FaultAt): SshFiles {
 function resolveTrust(trust: { commit?: string; key?: string }, fault: FaultAt): TrustStart {
   if ((trust.commit === undefined) === (trust.key === undefined)) {
     fault(['trust'], 'it must hold either "commit" (a full commit id) or "key" (an SSH public key or its fingerprint)');
-  } else if (trust.commit !== undefined && !/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(trust.commit)) {
+  } else if (trust.commit !== undefined && !OBJECT_ID.test(trust.commit)) {
     fault(['trust', 'commit'], 'it must be a full commit id (40 or 64 hex digits); a short one can be forged');
   } else if (
     trust.key !== undefined &&

@@ -49,6 +49,7 @@ import { ListedLive } from './reconcile/listed-live.js';
 import { WatchedInventory } from './reconcile/live-inventory.js';
 import { RecordedRefs } from './reconcile/recorded-refs.js';
 import { RecordedRuns } from './reconcile/recorded-runs.js';
+import { OBJECT_ID } from './source/object-id.js';
 import type { Mirror } from './source/repository.js';
 import { APPROVALS_REF } from './review/approval.js';
 import type { AdmissionOptions } from './api/admission.js';
@@ -331,7 +332,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
         },
       });
       bundlesOf.set(repository.name, async (commit) => {
-        if (!/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(commit)) {
+        if (!OBJECT_ID.test(commit)) {
           throw new CountersignError('query-invalid', `${commit.slice(0, 80)} is no full commit id`);
         }
         const above = repository.name === leader ? undefined : (organisation?.inForce() ?? undefined);

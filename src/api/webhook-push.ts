@@ -1,4 +1,5 @@
 import { isAccountName, type PusherClaim } from '../review/pusher.js';
+import { OBJECT_ID, idOrNull } from '../source/object-id.js';
 import type { Delivery, ForgeKind } from './webhook-delivery.js';
 
 /** Names of the event, and where in its body the account stands that pushed: the name that people log in with, never one of display. */
@@ -27,7 +28,7 @@ export function pusherOf({ forge, event }: Delivery, body: Buffer): PusherClaim 
   const name = account.map((path) => at(value, path)).find(isAccountName);
   if (typeof ref !== 'string' || !ref.startsWith('refs/') || !isId(before) || !isId(after) || name === undefined)
     return null;
-  return { ref, old: orNull(before), new: orNull(after), by: { forge, name } };
+  return { ref, old: idOrNull(before), new: idOrNull(after), by: { forge, name } };
 }
 
 function at(value: unknown, path: readonly string[]): unknown {
@@ -41,10 +42,5 @@ function at(value: unknown, path: readonly string[]): unknown {
 }
 
 function isId(value: unknown): value is string {
-  return typeof value === 'string' && /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(value);
-}
-
-/** Forges write zeros where there is nothing. */
-function orNull(id: string): string | null {
-  return /^0+$/.test(id) ? null : id;
+  return typeof value === 'string' && OBJECT_ID.test(value);
 }

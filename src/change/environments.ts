@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { JsonObject } from '../cluster/object.js';
 import { CountersignError } from '../errors.js';
 import { type Fault, faultsError, faultsOf, readSettings } from '../settings.js';
+import { OBJECT_ID } from '../source/object-id.js';
 import { isUnsafePath, normalizeFolder } from '../source/path.js';
 import type { TreeEntry } from '../source/repository.js';
 import { type Environment, GOVERNANCE } from './environment.js';
@@ -115,7 +116,7 @@ const environmentSchema = z.strictObject({
   reconcile: reconcileSchema.optional(),
   pin: z
     .strictObject({
-      commit: text.regex(/^([0-9a-f]{40}|[0-9a-f]{64})$/, { error: 'it must be a full commit id' }),
+      commit: text.regex(OBJECT_ID, { error: 'it must be a full commit id' }),
       reason: text.min(1, { error: 'it must say why' }).max(500),
       ticket: text.min(1).max(100).optional(),
     })

@@ -11,6 +11,7 @@ import { GovernanceReader, problemsOf, governanceEnvironment } from '../review/g
 import { type Law, readLaw } from '../review/law.js';
 import { pusherInput, pusherOfHook } from '../review/pusher.js';
 import type { Account } from '../review/records.js';
+import { OBJECT_ID, idOrNull } from '../source/object-id.js';
 import type { Repository } from '../source/repository.js';
 import type { Engine } from './engine.js';
 import { lawOptions, overruledNotes, ungoverned } from './examination.js';
@@ -49,17 +50,12 @@ export function parsePushedRefs(text: string): PushedRef[] {
 }
 
 export function pushedRef(ref: string, old: string, now: string): PushedRef {
-  if (!ref.startsWith('refs/') || ![old, now].every((id) => /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(id))) {
+  if (!ref.startsWith('refs/') || ![old, now].every((id) => OBJECT_ID.test(id))) {
     throw new CountersignError('usage', `${JSON.stringify(`${old} ${now} ${ref}`)} is no ref that git pushes`, {
       remedy: 'Let git itself run it, as a hook of the repository',
     });
   }
-  return { ref, old: nullOrId(old), new: nullOrId(now) };
-}
-
-/** Git writes zeros where there is nothing. */
-function nullOrId(text: string): string | null {
-  return /^0+$/.test(text) ? null : text;
+  return { ref, old: idOrNull(old), new: idOrNull(now) };
 }
 
 /**

@@ -4,6 +4,7 @@ import { GOVERNANCE } from '../change/environment.js';
 import { describeIdentity, type ObjectIdentity } from '../cluster/object.js';
 import { CountersignError, type Place, toCountersignError } from '../errors.js';
 import { faultsError, faultsOf, readSettings, suggest } from '../settings.js';
+import { OBJECT_ID } from '../source/object-id.js';
 import type { Rule, Violation } from './decision.js';
 import type { InputException } from './input.js';
 
@@ -85,7 +86,7 @@ const schema = z.strictObject({
     namespace: exact.optional(),
     name: exact.optional(),
     path: path.optional(),
-    commit: text.regex(/^([0-9a-f]{40}|[0-9a-f]{64})$/, { error: 'it must be a full commit id' }).optional(),
+    commit: text.regex(OBJECT_ID, { error: 'it must be a full commit id' }).optional(),
   }),
   owner: filled,
   reason: filled,

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
 import { CountersignError } from '../errors.js';
+import { OBJECT_ID } from './object-id.js';
 import type { Commit, PersonClaim } from './repository.js';
 import { parseTrailers } from './trailers.js';
 
@@ -61,8 +62,7 @@ function splitHeaders(raw: Buffer): { headers: Header[]; message: Buffer } {
 
 function objectId(commit: string, value: Buffer): string {
   const id = value.toString('latin1');
-  if (!/^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(id))
-    throw corrupt(commit, 'it names a tree or parent that is no object id');
+  if (!OBJECT_ID.test(id)) throw corrupt(commit, 'it names a tree or parent that is no object id');
   return id;
 }
 

@@ -1,11 +1,12 @@
 import { z } from 'zod';
 import { isJsonObject, type Json } from '../../cluster/object.js';
 import { CountersignError } from '../../errors.js';
+import { OBJECT_ID } from '../../source/object-id.js';
 import { ask, failed, type ForgeApi } from './http.js';
 
 const PAGES = 10;
 
-export const commit = z.string().regex(/^(?:[0-9a-f]{40}|[0-9a-f]{64})$/);
+export const commit = z.string().regex(OBJECT_ID);
 export const branch = z.string().regex(/^[^\s~^:?*[\\\p{Cc}]{1,255}$/u);
 export const number = z.int().positive();
 export const account = z.string().regex(/^[^\s\p{Cc}]{1,255}$/u);

@@ -1,10 +1,10 @@
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { dirname, join, resolve as resolvePath } from 'node:path';
 import { CountersignError } from '../../errors.js';
+import { OBJECT_ID } from '../../source/object-id.js';
 import { corruptRepository, missingRepository } from './faults.js';
 import { inPrefixes } from './refs.js';
 
-const ID = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/;
 const SYMBOLIC_DEPTH = 5;
 
 interface PackedRefs {
@@ -61,7 +61,7 @@ export class LocalRefs {
     const text = await readOptional(join(ref === 'HEAD' ? this.gitDir : this.commonDir, ref));
     if (text === undefined) return (await this.packedRefs()).get(ref);
     const value = text.trim();
-    if (ID.test(value)) return value;
+    if (OBJECT_ID.test(value)) return value;
     const target = /^ref:\s*(refs\/[^\s]+)$/.exec(value)?.[1];
     if (target === undefined || target.split('/').includes('..') || depth >= SYMBOLIC_DEPTH) {
       throw corruptRepository(this.path, `the ref ${ref} holds ${JSON.stringify(value.slice(0, 80))}`);
@@ -98,7 +98,7 @@ export class LocalRefs {
     const refs = new Map<string, string>();
     for (const line of ((await readOptional(file)) ?? '').split('\n')) {
       const space = line.indexOf(' ');
-      if (ID.test(line.slice(0, space))) refs.set(line.slice(space + 1), line.slice(0, space));
+      if (OBJECT_ID.test(line.slice(0, space))) refs.set(line.slice(space + 1), line.slice(0, space));
     }
     this.packed = { stamp, refs };
     return refs;

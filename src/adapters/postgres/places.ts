@@ -47,7 +47,7 @@ export class Places {
 
 type Names = readonly { readonly repository: string; readonly name: string | null }[];
 
-export function placesWithin(reach: Reach, names: Names): KnownPlaces {
+function placesWithin(reach: Reach, names: Names): KnownPlaces {
   const partly = [...new Set(names.map(({ repository }) => repository))].filter((name) => reach.partly(name));
   const whole = partly.filter((name) => reach.wholly(name));
   const single = names.filter(

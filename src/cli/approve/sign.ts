@@ -1,3 +1,5 @@
+import { signingKey } from '../signing-key.js';
+
 export interface SignedText {
   readonly signature: string;
   /** Whose file it is under the approvals ref. */
@@ -15,7 +17,7 @@ export async function signed(
   { key, openpgp }: Choice,
   clone: { config(name: string): Promise<string | null> },
 ): Promise<SignedText> {
-  if (openpgp === undefined) return sshSigned(text, key ?? (await keyOf(clone)));
+  if (openpgp === undefined) return sshSigned(text, key ?? (await signingKey(clone)));
   return openPgpSigned(text, openpgp === true ? '' : openpgp);
 }
 
@@ -37,13 +39,6 @@ async function openPgpSigned(text: string, key: string): Promise<SignedText> {
   ]);
   const signature = await signWithGpg(key, text);
   return { signature, fingerprint: `openpgp-${createHash('sha256').update(signature).digest('hex').slice(0, 32)}` };
-}
-
-async function keyOf(clone: { config(name: string): Promise<string | null> }): Promise<string> {
-  const configured = await clone.config('user.signingKey');
-  if (configured !== null && configured.startsWith('/')) return configured;
-  const { homedir } = await import('node:os');
-  return `${homedir()}/.ssh/id_ed25519`;
 }
 
 /** Throws `usage`. */

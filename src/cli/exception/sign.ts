@@ -1,5 +1,4 @@
 import { readFile, writeFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { dirname, relative, resolve } from 'node:path';
 import { OwnClone } from '../../adapters/git/approvals-ref.js';
 import { workTreeOf } from '../../adapters/git/work-tree.js';
@@ -8,6 +7,7 @@ import { signWithSsh } from '../../adapters/keys/ssh-keygen.js';
 import { CountersignError } from '../../errors.js';
 import { describeScope, EXCEPTION_NAMESPACE, parseException } from '../../policy/exception.js';
 import type { OrganisationOptions } from '../organisation.js';
+import { signingKey } from '../signing-key.js';
 import { exceptionsOf } from './standing.js';
 
 export interface SignedException {
@@ -35,7 +35,11 @@ export async function signException(
   const { statement } = parseException(text, file);
   const signature =
     openpgp === undefined
-      ? await signWithSsh(key ?? (await keyOf(dirname(file))), EXCEPTION_NAMESPACE, text)
+      ? await signWithSsh(
+          key ?? (await signingKey(await OwnClone.open(dirname(file)).catch(() => null))),
+          EXCEPTION_NAMESPACE,
+          text,
+        )
       : await signWithGpg(openpgp === true ? '' : openpgp, text);
   const sealed = `${file}.sig`;
   await writeFile(sealed, signature);
@@ -46,10 +50,4 @@ export async function signException(
   const standing = (await exceptionsOf(root, { organisation, organisationRef })).find((one) => one.path === path);
   if (!standing) return { sealed, scope, principal: null, fault: 'it does not lie in .countersign/exceptions' };
   return { sealed, scope, principal: standing.principal, fault: standing.fault?.sentence ?? null };
-}
-
-async function keyOf(folder: string): Promise<string> {
-  const clone = await OwnClone.open(folder).catch(() => null);
-  const configured = (await clone?.config('user.signingKey')) ?? null;
-  return configured?.startsWith('/') ? configured : `${homedir()}/.ssh/id_ed25519`;
 }
