@@ -163,6 +163,24 @@ export const fileSchema = z.strictObject({
       }),
     )
     .default([]),
+  notifications: z
+    .array(
+      z.strictObject({
+        name,
+        url: z.string().optional(),
+        urlEnv: envName.optional(),
+        urlFile: z.string().optional(),
+        secretEnv: envName.optional(),
+        secretFile: z.string().optional(),
+        types: places.optional(),
+        repositories: places.optional(),
+        environments: places.optional(),
+        outcomes: places.optional(),
+        text: z.string().min(1).max(2_000).optional(),
+        expiring: milliseconds({ atLeast: 60_000, atMost: 90 * 86_400_000 }).optional(),
+      }),
+    )
+    .optional(),
   admission: z
     .strictObject({
       listen: z.string(),

@@ -31,6 +31,8 @@ const repository = (extra = ''): string =>
 
 const inCluster = (more = ''): string => repository(`targets:\n  - {name: prod, kubeconfig: in-cluster${more}}\n`);
 
+const destination = (more: string): string => `${repository()}notifications:\n  - {name: ops, ${more}}\n`;
+
 const https = (credentials: string): string =>
   `repositories:\n  - name: shop\n    url: https://example.org/shop.git\n    trust: {commit: ${COMMIT}}\n    credentials: ${credentials}\n`;
 
@@ -69,6 +71,7 @@ limits: {manifestBytes: 10MiB, evaluation: 2s, wasmMemory: 128MiB}
       log: { origin: 'countersign.example.org/prod' },
       instance: hostname(),
       logLevel: 'info',
+      notifications: [],
       repositories: [
         {
           name: 'shop',
@@ -308,6 +311,26 @@ targets:
   - {name: b, url: "ssh://git@example.org/b.git", trust: {commit: ${COMMIT}}, ssh: {keyFile: gone, knownHosts: password}}
 `),
     ).toContain('ssh.keyFile: there is no file gone');
+  });
+
+  it('takes destinations of notifications, shows neither their secrets nor their addresses, and refuses those it must not ask', async () => {
+    const env = { HOOK: 'https://hooks.example.org/very/secret', KEY: 'a secret of some length' };
+    const config = await load(destination('urlEnv: HOOK, secretEnv: KEY, types: [decision.*], expiring: 1d'), env);
+    expect(config.notifications).toEqual([
+      { name: 'ops', url: env.HOOK, secret: env.KEY, types: ['decision.*'], expiringMilliseconds: 86_400_000 },
+    ]);
+    const shown = JSON.stringify(withoutSecrets(config));
+    expect(shown).toContain('https://hooks.example.org"');
+    expect(shown).not.toMatch(/very|some length/);
+    for (const [more, words] of [
+      ['url: "http://169.254.169.254/"', /notifications\[0\].url: it must be an https:\/\/ address/],
+      ['url: "file:///etc/passwd"', /it must be an https/],
+      ['url: "https://a:b@example.org"', /do not belong in the address/],
+      ['text: x', /exactly one of "url", "urlEnv" and "urlFile"/],
+      ['url: "https://example.org", types: [decisions]', /there is no news "decisions"/],
+      ['url: "https://example.org", secretEnv: SHORT', /at least 16 characters/],
+    ] as const)
+      expect(await refusal(destination(more), { SHORT: 'short' })).toMatch(words);
   });
 
   it('takes a forge with its token, which it never shows, and refuses one that could not be asked', async () => {

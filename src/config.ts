@@ -10,6 +10,7 @@ import { type AccessConfig, resolveAccess } from './config-access.js';
 import { type GateConfig, resolveGate } from './config-gate.js';
 import { type ReachedAs, resolveReached } from './config-listen.js';
 import { resolveMirror } from './config-log.js';
+import { type NotificationConfig, resolveNotification, withoutNotificationSecrets } from './config-notifications.js';
 import { resolveRepository, type FaultAt } from './config-repository.js';
 import { resolveTarget } from './config-target.js';
 import type { Credentials, SshFiles } from './source/repository.js';
@@ -42,6 +43,8 @@ export interface Config {
   readonly targets: readonly TargetConfig[];
   /** Targets that others write to, by a ref that we move. */
   readonly gates: readonly GateConfig[];
+  /** Who is told of what happens. */
+  readonly notifications: readonly NotificationConfig[];
   readonly limits: Limits;
   /** Who may do what. */
   readonly access: AccessConfig;
@@ -212,6 +215,7 @@ export function withoutSecrets(config: Config): Record<string, unknown> {
     repositories: config.repositories.map(withoutTheirSecrets),
     targets: config.targets.map(withoutToken),
     gates: config.gates.map(withoutItsCredentials),
+    notifications: config.notifications.map(withoutNotificationSecrets),
     ...(config.organisation && { organisation: withoutTheirSecrets(config.organisation) }),
   };
 }
@@ -286,6 +290,7 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
     const twin = written.targets.findIndex((target) => target.name === name);
     if (twin >= 0) fault(['gates', i, 'name'], `"${name}" is already the name of targets[${twin}]`);
   });
+  unique(written.notifications ?? [], 'notifications', fault);
   const names = [...written.repositories, ...(written.organisation ? [written.organisation] : [])].map(
     (repository) => repository.name,
   );
@@ -355,6 +360,9 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
     ),
     gates: written.gates.map((gate, i) =>
       resolveGate(gate, repositories, base, env, (p, m) => fault(['gates', i, ...p], m)),
+    ),
+    notifications: (written.notifications ?? []).map((one, i) =>
+      resolveNotification(one, base, env, (p, m) => fault(['notifications', i, ...p], m)),
     ),
     ...(written.admission
       ? { admission: resolveAdmission(written.admission, base, (p, m) => fault(['admission', p], m)) }

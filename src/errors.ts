@@ -41,6 +41,7 @@ export type ErrorCode =
   | 'approval-invalid'
   | 'exception-invalid'
   | 'forge-failed'
+  | 'notification-failed'
   // policy
   | 'rego-invalid'
   | 'constraint-invalid'

@@ -81,6 +81,7 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       targets: service.targets,
       blame: service.blame,
       promotion: service.promotion,
+      notifications: service.notifications,
       holdings: service.holdings,
       controls: service.controls,
       tags: service.tags,

@@ -15,6 +15,8 @@ import { openDatabase } from './adapters/postgres/connect.js';
 import { openLedger, type PostgresLedger } from './adapters/postgres/ledger.js';
 import type { Queries } from './report/queries.js';
 import { PostgresQueries } from './adapters/postgres/queries.js';
+import { type DestinationState, PostgresCursors } from './adapters/postgres/cursors.js';
+import { beginNotifying } from './notifying.js';
 import { PostgresRecords } from './adapters/postgres/records.js';
 import { instanceId } from './adapters/folder/instance-id.js';
 import { Channel } from './adapters/postgres/channel.js';
@@ -111,6 +113,8 @@ export interface Service {
   readonly impact: (repository: string, commit: string, since: string) => Promise<ImpactReport>;
   /** Why a recorded decision came out as it did. */
   readonly explain: (decision: DecisionRecord, trace: boolean) => Promise<readonly Explanation[]>;
+  /** How far each destination was told. */
+  readonly notifications: () => Promise<readonly DestinationState[]>;
   /** Whether it can do all of its work right now, and why not. */
   ready(): Promise<{ readonly ok: boolean; readonly reasons: readonly string[] }>;
   /** What strangers are shown: where there are witnesses, the newest checkpoint that enough of them signed. */
@@ -394,6 +398,23 @@ export async function startService(config: Config, commentary: Commentary): Prom
     opened.push(() => log.close());
     const approving = { log, approvals: new LoginApprovals(approvingRepositories(followers, requests), records) };
     commentary.info({ version, data: config.data }, 'following');
+    const cursors = new PostgresCursors(dataSource);
+    if (config.notifications.length > 0) {
+      const notifying = {
+        ledger,
+        records,
+        cursors,
+        origin: keys.origin,
+        logFaults: () => logDuties.faults(),
+        onFault: (destination: string, fault: CountersignError) =>
+          commentary.warn({ destination, trouble: describeTrouble(fault) }, `notifications: ${fault.message}`),
+      };
+      const duty = leases.share('duty', 'notifications', (lease) =>
+        beginNotifying(config.notifications, notifying, lease),
+      );
+      opened.push(() => duty.withdraw());
+    }
+    const notifications: Service['notifications'] = async () => cursors.states(await ledger.size());
     logDuties.start(); // the mirrors are there by now, which anchors are written through
     const ready = () => readiness(dataSource, records, deployments, logDuties);
     const impact = (repository: string, commit: string, since: string): Promise<ImpactReport> =>
@@ -433,7 +454,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
       received: (target, body) => attributing.received(target, body),
       refused: (target, reason) => attributing.refused(target, reason),
     };
-    return { config, ledger, records, dataSource, close, hint, approving, ready, explain, blame, orphans, promotion, holdings: held, controls, tags, impact, checkpoint, targets, admission, audit }; // prettier-ignore
+    return { config, ledger, records, dataSource, close, hint, approving, ready, explain, blame, orphans, promotion, notifications, holdings: held, controls, tags, impact, checkpoint, targets, admission, audit }; // prettier-ignore
   } catch (thrown) {
     await close().catch((again: unknown) =>
       commentary.error({ trouble: describeTrouble(toCountersignError(again)) }, 'while stopping'),

@@ -69,6 +69,19 @@ export function createMetrics(state: ServiceState, queries: Queries): Registry {
       audited(state).map(([target, { lastLoss }]) => [{ target }, lastLoss && since(lastLoss.time) < 3_600 ? 1 : 0]),
     ),
   );
+  gauge('notifications_waiting', 'Entries that a destination was not told of yet.', ['destination'], async () =>
+    (await state.notifications()).map(({ destination, waiting }) => [{ destination }, waiting]),
+  );
+  gauge(
+    'notifications_failing_seconds',
+    'Since a destination takes nothing; 0 while it does.',
+    ['destination'],
+    async () =>
+      (await state.notifications()).map(({ destination, failingSince }) => [
+        { destination },
+        failingSince === null ? 0 : since(failingSince),
+      ]),
+  );
   gauge('log_size', 'Entries in the log.', [], async () => [[{}, await state.ledger.size()]]);
   gauge('ready', '1 while everything the service needs answers.', [], async () => [
     [{}, (await state.ready()).ok ? 1 : 0],

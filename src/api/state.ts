@@ -21,6 +21,14 @@ export interface TargetState {
   } | null;
 }
 
+export interface NotificationState {
+  readonly destination: string;
+  /** Entries that it was not told of. */
+  readonly waiting: number;
+  /** RFC 3339; null while it takes what it is told. */
+  readonly failingSince: string | null;
+}
+
 /** Where `countersign login` goes. */
 export interface LoginPlace {
   readonly issuer: string;
@@ -57,6 +65,8 @@ export interface ServiceState {
   }): Promise<readonly (OrphanReport & { readonly target: string })[]>;
   /** The clusters that it is configured to write to, by name. */
   targets(): readonly TargetState[];
+  /** How far each destination of notifications was told. */
+  notifications(): Promise<readonly NotificationState[]>;
   readonly login?: LoginPlace;
   /** Who had what at an instant. */
   accessList(at: string): Promise<AccessList>;

@@ -73,6 +73,7 @@ const state = {
   orphans: () => Promise.resolve([]),
   impact: () => Promise.reject(new Error('none here')),
   targets: () => [],
+  notifications: () => Promise.resolve([]),
 };
 const statistics = new PostgresStatistics(dataSource, queries);
 const reports = new LoggedReports({

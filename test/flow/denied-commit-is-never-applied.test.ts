@@ -1,10 +1,24 @@
 import { person } from '../../src/adapters/git/scratch-repository.js';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { eventFaults, isSigned, startReceiver, type Receiver } from '../support/cloud-events.js';
 import { oneWorld } from '../support/one-world.js';
 import { refused } from '../support/refused.js';
 import { cart, configMap, eventually, PRODUCTION } from '../support/world.js';
 
 describe('a commit that policy does not allow', () => {
-  const here = oneWorld();
+  let receiver: Receiver;
+  const secret = 'a secret of some length';
+  const here = oneWorld(async (plane) => {
+    receiver = await startReceiver();
+    const file = join(plane.directory, 'hook');
+    await writeFile(file, secret);
+    const limits = `notifications:
+  - {name: ops, url: '${receiver.url}', secretFile: ${file}, types: [decision.*, run.finished, drift.*], environments: [shop/*]}
+  - {name: chat, url: '${receiver.url}', types: [decision.recorded], outcomes: [deny], text: '{outcome}: {summary}'}`;
+    return { limits };
+  });
+  afterAll(() => receiver.close());
 
   it('is never applied: the last approved one stays (invariant 1)', async () => {
     const { world } = here;
@@ -18,6 +32,62 @@ describe('a commit that policy does not allow', () => {
       }),
     );
     expect((await world.environment())!.approved).toBe(world.genesis);
+  });
+
+  it('is told to whoever is configured to hear of it, as a signed CloudEvent or in one line for a chat', async () => {
+    const { world } = here;
+    const told = await eventually('it to be told', async () => {
+      const denied = receiver.received.filter(({ body }) => body.includes('images.pinned'));
+      return denied.length === 2 ? denied : null;
+    });
+    const [event] = told.filter(({ headers }) => headers['content-type']?.startsWith('application/cloudevents+json'));
+    expect(isSigned(event, secret)).toBe(true);
+    const said = JSON.parse(event.body) as Record<string, unknown>;
+    expect(eventFaults(said)).toEqual([]);
+    const [{ index, change }] = await world.decisions();
+    expect(said).toMatchObject({
+      id: String(index),
+      source: '//log.example.org/world',
+      type: 'dev.countersign.decision.recorded',
+      repository: 'shop',
+      environment: PRODUCTION,
+      outcome: 'deny',
+      data: { head: change.head, rules: ['images.pinned', 'images.registries'] },
+    });
+    // Neither who it was nor what they wrote.
+    expect(event.body).not.toMatch(/Ann|example\.org\/cart|cart:latest/);
+    const chat = told.find((one) => one !== event)!;
+    expect(JSON.parse(chat.body)).toEqual({
+      text: `deny: shop ${PRODUCTION}: deny ${change.head.slice(0, 12)}: images.pinned, images.registries`,
+    });
+    expect(chat.headers['webhook-signature']).toBeUndefined();
+  });
+
+  it('is told later where nobody took it, in order, and /metrics says so meanwhile', async () => {
+    const { world } = here;
+    receiver.state.answer = 503;
+    const before = receiver.received.length;
+    await refused(world, { files: { 'environments/production/cart.yaml': cart(7, 'other:latest') } });
+    const failing = async (): Promise<boolean> =>
+      /notifications_failing_seconds\{destination="ops"\} [0-9.]*[1-9]/.test(
+        await (await fetch(`${world.url}/metrics`)).text(),
+      );
+    await eventually('it to be seen', failing);
+    await world.dana.edit(world.path('deployments', 'cart'), { spec: { replicas: 9 } });
+    await eventually('the edit to be corrected', async () => (await world.replicas()) === 1);
+    receiver.state.answer = 204;
+    const told = await eventually('all of it to be told', async () => {
+      const news = receiver.received.slice(before).filter(({ headers }) => headers['webhook-signature']);
+      return news.length >= 3 ? news : null;
+    });
+    const events = told.map(({ body }) => JSON.parse(body) as { id: string; type: string });
+    expect(events.map(({ type }) => type.replace('dev.countersign.', ''))).toEqual([
+      'decision.recorded',
+      'drift.found',
+      'run.finished',
+    ]);
+    expect(events.map(({ id }) => Number(id))).toEqual(events.map(({ id }) => Number(id)).toSorted((a, b) => a - b));
+    await eventually('it to be well', async () => !(await failing()));
   });
 
   it('does not keep the last approved one from being repaired', async () => {

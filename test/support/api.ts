@@ -106,6 +106,7 @@ export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi
     controls: () => Promise.resolve({ catalogues: allCatalogues(new Map()), rules: [] }),
     tags: () => Promise.resolve([]),
     targets: () => [],
+    notifications: () => Promise.resolve([{ destination: 'ops', waiting: 3, failingSince: null }]),
     accessList: (at) => accessListAt(at, new PostgresConfigurations(dataSource)),
     ping: () => queries.ping(),
     ready: () => Promise.resolve({ ok: reasons.length === 0, reasons }),
