@@ -94,6 +94,17 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       statistics,
       queries,
       version: state.version,
+      bundle: async (reach) => {
+        const { bundleOf } = await import('./adapters/evidence/export.js');
+        const { zipStream } = await import('./adapters/evidence/zip.js');
+        const log = {
+          checkpoint: () => service.checkpoint(),
+          readTile: ledger.readTile,
+          storedDigests: (digests: readonly string[]) => ledger.storedDigests(digests),
+          storedContent: (digest: string) => ledger.storedContent(digest),
+        };
+        return zipStream((await bundleOf(log, keys, () => undefined, reach ? { reach } : {})).parts);
+      },
       summary: (entry) => sealSummary(keys.origin, entry, keys.entries),
       catalogues: async (repository) =>
         (repository === null ? null : await service.controls(repository))?.catalogues ?? shippedCatalogues(),

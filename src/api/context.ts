@@ -1,7 +1,8 @@
 import type { FastifyRequest } from 'fastify';
 import { CountersignError } from '../errors.js';
 import type { Queries } from '../report/queries.js';
-import { type Action, type Authority, type Reach, reachOf, refusal } from '../review/authority.js';
+import type { Reach } from '../audit/reach.js';
+import { type Action, type Authority, reachOf, refusal } from '../review/authority.js';
 import type { Loaders } from './loaders.js';
 
 /** What every resolver gets, made anew for each request. */

@@ -94,6 +94,8 @@ export const routes: Readonly<Record<string, RoutePermission>> = {
   'GET /log/tile/*': audit,
   'GET /reports/changes.:format': { action: 'export', of: 'named' },
   'GET /reports/management.:format': { action: 'export', of: 'named' },
+  // All leaves, as `audit` gives them, and no bodies but those within reach.
+  'GET /reports/evidence.:format': { action: 'export', of: 'anywhere' },
   'GET /reports/vsa.:format': { action: 'export', of: 'named' },
   'GET /reports/oscal.:format': { action: 'export', of: 'named' },
   // Signed by the forge.

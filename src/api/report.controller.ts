@@ -2,8 +2,14 @@ import { Controller, Get, Inject, NotFoundException, Param, Query, Req, Res } fr
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Readable } from 'node:stream';
 import { managementFormats, reportFormats, type ReportFormat } from '../report/export-entry.js';
-import { parseOptionalSampling, parsePopulationQuery, parseSampling } from '../report/population-query.js';
+import {
+  parseNothing,
+  parseOptionalSampling,
+  parsePopulationQuery,
+  parseSampling,
+} from '../report/population-query.js';
 import type { LoggedReports, RunningExport } from '../report/reports.js';
+import { placesOf, reachOf } from '../review/authority.js';
 import { authorityOf, requireReach } from './context.js';
 import { REPORTS } from './state.js';
 
@@ -31,6 +37,21 @@ export class ReportController {
     // A listing is complete or not there at all: nobody gets one that leaves out, unsaid, what they may not see.
     requireReach(by, 'export', query.repository, query.environment);
     await send(reply, await this.reports.changes(query, format, by, sampling), TYPES[format], `changes.${format}`);
+  }
+
+  /** Every leaf, and what those leaves name that are of repositories and environments within reach. */
+  @Get('evidence.:format')
+  async evidence(
+    @Param('format') format: string,
+    @Query() words: Record<string, string | undefined>,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    if (format !== 'zip') throw new NotFoundException();
+    parseNothing(words);
+    const by = authorityOf(request);
+    const reach = reachOf(by, 'export')?.everywhere ? undefined : placesOf(by, 'export');
+    await send(reply, await this.reports.evidence(reach, by), 'application/zip', 'evidence.zip');
   }
 
   @Get('vsa.:format')

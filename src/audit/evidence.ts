@@ -1,10 +1,11 @@
 import { parseStrictJson } from '../cluster/canonical.js';
-import type { JsonObject } from '../cluster/object.js';
+import { isJsonObject, type JsonObject } from '../cluster/object.js';
 import { CountersignError } from '../errors.js';
 import type { Ed25519Signer } from './crypto.js';
 import { fromUtf8, sha256, toBase64, toHex, utf8 } from './crypto.js';
 import type { EnvelopeKey } from './dsse.js';
 import { envelopeSigners, parseEnvelope, sealEnvelope } from './dsse.js';
+import type { Place } from './reach.js';
 import { parseTilePath } from './tiles.js';
 
 /** Exported evidence: a bundle or a folder of tiles, by the names of its files. */
@@ -48,6 +49,8 @@ export interface Manifest {
   readonly withheld: readonly string[];
   /** SHA-256, hex, of README.txt. */
   readonly readme: string;
+  /** Of a reader who may not see everything: the contents in it are of these places only. */
+  readonly reach?: readonly Place[];
 }
 
 const manifestFormat = 'https://countersign.dev/evidence/v1';
@@ -68,6 +71,21 @@ export function openManifest(bytes: Uint8Array, keys: Iterable<EnvelopeKey>): Ma
   }) as JsonObject;
   if (format !== manifestFormat) throw invalid(`manifest.json is of format ${JSON.stringify(format)}`, 'manifest.json');
   return manifest as unknown as Manifest;
+}
+
+/** What a manifest says of its reader, before it is known whose it is: `openManifest` of the same bytes must follow. Throws as that does. */
+export function claimedReach(bytes: Uint8Array): readonly Place[] | undefined {
+  const said = parseStrictJson(fromUtf8(parseEnvelope(bytes).payload) ?? '', { file: 'manifest.json' });
+  const reach = isJsonObject(said) ? said['reach'] : undefined;
+  if (reach === undefined) return undefined;
+  const isGlobs = (value: unknown): boolean => Array.isArray(value) && value.every((one) => typeof one === 'string');
+  const places = Array.isArray(reach) ? reach.filter(isJsonObject) : [];
+  if (
+    places.length === 0 ||
+    !places.every(({ repositories, environments }) => isGlobs(repositories) && isGlobs(environments))
+  )
+    throw invalid('manifest.json does not say for whom it is', 'manifest.json');
+  return places as unknown as readonly Place[];
 }
 
 /** A name that evidence of this kind may hold; every other one is refused before anything is read. */

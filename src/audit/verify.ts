@@ -10,6 +10,7 @@ import { erasedBy } from './erasure.js';
 import type { Evidence, Manifest } from './evidence.js';
 import {
   belongs,
+  claimedReach,
   contentName,
   evidenceFiles,
   evidenceLimits,
@@ -20,6 +21,7 @@ import {
 } from './evidence.js';
 import { HashTiles } from './hash-tiles.js';
 import { Frontier, leafHash } from './merkle.js';
+import { bodiesWithin, type Reach, reachOfPlaces } from './reach.js';
 import { openNote, parseNote, parseVkey } from './note.js';
 import type { Trust } from './policy-file.js';
 import { Precedence } from './precedence.js';
@@ -95,6 +97,11 @@ class Verifier {
   /** What erasures say that they took away, and how many there were. */
   readonly #erased = new TextSet();
   #erasures = 0;
+  /** Of whom a bundle is that may not see everything; and what is not in it, as nothing of theirs names it. */
+  #reach: Reach | undefined;
+  readonly #beyond = new TextSet();
+  #beyondCount = 0;
+  readonly #beyondDecisions: number[] = [];
   #replay: Replay | undefined;
   /** Roots at the sizes that somebody kept a checkpoint of. */
   readonly #roots = new Map<number, Hash | undefined>();
@@ -120,6 +127,7 @@ class Verifier {
     this.#checkNames();
     const claimed = await this.#openCheckpoint();
     const earlier = this.#openEarlier(claimed);
+    await this.#readReach();
     const anchors = this.#openAnchors(claimed);
     await this.#readEntries(claimed);
     const checkpoint =
@@ -281,6 +289,12 @@ class Verifier {
     });
   }
 
+  async #readReach(): Promise<void> {
+    if (this.evidence.kind === 'tiles' || !this.evidence.names.has(evidenceFiles.manifest)) return;
+    const places = claimedReach(await this.evidence.read(evidenceFiles.manifest, evidenceLimits.manifest));
+    if (places) this.#reach = reachOfPlaces(places);
+  }
+
   async #readEntry(index: number, leaf: Uint8Array, hash: Hash): Promise<void> {
     let statement: EnvelopedStatement;
     try {
@@ -294,7 +308,9 @@ class Verifier {
     if (!signedByAny(statement.envelope, this.#keys)) {
       throw invalid(`entry ${index} was changed, or never signed: no signature by a key that the log named before it`);
     }
-    for (const { sha256 } of contentsOf(entry.predicate).values()) await this.#checkContent(sha256, index);
+    const within = this.#reach === undefined || bodiesWithin(this.#reach, entry);
+    for (const [role, { sha256 }] of contentsOf(entry.predicate)) await this.#checkContent(sha256, index, within || role === 'erased'); // prettier-ignore
+    if (!within && entry.type === 'decision') this.#beyondDecisions.push(index);
     if (entry.type === 'genesis') this.#readGenesis(entry);
     if (entry.type === 'erasure') await this.#readErasure(entry);
     this.#precedence.read(entry);
@@ -349,10 +365,16 @@ class Verifier {
     for (const digest of erasedBy(bytes)) this.#erased.add(digest);
   }
 
-  async #checkContent(digest: string, index: number): Promise<void> {
+  async #checkContent(digest: string, index: number, within: boolean): Promise<void> {
     if (this.#checked.has(digest) || this.#missing.has(digest)) return;
     const name = contentName(digest);
     if (!this.evidence.names.has(name)) {
+      if (!within) {
+        if (!this.#beyond.has(digest)) this.#beyondCount += 1;
+        this.#beyond.add(digest);
+        return;
+      }
+      if (this.#beyond.has(digest)) this.#beyondCount -= 1;
       if (this.evidence.kind === 'tiles') return; // a mirror lacks what was erased, static tiles lack all
       // Its own characters only: a slice would keep the whole entry in memory.
       this.#missing.set(fromUtf8(utf8(digest))!, index);
@@ -413,10 +435,14 @@ class Verifier {
     const surplus = contents.find((name) => !this.#checked.has(name.slice('content/'.length)));
     if (surplus !== undefined) throw invalid('it holds a content that no entry names', surplus);
     if (this.#checked.size + withheld.size === 0) return;
-    const erased = manifest.withheld.filter((digest) => this.#erased.has(digest)).length;
-    const kept = withheld.size - erased;
+    const erased = manifest.withheld.filter((digest) => this.#erased.has(digest) && !this.#isBeyond(digest)).length;
+    const beyond = manifest.withheld.filter(this.#isBeyond).length;
+    if (beyond !== this.#beyondCount)
+      throw invalid('the manifest does not name all that its reader may not see', evidenceFiles.manifest);
+    const kept = withheld.size - erased - beyond;
     const gone = [
       ...(erased > 0 ? [`${number.format(erased)} erased, as ${count(this.#erasures, 'erasure')} in the log ${this.#erasures === 1 ? 'says' : 'say'}`] : []), // prettier-ignore
+      ...(beyond > 0 ? [`${number.format(beyond)} of what is not for the reader of this bundle`] : []),
       ...(kept > 0 ? [`${number.format(kept)} withheld`] : []),
     ];
     this.proven.push({
@@ -426,6 +452,9 @@ class Verifier {
     if (kept > 0)
       this.onItsWord.push(`${count(kept, 'content')} that the service withheld, and no erasure in the log took away`);
   }
+
+  /** Named by nothing that is for the reader. */
+  readonly #isBeyond = (digest: string): boolean => this.#beyond.has(digest) && !this.#missing.has(digest);
 
   #checkRuns(): void {
     const { runs, exceptions, unfinished } = this.#precedence;
@@ -445,10 +474,15 @@ class Verifier {
   async #checkReplay(): Promise<void> {
     if (!this.#replay) return;
     await this.#replay.flush();
-    const { replayed, skipped } = this.#replay;
+    const { replayed, skipped: all } = this.#replay;
+    const beyond = new Set(this.#beyondDecisions);
+    const skipped = all.filter((index) => !beyond.has(index));
     if (replayed > 0) {
       this.proven.push({ claim: `${count(replayed, 'decision')} replayed`, detail: 'all equal' });
     }
+    const apart = all.length - skipped.length;
+    if (apart > 0)
+      this.onItsWord.push(`${count(apart, 'decision')} that could not be replayed, because what they were made of is not for the reader of this bundle`); // prettier-ignore
     if (skipped.length > 0) {
       const named = skipped.slice(0, 5).join(', ') + (skipped.length > 5 ? ', …' : '');
       this.onItsWord.push(

@@ -10,6 +10,8 @@ interface Options {
   readonly to: string;
   readonly database?: string;
   readonly newest?: boolean;
+  readonly repository?: readonly string[];
+  readonly environment?: readonly string[];
   readonly output: 'text' | 'json';
 }
 
@@ -29,6 +31,8 @@ export function register(program: Command): void {
     .requiredOption('--to <path>', 'a new file, or for tiles a new folder')
     .addOption(new Option('--entry <index>', 'of which --format proof is; of vsa, the only one').argParser(parseIndex))
     .option('--newest', 'up to the last entry, even if the witnesses have not signed that far yet')
+    .option('--repository <glob...>', 'of a bundle: every entry, and what is in those of these repositories only')
+    .option('--environment <glob...>', 'the same of environments; governance for changes of policy')
     .option('--database <url>', 'where the database is, if the data folder does not tell')
     .addOption(new Option('--output <format>', 'how to print it').choices(['text', 'json']).default('text'))
     .action(exportLog);
@@ -40,6 +44,9 @@ async function exportLog(options: Options): Promise<void> {
   const { exportBundle, exportProof, exportSummaries, exportTiles } = await import('../adapters/evidence/export.js');
   if (options.format !== 'vsa' && (options.format === 'proof') !== (options.entry !== undefined))
     throw new CountersignError('usage', '--format proof and --entry go together');
+  const limited = options.repository !== undefined || options.environment !== undefined;
+  if (limited && options.format !== 'bundle')
+    throw new CountersignError('usage', '--repository and --environment are of --format bundle');
   const keys = await readKeys(options.data);
   const log = await openLogForReading(options.data, options.database);
   const progress = follow('entries');
@@ -59,8 +66,10 @@ async function exportLog(options: Options): Promise<void> {
       await print(options.output === 'json' ? jsonLine({ path: options.to, format: 'proof', entry: options.entry }) : `check it  countersign verify ${options.to} --trust trust.txt`); // prettier-ignore
       return;
     }
+    const { repository: repositories = ['*'], environment: environments = ['*'] } = options;
+    const reach = limited ? { reach: [{ repositories, environments }] } : {};
     const write = options.format === 'bundle' ? exportBundle : exportTiles;
-    const exported = await write(log, keys, options.to, progress.at, { newest });
+    const exported = await write(log, keys, options.to, progress.at, { newest, ...reach });
     const { size, contents, withheld, later } = exported;
     progress.end();
     if (options.output === 'json') {

@@ -76,17 +76,26 @@ Example: countersign report vsa --repository shop --since 2026-07-01 --to vsa.js
          countersign verify evidence.zip --trust trust.txt --vsa vsa.jsonl`,
     )
     .action(reportSummaries);
+  printing(report.command('evidence'))
+    .description('an evidence bundle: every entry of the log, and the contents that your token may see')
+    .requiredOption('--to <file>', 'a new file; what was asked for goes into <file>.manifest.json')
+    .addHelpText('after', '\nExample: countersign report evidence --to evidence.zip')
+    .action(reportEvidence);
 }
 
 function selecting(command: Command): Command {
-  return command
+  return printing(command)
     .requiredOption('--to <file>', 'a new file; what was asked for goes into <file>.manifest.json')
     .option('--since <date>', 'the first day, or a time such as 2026-07-01T00:00:00Z')
     .option('--until <date>', 'the day after the last, or a time')
     .option('--zone <zone>', 'where those days begin and end, as Europe/Berlin (UTC)')
     .option('--repository <name>', 'of this repository only')
     .option('--environment <name>', 'of this environment only; governance for changes of policy')
-    .option('--decision <outcome>', 'allow, deny, pending or error only')
+    .option('--decision <outcome>', 'allow, deny, pending or error only');
+}
+
+function printing(command: Command): Command {
+  return command
     .option('--url <address>', 'where the service answers', 'http://127.0.0.1:4100')
     .addOption(new Option('--output <format>', 'how to print what was done').choices(['text', 'json']).default('text'));
 }
@@ -114,6 +123,14 @@ async function reportOscal({ controls, ...options }: OscalOptions): Promise<void
   if (!manifest) return;
   await print(printable(`wrote an assessment of ${manifest.rows} ${manifest.rows === 1 ? 'change' : 'changes'} to ${options.to}, and what was asked for to ${manifest.file}`)); // prettier-ignore
   await whence(manifest);
+}
+
+async function reportEvidence(options: Pick<Selection, 'to' | 'url' | 'output'>): Promise<void> {
+  const manifest = await fetchReport('evidence.zip', options);
+  if (!manifest) return;
+  await print(printable(`wrote ${manifest.size} entries or more to ${options.to}, with what your token may see of them`)); // prettier-ignore
+  await print(`the log tells of this export in entry ${manifest.index}`);
+  await print(printable(`check it  countersign verify ${options.to} --trust trust.txt`));
 }
 
 async function reportSummaries(options: Selection): Promise<void> {

@@ -1,4 +1,5 @@
 import type { EntryDraft } from '../audit/entry.js';
+import type { Place } from '../audit/reach.js';
 import { canonicalJson } from '../cluster/canonical.js';
 import type { PopulationQuery } from './population.js';
 
@@ -7,7 +8,7 @@ export const reportFormats = ['csv', 'jsonl'] as const;
 export type ReportFormat = (typeof reportFormats)[number];
 export const managementFormats = ['pdf', 'json'] as const;
 export type ManagementFormat = (typeof managementFormats)[number];
-export type ReportName = 'changes' | 'management' | 'oscal' | 'vsa';
+export type ReportName = 'changes' | 'management' | 'oscal' | 'vsa' | 'evidence';
 
 /** How the changes of a report were chosen that are shown in full (src/report/sample.ts). */
 export interface Sampling {
@@ -19,7 +20,7 @@ export interface Sampling {
 export interface ExportManifest {
   readonly id: string;
   readonly report: ReportName;
-  readonly format: ReportFormat | ManagementFormat;
+  readonly format: ReportFormat | ManagementFormat | 'zip';
   readonly filters: PopulationQuery;
   /** Rows, and the size of the log that they were taken from: entries 0 to size - 1. */
   readonly rows: number;
@@ -30,6 +31,8 @@ export interface ExportManifest {
   readonly sample?: Sampling;
   /** Of an assessment: the catalogue or the control that was asked for. */
   readonly controls?: string;
+  /** Of evidence for somebody who may not see everything: whose contents are in it. */
+  readonly reach?: readonly Place[];
 }
 
 /** Who takes it: what their token is called, and how they log in. */
@@ -39,8 +42,9 @@ export interface ExportedBy {
 }
 
 export function exportEntry(manifest: ExportManifest, { token, login }: ExportedBy): EntryDraft {
-  const { filters, sample, ...rest } = manifest;
-  const predicate = { ...rest, filters: { ...filters } };
+  const { filters, sample, reach, ...rest } = manifest;
+  const places = reach?.map(({ repositories, environments }) => ({ repositories, environments }));
+  const predicate = { ...rest, filters: { ...filters }, ...(places && { reach: places }) };
   const by = { mediaType: 'application/json', bytes: Buffer.from(canonicalJson({ token, login })), salted: true };
   const sampled = sample ? { ...predicate, sample: { ...sample } } : predicate;
   return { type: 'export', subjects: [], predicate: sampled, contents: { by } };

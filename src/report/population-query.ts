@@ -47,6 +47,12 @@ export function parsePopulationQuery(words: Readonly<Record<string, string | und
   };
 }
 
+/** Of what cannot be narrowed: a word that is not heeded would give more than was asked for. Throws `query-invalid`. */
+export function parseNothing(words: Readonly<Record<string, string | undefined>>): void {
+  const [name] = Object.keys(words);
+  if (name !== undefined) throw invalid(`nothing narrows this, and "${name.slice(0, 40)}" was given`, 'Leave it out');
+}
+
 /** Changes of a sample: a seed of the caller's, or a new one; 25 of them unless told. Throws `query-invalid`. */
 export function parseSampling({
   seed,

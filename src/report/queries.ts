@@ -1,6 +1,6 @@
 import type { EntryType } from '../audit/entry.js';
 import type { Outcome } from '../policy/decision.js';
-import type { Reach } from '../review/authority.js';
+import type { Reach } from '../audit/reach.js';
 import type {
   ApprovalRecord,
   ChangeRecord,

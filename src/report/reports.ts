@@ -6,6 +6,7 @@ import { entryTypes, type LoggedEntry } from '../audit/entry.js';
 import { parseCheckpoint } from '../audit/checkpoint.js';
 import { toBase64 } from '../audit/crypto.js';
 import { rootAt } from '../audit/merkle.js';
+import type { Place } from '../audit/reach.js';
 import { parseNote } from '../audit/note.js';
 import { nodeReader, type TileReader } from '../audit/tiles.js';
 import { assess, type Shown } from './assessment.js';
@@ -22,10 +23,10 @@ import { writePopulation } from './write-population.js';
 
 type LoggedManifest = ExportManifest & { readonly index: number };
 
-/** An export under way: what it is, with the index of the entry that says so, and its text. Whoever got it closes it, read or not. */
+/** An export under way: what it is, with the index of the entry that says so, and its text or bytes. Whoever got it closes it, read or not. */
 export interface RunningExport {
   readonly manifest: LoggedManifest;
-  readonly text: AsyncIterable<string>;
+  readonly text: AsyncIterable<string | Uint8Array>;
   readonly close: () => Promise<void>;
 }
 
@@ -52,6 +53,8 @@ export interface ReportingParts {
   readonly catalogues: (repository: string | null) => Promise<readonly Catalogue[]>;
   /** As PDF. */
   readonly print: (report: WholeReport) => Promise<Uint8Array>;
+  /** An evidence bundle's bytes: of all, or with the contents of these places only. */
+  readonly bundle: (reach: readonly Place[] | undefined) => Promise<AsyncIterable<Uint8Array>>;
   /** A decision's verification summary (src/report/vsa.ts); null for an entry that has none. */
   readonly summary: (entry: LoggedEntry) => Promise<string | null>;
   /** Of Countersign. */
@@ -93,6 +96,22 @@ export class LoggedReports {
     try {
       const manifest = await this.#log(population, { report: 'vsa', format: 'jsonl', filters }, by);
       return { manifest, text: this.#summaries(population), close };
+    } catch (error) {
+      await close();
+      throw error;
+    }
+  }
+
+  /** Every entry of the log, and the contents within reach; all of them without one. Throws `query-limit` as `changes` does. */
+  async evidence(reach: readonly Place[] | undefined, by: ExportedBy): Promise<RunningExport> {
+    this.#begin();
+    const close = once(() => Promise.resolve(void (this.#running -= 1)));
+    try {
+      const size = await this.parts.ledger.size();
+      const filters = { repository: null, environment: null, outcome: null, since: null, until: null };
+      const what = { report: 'evidence', format: 'zip', filters, ...(reach && { reach }) } as const;
+      const manifest = await this.#log({ rows: size, size }, what, by);
+      return { manifest, text: await this.parts.bundle(reach), close };
     } catch (error) {
       await close();
       throw error;
@@ -176,13 +195,7 @@ export class LoggedReports {
   }
 
   async #open(filters: PopulationQuery): Promise<{ population: Population; close: () => Promise<void> }> {
-    if (this.#running >= MOST_AT_ONCE) {
-      throw new CountersignError('query-limit', `${MOST_AT_ONCE} exports are being read already`, {
-        remedy: 'Try again when one of them is done',
-        retry: true,
-      });
-    }
-    this.#running += 1;
+    this.#begin();
     try {
       const population = await this.parts.populations.open(filters);
       const close = once(async () => {
@@ -196,9 +209,19 @@ export class LoggedReports {
     }
   }
 
+  #begin(): void {
+    if (this.#running >= MOST_AT_ONCE) {
+      throw new CountersignError('query-limit', `${MOST_AT_ONCE} exports are being read already`, {
+        remedy: 'Try again when one of them is done',
+        retry: true,
+      });
+    }
+    this.#running += 1;
+  }
+
   async #log(
-    { rows, size }: Population,
-    what: Pick<ExportManifest, 'report' | 'format' | 'filters' | 'sample' | 'controls'>,
+    { rows, size }: Pick<Population, 'rows' | 'size'>,
+    what: Omit<ExportManifest, 'id' | 'rows' | 'size' | 'time'>,
     by: ExportedBy,
   ): Promise<LoggedManifest> {
     const manifest: ExportManifest = { id: randomUUID(), ...what, rows, size, time: new Date().toISOString() };

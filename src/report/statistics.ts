@@ -1,5 +1,5 @@
 import type { KubernetesObject } from '../cluster/object.js';
-import type { Reach } from '../review/authority.js';
+import type { Reach } from '../audit/reach.js';
 import type { ChangeRecord, RunRecord } from '../review/records.js';
 import type { Filters, InEnvironment, Period } from './queries.js';
 

@@ -1,4 +1,4 @@
-import { globMatcher } from '../change/glob.js';
+import { type Place, type Reach, reachOfPlaces } from '../audit/reach.js';
 import { CountersignError } from '../errors.js';
 
 export const roles = ['viewer', 'developer', 'approver', 'operator', 'auditor', 'administrator'] as const;
@@ -34,12 +34,6 @@ export interface HeldRole extends Place {
   readonly role: Role;
 }
 
-/** Globs; `*` alone means all. */
-interface Place {
-  readonly repositories: readonly string[];
-  readonly environments: readonly string[];
-}
-
 /** What somebody who asks this service for something may have done, and in whose name. */
 export interface Authority {
   /** What the token is called, which is no secret. */
@@ -68,17 +62,6 @@ export const localReader: Authority = {
   anonymous: true,
 };
 
-/** Where somebody may do something. */
-export interface Reach {
-  /** Every repository and environment, those to come included. */
-  readonly everywhere: boolean;
-  /** Where nothing is excluded in a repository, its own environments to come included. */
-  wholly(repository: string): boolean;
-  /** Any of its environments: what belongs to the repository as a whole may be seen. */
-  partly(repository: string): boolean;
-  covers(repository: string, environment: string): boolean;
-}
-
 const reaches = new WeakMap<Authority, Map<Action, Reach | null>>();
 
 /** Null where they may do it nowhere. Reaches of one authority are made once. */
@@ -87,34 +70,17 @@ export function reachOf(authority: Authority, action: Action): Reach | null {
   reaches.set(authority, known);
   const found = known.get(action);
   if (found !== undefined) return found;
-  const held = authority.roles.filter(({ role }) => mayDo[action].includes(role));
+  const held = placesOf(authority, action);
   const reach = held.length === 0 ? null : reachOfPlaces(held);
   known.set(action, reach);
   return reach;
 }
 
-function reachOfPlaces(places: readonly Place[]): Reach {
-  const areas = places.map(({ repositories, environments }) => ({
-    all: isAll(repositories),
-    repository: anyOf(repositories),
-    allOfIt: isAll(environments),
-    environment: anyOf(environments),
-  }));
-  return {
-    everywhere: areas.some(({ all, allOfIt }) => all && allOfIt),
-    wholly: (name) => areas.some(({ repository, allOfIt }) => allOfIt && repository(name)),
-    partly: (name) => areas.some(({ repository }) => repository(name)),
-    covers: (name, of) => areas.some(({ repository, environment }) => repository(name) && environment(of)),
-  };
-}
-
-const isAll = (globs: readonly string[]): boolean => globs.some((glob) => glob === '*' || glob === '**');
-
-function anyOf(globs: readonly string[]): (name: string) => boolean {
-  if (isAll(globs)) return () => true;
-  const matchers = globs.map(globMatcher);
-  return (name) => matchers.some((matches) => matches(name));
-}
+/** Where that is, as its roles name it. */
+export const placesOf = ({ roles: held }: Authority, action: Action): readonly Place[] =>
+  held
+    .filter(({ role }) => mayDo[action].includes(role))
+    .map(({ repositories, environments }) => ({ repositories, environments }));
 
 export interface Asked {
   readonly action: Action;

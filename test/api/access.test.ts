@@ -1,4 +1,10 @@
 import fastify from 'fastify';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { openZip } from '../../src/adapters/evidence/zip.js';
+import type { EntryDraft } from '../../src/audit/entry.js';
+import { parseTrust } from '../../src/audit/policy-file.js';
+import { verifyEvidence } from '../../src/audit/verify.js';
 import { buildSchema, type GraphQLObjectType } from 'graphql';
 import { Access } from '../../src/api/access.js';
 import { registerDoor } from '../../src/api/door.js';
@@ -285,5 +291,50 @@ describe('refusals', () => {
     expect(refused.length).toBeLessThanOrEqual(121);
     const leaves = await api.dataSource.query(`SELECT encode(leaf, 'escape') FROM log_entry WHERE type = 'access'`);
     expect(JSON.stringify(leaves)).not.toContain('cs_');
+  });
+});
+
+describe('an evidence bundle', () => {
+  it('holds every leaf, and of what they name only that which its reader may see', async () => {
+    const salted = (text: string) => ({ note: { mediaType: 'text/plain', bytes: Buffer.from(text), salted: true } });
+    const push = (repository: string | null): EntryDraft => ({
+      type: 'push',
+      subjects: [],
+      predicate: { id: `push-${repository}`, ...(repository && { repository }) },
+      contents: salted(`body of ${repository}`),
+    });
+    await api.ledger.append(push('shop'), push('payroll'), push(null));
+    const take = async (name: string) => {
+      const response = await get('/reports/evidence.zip', name);
+      expect([response.status, response.headers.get('content-type')]).toEqual([200, 'application/zip']);
+      const manifest = JSON.parse(response.headers.get('countersign-export')!) as { index: number; reach?: object };
+      const file = join(api.folder, `${name}.zip`);
+      await writeFile(file, Buffer.from(await response.arrayBuffer()));
+      const evidence = await openZip(file);
+      const { fault, proven, size } = await verifyEvidence(evidence, { trust: parseTrust(api.keys.log.vkey, 'ours') });
+      const bodies = [...evidence.names].filter((one) => one.startsWith('content/')).map(async (one) => Buffer.from(await evidence.read(one, 1e6)).toString('latin1')); // prettier-ignore
+      const texts = (await Promise.all(bodies)).flatMap((text) => /body of \w+/.exec(text)?.[0] ?? []);
+      await evidence.close();
+      expect(fault).toBeUndefined();
+      return {
+        manifest,
+        size,
+        bodies: texts.toSorted(),
+        contents: proven.find(({ claim }) => claim.includes('content')),
+      };
+    };
+    const all = await take('auditor');
+    expect([all.bodies, all.manifest.reach]).toEqual([['body of null', 'body of payroll', 'body of shop'], undefined]);
+    const some = await take('shop-auditor');
+    expect([some.bodies, some.manifest.reach]).toEqual([['body of shop'], [{ repositories: ['shop'], environments: ['*'] }]]); // prettier-ignore
+    expect(some.contents?.detail).toContain('of what is not for the reader of this bundle');
+    expect(some.size).toBeGreaterThan(all.size);
+    const logged = await api.ledger.entry(some.manifest.index);
+    expect([logged.type, logged.predicate]).toMatchObject([
+      'export',
+      { report: 'evidence', reach: some.manifest.reach },
+    ]);
+    expect((await get('/reports/evidence.zip?repository=shop', 'auditor')).status).toBe(400);
+    expect((await get('/reports/evidence.zip', 'developer')).status).toBe(403);
   });
 });

@@ -82,6 +82,7 @@ const reports = new LoggedReports({
   statistics,
   queries,
   version: 'bench',
+  bundle: () => Promise.reject(new Error('none here')),
   summary: () => Promise.resolve(null),
   catalogues: () => Promise.resolve([]),
   print: () => Promise.reject(new Error('none here')),

@@ -79,6 +79,25 @@ it('exports beside the running service, and from its folder when it has stopped;
     expect(code).toBe(0);
   }
 
+  // A reader of one environment: every leaf, what belongs to its repository, and no decision of another environment.
+  const limited = join(work, 'limited.zip');
+  const bounds = ['--repository', 'shop', '--environment', 'shop/staging'];
+  expect(await cli('export', '--data', data, '--to', limited, ...bounds)).toMatchObject({ code: 0 });
+  const bounded = await cli('verify', limited, '--trust', trust);
+  expect([bounded.code, bounded.out]).toEqual([0, expect.stringContaining('entries 0 … 307 complete and unaltered')]);
+  expect(bounded.out).toContain('of what is not for the reader of this bundle; their digests stay');
+  expect(bounded.out).toContain('3 decisions that could not be replayed, because what they were made of is not for the reader'); // prettier-ignore
+  const theirs = await unzip(limited);
+  const bodies = [...theirs.keys()].filter((name) => name.startsWith('content/'));
+  expect(bodies.some((name) => theirs.get(name)?.includes('a name'))).toBe(true);
+  expect([...theirs.values()].some((bytes) => bytes.includes('replicas'))).toBe(false);
+  // What is for them may not be left out.
+  theirs.delete(bodies.find((name) => theirs.get(name)?.includes('a name')) ?? '');
+  const less = join(work, 'less.zip');
+  await zip(less, theirs);
+  const short = await cli('verify', less, '--trust', trust);
+  expect([short.code, short.out]).toEqual([1, expect.stringContaining('a content that entry 301 names is missing')]);
+
   const summaries = join(work, 'vsa.jsonl');
   const vsa = await cli('export', '--data', data, '--format', 'vsa', '--to', summaries);
   expect([vsa.code, vsa.out]).toEqual([0, expect.stringContaining('exported 3 verification summaries of 308 entries')]);

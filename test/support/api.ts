@@ -32,6 +32,8 @@ import { AccessLog } from '../../src/review/access-log.js';
 import { type BrowserSignIn, SignIn } from '../../src/review/sign-in.js';
 import type { KnownToken } from '../../src/review/token.js';
 import { answerBlame } from '../../src/report/blame-question.js';
+import { bundleOf } from '../../src/adapters/evidence/export.js';
+import { zipStream } from '../../src/adapters/evidence/zip.js';
 import { LoggedReports } from '../../src/report/reports.js';
 import { sealSummary } from '../../src/report/vsa.js';
 import { startPostgres } from './postgres.js';
@@ -45,6 +47,8 @@ export interface Answer<T = Record<string, unknown>> {
 /** The API on a real PostgreSQL and a real port, with nothing followed: tests write the records they ask for. */
 export interface TestApi {
   readonly url: string;
+  /** Its data folder. */
+  readonly folder: string;
   readonly ledger: PostgresLedger;
   readonly records: PostgresRecords;
   readonly dataSource: DataSource;
@@ -119,6 +123,7 @@ export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi
     statistics,
     queries,
     version: '0.0.0-test',
+    bundle: async (reach) => zipStream((await bundleOf(ledger, keys, () => undefined, reach ? { reach } : {})).parts),
     summary: (entry) => sealSummary(keys.origin, entry, keys.entries),
     catalogues: () => Promise.resolve(allCatalogues(new Map())),
     print: (report) => managementPdf(report, keys.log.vkey),
@@ -165,6 +170,7 @@ export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi
   const sent = spyOnStatements(dataSource);
   return {
     url,
+    folder: data,
     ledger,
     records: new PostgresRecords(dataSource),
     dataSource,

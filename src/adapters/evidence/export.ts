@@ -13,6 +13,7 @@ import {
 import type { KeyRing } from '../../audit/keys.js';
 import { Frontier, leafHash, proveInclusion } from '../../audit/merkle.js';
 import { parseVkey } from '../../audit/note.js';
+import { bodiesWithin, type Place, type Reach, reachOfPlaces } from '../../audit/reach.js';
 import { contentsOf, entryOf, parseStatement } from '../../audit/statement.js';
 import type { TileReader } from '../../audit/tiles.js';
 import { decodeEntries, nodeReader, tilePath, tilesOf, tileWidth, widthAt } from '../../audit/tiles.js';
@@ -48,13 +49,21 @@ export interface Exported {
 export interface ExportOptions {
   /** The newest checkpoint, even if no witness has signed it yet. */
   readonly newest?: boolean;
+  /** For a reader who may not see everything: every entry, and the contents of these places only. */
+  readonly reach?: readonly Place[];
 }
 
 const fixed = (name: string, bytes: Uint8Array): ZipPart => ({ name, bytes: () => Promise.resolve(bytes) });
 
 type Advance = (done: number, of: number) => void;
 
-/** Every entry up to the newest checkpoint, and every content they name, in one zip. */
+/** A bundle that is ready to be written. */
+export interface Bundle {
+  readonly exported: Exported;
+  readonly parts: readonly ZipPart[];
+}
+
+/** Every entry up to the newest checkpoint, and the contents they name, in one zip. */
 export async function exportBundle(
   log: ExportableLog,
   keys: KeyRing,
@@ -62,30 +71,42 @@ export async function exportBundle(
   advance: Advance,
   options: ExportOptions = {},
 ): Promise<Exported> {
+  const { exported, parts } = await bundleOf(log, keys, advance, options);
+  await writeZip(path, parts);
+  return exported;
+}
+
+export async function bundleOf(
+  log: ExportableLog,
+  keys: KeyRing,
+  advance: Advance,
+  options: ExportOptions = {},
+): Promise<Bundle> {
   const { checkpoint, later } = await chooseCheckpoint(log, keys, options);
-  const { note } = checkpoint;
-  const named = await contentsNamed(log, checkpoint, advance);
-  const stored = await log.storedDigests([...named]);
-  const readme = readmeText(keys.log.vkey, checkpoint.origin, checkpoint.size, checkpoint.root);
+  const { note, origin, size } = checkpoint;
+  const { within, beyond } = await contentsNamed(log, checkpoint, advance, options.reach && reachOfPlaces(options.reach)); // prettier-ignore
+  const stored = await log.storedDigests([...within]);
+  const readme = readmeText(keys.log.vkey, origin, size, checkpoint.root);
   const manifest = {
-    origin: checkpoint.origin,
+    origin,
     vkey: keys.log.vkey,
-    size: checkpoint.size,
+    size,
     exportedAt: new Date().toISOString(),
     contents: stored.size,
-    withheld: [...named].filter((digest) => !stored.has(digest)).toSorted(),
+    withheld: [...[...within].filter((digest) => !stored.has(digest)), ...beyond].toSorted(),
     readme: readmeDigest(readme),
+    ...(options.reach && { reach: options.reach }),
   };
-  const entries = [...tilesOf(checkpoint.size)].filter((tile) => tile.level === 'entries');
-  await writeZip(path, [
+  const entries = [...tilesOf(size)].filter((tile) => tile.level === 'entries');
+  const parts = [
     fixed(evidenceFiles.readme, utf8(readme)),
     fixed(evidenceFiles.manifest, await sealManifest(manifest, keys.entries)),
     fixed(evidenceFiles.checkpoint, utf8(note)),
     ...keys.handovers.map((handover, i) => fixed(handoverName(i + 1), utf8(handover))),
     ...entries.map((tile) => ({ name: tilePath(tile), bytes: () => log.readTile(tile) })),
     ...[...stored].toSorted().map((digest) => ({ name: contentName(digest), bytes: () => log.storedContent(digest) })),
-  ]);
-  return { size: checkpoint.size, contents: stored.size, withheld: manifest.withheld.length, later };
+  ];
+  return { exported: { size, contents: stored.size, withheld: manifest.withheld.length, later }, parts };
 }
 
 /** The log as static files that any C2SP tlog-tiles client reads. */
@@ -178,14 +199,18 @@ async function contentsNamed(
   log: ExportableLog,
   checkpoint: Checkpoint,
   advance: Advance,
-): Promise<ReadonlySet<string>> {
-  const named = new Set<string>();
+  reach?: Reach,
+): Promise<{ readonly within: ReadonlySet<string>; readonly beyond: ReadonlySet<string> }> {
+  const [within, beyond] = [new Set<string>(), new Set<string>()];
   const frontier = new Frontier();
   for (const tile of tilesOf(checkpoint.size)) {
     if (tile.level !== 'entries') break;
     for (const leaf of decodeEntries(await log.readTile(tile), tile.width)) {
       frontier.append(leafHash(leaf));
-      for (const { sha256 } of contentsOf(parseStatement(leaf).predicate).values()) named.add(sha256);
+      const statement = parseStatement(leaf);
+      const permitted = reach === undefined || bodiesWithin(reach, statement);
+      // What an erasure took away is told by digests alone, and tells it apart from what was left out.
+      for (const [role, { sha256 }] of contentsOf(statement.predicate)) (permitted || role === 'erased' ? within : beyond).add(sha256); // prettier-ignore
     }
     advance(frontier.size, checkpoint.size);
   }
@@ -194,5 +219,6 @@ async function contentsNamed(
       remedy: 'The database is damaged: restore it from a backup',
     });
   }
-  return named;
+  for (const digest of within) beyond.delete(digest);
+  return { within, beyond };
 }

@@ -108,9 +108,8 @@ export interface ZipPart {
   readonly bytes: () => Promise<Uint8Array>;
 }
 
-/** Whole or not there at all. Memory holds one part at a time. */
-export async function writeZip(path: string, parts: Iterable<ZipPart>): Promise<void> {
-  const staging = `${path}.partial`;
+/** Its bytes. Memory holds one part at a time; one that cannot be read ends it with that error, before the zip is whole. */
+export function zipStream(parts: Iterable<ZipPart>): Readable {
   const zip = new ZipWriter();
   // Fixed: the same evidence exported twice differs in nothing but its manifest.
   const options = { mtime: new Date('1980-01-01T00:00:00Z'), mode: 0o100644, forceDosTimestamp: true };
@@ -126,8 +125,14 @@ export async function writeZip(path: string, parts: Iterable<ZipPart>): Promise<
     });
   }
   zip.end();
+  return output;
+}
+
+/** Whole or not there at all. */
+export async function writeZip(path: string, parts: Iterable<ZipPart>): Promise<void> {
+  const staging = `${path}.partial`;
   try {
-    await pipeline(output, createWriteStream(staging));
+    await pipeline(zipStream(parts), createWriteStream(staging));
     const file = await open(staging, 'r+');
     await file.sync();
     await file.close();

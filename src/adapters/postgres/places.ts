@@ -1,5 +1,5 @@
 import type { DataSource } from 'typeorm';
-import type { Reach } from '../../review/authority.js';
+import type { Reach } from '../../audit/reach.js';
 
 /** What somebody may see, by name: as many rows as there are environments, so that an index can be used. */
 export interface KnownPlaces {

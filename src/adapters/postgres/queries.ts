@@ -14,7 +14,7 @@ import {
   type Queries,
   type Totals,
 } from '../../report/queries.js';
-import type { Reach } from '../../review/authority.js';
+import type { Reach } from '../../audit/reach.js';
 import type { Tables } from '../../review/records.js';
 import { databaseFault } from './faults.js';
 import { Places, type KnownPlaces } from './places.js';

@@ -2,7 +2,7 @@ import type { DataSource } from 'typeorm';
 import type { KubernetesObject } from '../../cluster/object.js';
 import type { Filters, InEnvironment, ListName, Period } from '../../report/queries.js';
 import type { Counts, DecisionGroup, Delivery, DriftGroup, PastState, Statistics } from '../../report/statistics.js';
-import type { Reach } from '../../review/authority.js';
+import type { Reach } from '../../audit/reach.js';
 import { contentOfEntry } from './content-store.js';
 import { rowsOf } from './log-storage.js';
 import type { PostgresQueries } from './queries.js';
