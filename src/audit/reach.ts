@@ -37,14 +37,11 @@ export function reachOfPlaces(places: readonly Place[]): Reach {
  * Whether the contents that an entry names are within reach: those of its environment, or of its repository where it has no environment. What belongs to
  * the service as a whole (its configuration, who took an export, whom an erasure was about) is for those who reach everything.
  */
-export function bodiesWithin(
-  { everywhere, partly, covers }: Reach,
-  { predicate }: Pick<LoggedEntry, 'predicate'>,
-): boolean {
+export function bodiesWithin(reach: Reach, { predicate }: Pick<LoggedEntry, 'predicate'>): boolean {
   const { repository, environment } = predicate;
-  if (everywhere) return true;
+  if (reach.everywhere) return true;
   if (typeof repository !== 'string') return false;
-  return typeof environment === 'string' ? covers(repository, environment) : partly(repository);
+  return typeof environment === 'string' ? reach.covers(repository, environment) : reach.partly(repository);
 }
 
 const isAll = (globs: readonly string[]): boolean => globs.some((glob) => glob === '*' || glob === '**');
