@@ -73,12 +73,13 @@ export function openManifest(bytes: Uint8Array, keys: Iterable<EnvelopeKey>): Ma
   return manifest as unknown as Manifest;
 }
 
+const isGlobs = (value: unknown): boolean => Array.isArray(value) && value.every((one) => typeof one === 'string');
+
 /** What a manifest says of its reader, before it is known whose it is: `openManifest` of the same bytes must follow. Throws as that does. */
 export function claimedReach(bytes: Uint8Array): readonly Place[] | undefined {
   const said = parseStrictJson(fromUtf8(parseEnvelope(bytes).payload) ?? '', { file: 'manifest.json' });
   const reach = isJsonObject(said) ? said['reach'] : undefined;
   if (reach === undefined) return undefined;
-  const isGlobs = (value: unknown): boolean => Array.isArray(value) && value.every((one) => typeof one === 'string');
   const places = Array.isArray(reach) ? reach.filter(isJsonObject) : [];
   if (
     places.length === 0 ||

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,12 +7,14 @@ import type { DataSource, EntityManager } from 'typeorm';
 import { exportBundle, exportTiles } from '../../src/adapters/evidence/export.js';
 import { openZip } from '../../src/adapters/evidence/zip.js';
 import { openKeys, readKeys } from '../../src/adapters/keys/file.js';
+import { folderFiles } from '../../src/adapters/log-files/folder.js';
 import { openLogFiles } from '../../src/adapters/log-files/open.js';
 import { openDatabase } from '../../src/adapters/postgres/connect.js';
 import { openLedger } from '../../src/adapters/postgres/ledger.js';
 import { recoverLog } from '../../src/adapters/postgres/recovery.js';
 import { CheckpointFile } from '../../src/adapters/postgres/seen-checkpoint.js';
 import { continueLog } from '../../src/adapters/postgres/successor.js';
+import { Mirroring } from '../../src/audit/mirroring.js';
 import { parseVkey } from '../../src/audit/note.js';
 import { trustIn } from '../../src/audit/policy-file.js';
 import { contentsOf } from '../../src/audit/statement.js';
@@ -37,6 +40,7 @@ let server: TestPostgres;
 let folder: string;
 let data: string;
 let backup: string;
+let newest: string;
 let full: string;
 let short: string;
 let bundle: string;
@@ -95,6 +99,7 @@ beforeAll(async () => {
   await exportBundle(ledger, keys, bundle, nothing);
   await ledger.close();
   await dataSource.destroy();
+  newest = url;
 });
 
 afterAll(async () => {
@@ -285,5 +290,87 @@ describe('when no copy holds what is missing', () => {
     expect(await ledger.size()).toBe(2);
     await ledger.close();
     await world.dataSource.destroy();
+  });
+});
+
+describe('a backup restored on a new machine', () => {
+  /** As docs/operations.md says: the database by its own means, `keys/`, and no `checkpoint`. */
+  async function machine(url: string): Promise<{ readonly data: string; readonly url: string }> {
+    const dump = join(folder, `${nameOf(url)}.dump`);
+    execFileSync('pg_dump', ['--format=custom', '--no-owner', `--file=${dump}`, url]);
+    const own = mkdtempSync(join(folder, 'machine-'));
+    cpSync(join(data, 'keys'), join(own, 'keys'), { recursive: true });
+    const empty = await server.database();
+    execFileSync('pg_restore', ['--no-owner', '--exit-on-error', `--dbname=${empty}`, dump]);
+    return { data: own, url: empty };
+  }
+
+  async function goesOn(own: string, url: string | undefined, size: number): Promise<void> {
+    const keys = await readKeys(own);
+    const dataSource = await openDatabase(url === undefined ? { data: own } : { url, data: own });
+    const ledger = await openLedger({ dataSource, keys, dataDir: own });
+    expect(await ledger.size()).toBe(size);
+    await ledger.append(pushDraft(12_345));
+    const after = join(own, 'after.zip');
+    await exportBundle(ledger, keys, after, nothing);
+    const evidence = await openZip(after);
+    const found = await verifyEvidence(evidence, { trust: trustIn(parseVkey(keys.log.vkey)), earlier: readFileSync(join(short, 'checkpoint'), 'utf8') }); // prettier-ignore
+    await evidence.close();
+    expect([found.fault?.message, found.size]).toEqual([undefined, size + 1]);
+    await ledger.close();
+    await dataSource.destroy();
+    expect(await cli('fsck', '--data', own, ...(url === undefined ? [] : ['--database', url]))).toMatchObject({
+      code: 0,
+    });
+  }
+
+  it('goes on where it was, from a dump of another server', async () => {
+    const { data: own, url } = await machine(newest);
+    await goesOn(own, url, total);
+  });
+
+  it('that is older than a copy of the log is told by the copy, gets the rest from it, and goes on', async () => {
+    const { data: own, url } = await machine(backup);
+    const keys = await readKeys(own);
+    const dataSource = await openDatabase({ url, data: own });
+    const ledger = await openLedger({ dataSource, keys, dataDir: own });
+    const { readTile } = ledger;
+    const log = {
+      readTile,
+      checkpoint: () => ledger.checkpoint(),
+      newest: () => ledger.checkpoint(),
+      storedDigests: (digests: readonly string[]) => ledger.storedDigests(digests),
+      storedContent: (digest: string) => ledger.storedContent(digest),
+    };
+    const mirroring = new Mirroring(log, await folderFiles(full), parseVkey(keys.log.vkey));
+    await expect(mirroring.check()).rejects.toMatchObject({
+      code: 'log-behind',
+      message: expect.stringContaining(`has ${total} entries of this log`) as string,
+    });
+    await ledger.close();
+    await dataSource.destroy();
+    const recovered = await cli('log', 'recover', '--data', own, '--database', url, '--from', bundle);
+    expect([recovered.code, recovered.err]).toEqual([0, '']);
+    await goesOn(own, url, total + 1);
+  });
+
+  it('goes on from the files of an embedded database that was stopped, under another path', async () => {
+    const [old, own] = ['old', 'new'].map((name) => mkdtempSync(join(tmpdir(), `countersign-${name}-`)));
+    cpSync(join(data, 'keys'), join(old, 'keys'), { recursive: true });
+    const dataSource = await openDatabase({ data: old });
+    const ledger = await openLedger({ dataSource, keys: await readKeys(old), dataDir: old });
+    // The same keys, another log: only its size matters here.
+    await ledger.append(...Array.from({ length: 20 }, (_, n) => pushDraft(n)));
+    await ledger.close();
+    await dataSource.destroy();
+    for (const name of ['keys', 'postgres', 'database.password']) execFileSync('cp', ['-a', join(old, name), own]);
+    const again = await openDatabase({ data: own });
+    const taken = await openLedger({ dataSource: again, keys: await readKeys(own), dataDir: own });
+    expect(await taken.size()).toBe(21);
+    await taken.append(pushDraft(1));
+    await taken.close();
+    await again.destroy();
+    expect(await cli('fsck', '--data', own)).toMatchObject({ code: 0 });
+    for (const each of [old, own]) rmSync(each, { recursive: true });
   });
 });
