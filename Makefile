@@ -81,6 +81,7 @@ docs: build
 	@$(NODE) dist/cli/main.js policy list policies > docs/rules.md
 	@$(NODE) dist/cli/main.js policy controls --output markdown > docs/controls.md
 	@$(NODE) dist/cli/main.js policy schema --output markdown > docs/policy-input.md
+	@$(NODE) --import ./test/support/typescript.js test/support/write-pages.ts
 
 .PHONY: bench
 bench: build control-plane

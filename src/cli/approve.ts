@@ -1,7 +1,7 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import type { ApprovedBytes } from '../review/approval.js';
 import type { Waiting } from './approve/waiting.js';
-import { jsonLine, print } from './output.js';
+import { jsonLine, print, outputOption } from './output.js';
 
 interface Options {
   readonly url: string;
@@ -34,7 +34,7 @@ export function register(program: Command): void {
     .option('--review', 'look at an emergency change that was let through, after the fact')
     .option('--withdraw <id>', 'take back an approval of yours: sign that, and push it')
     .option('--yes', 'do not ask')
-    .addOption(new Option('--output <format>', 'how to print it').choices(['text', 'json']).default('text'))
+    .addOption(outputOption('text', 'json'))
     .addHelpText('after', HELP)
     .action(approve);
 }

@@ -1,6 +1,6 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import type { BlameLines } from '../report/blame-text.js';
-import { jsonLine, print, printable } from './output.js';
+import { jsonLine, print, printable, outputOption } from './output.js';
 
 interface Options {
   readonly url: string;
@@ -21,7 +21,7 @@ export function register(program: Command): void {
     .option('--environment <name>', 'the environment that holds it, where several could')
     .option('--repository <name>', 'the repository of that environment')
     .option('--url <address>', 'where the service answers', 'http://127.0.0.1:4100')
-    .addOption(new Option('--output <format>', 'how to print it').choices(['text', 'json']).default('text'))
+    .addOption(outputOption('text', 'json'))
     .addHelpText('after', '\nExit code: 0 told, 2 could not.')
     .action(blame);
 }

@@ -2,7 +2,7 @@ import { type Command, Option } from 'commander';
 import type { Report } from '../report/verdict.js';
 
 import { type OrganisationOptions, organisationOptions } from './organisation.js';
-import { jsonLine, print, printable } from './output.js';
+import { colored, jsonLine, outputOption, print, printable } from './output.js';
 
 interface Options extends OrganisationOptions {
   readonly base?: string;
@@ -39,9 +39,7 @@ export async function register(program: Command): Promise<void> {
     .option('--worktree', 'judge the files as they are now, committed or not')
     .option('--explain', 'say of each finding what made it true, by OPA’s own interpreter (with text or json)')
     .option('--trace', 'explain, with every step of the interpreter')
-    .addOption(
-      new Option('--output <format>', 'how to show it').choices(['text', 'json', 'sarif', 'junit']).default('text'),
-    )
+    .addOption(outputOption('text', 'json', 'sarif', 'junit'))
     .addHelpText('after', HELP)
     .action(check);
 }
@@ -71,7 +69,7 @@ async function written(report: Report, output: Options['output']): Promise<strin
   if (output === 'sarif') return jsonLine((await import('../report/sarif.js')).sarifReport(report));
   if (output === 'junit') return (await import('../report/junit.js')).junitReport(report);
   const { textReport } = await import('../report/text.js');
-  return textReport(report, { color: process.stdout.isTTY && !process.env['NO_COLOR'], printable });
+  return textReport(report, { color: colored(), printable });
 }
 
 async function version(): Promise<string> {

@@ -51,7 +51,7 @@ describe('countersign commits', () => {
       ],
     });
     const text = await runCli(['commits', repository.path]);
-    expect(text.stdout).toContain('  tag mark (not signed)  tag v1 (ann@example.org)\n');
+    expect(text.stdout).toContain('  mark (not signed) v1 (ann@example.org)\n');
   });
 
   it('prints every commit with its people, signature and files, parents first', async () => {

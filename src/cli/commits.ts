@@ -1,10 +1,10 @@
 import { readFile } from 'node:fs/promises';
-import { Option, type Command } from 'commander';
+import type { Command } from 'commander';
 import { CountersignError } from '../errors.js';
-import type { Commit, CommitWithFiles, Repository } from '../source/repository.js';
+import type { CommitWithFiles, Repository } from '../source/repository.js';
 import type { Signature, TagSignature } from '../source/signature.js';
 import type { Signers } from '../source/signers.js';
-import { jsonLine, print, printable } from './output.js';
+import { type Column, Listing, type Output, outputOption } from './output.js';
 import { Progress } from './progress.js';
 
 interface Options {
@@ -12,7 +12,7 @@ interface Options {
   readonly base?: string;
   readonly signers?: string;
   readonly revoked?: string;
-  readonly output: 'text' | 'json' | 'jsonl';
+  readonly output: Output;
 }
 
 export function register(program: Command): void {
@@ -24,7 +24,7 @@ export function register(program: Command): void {
     .option('--base <revision>', 'leave out what this commit already holds')
     .option('--signers <file>', 'allowed signers; by default .countersign/allowed_signers at the head')
     .option('--revoked <file>', 'revoked keys; by default .countersign/revoked_signers at the head')
-    .addOption(new Option('--output <format>', 'how to print them').choices(['text', 'json', 'jsonl']).default('text'))
+    .addOption(outputOption('text', 'json', 'jsonl', 'csv', 'yaml'))
     .action(listCommits);
 }
 
@@ -40,21 +40,15 @@ async function listCommits(path: string, options: Options): Promise<void> {
     const seen = new Date();
     const tags = Map.groupBy(await repository.tags(), ({ commit }) => commit);
     const progress = new Progress('commits', await repository.count(range));
-    let first = true;
-    if (options.output === 'json') await print('[');
+    const listing = new Listing(COLUMNS, { output: options.output, record, array: true });
     for await (const { commit, files } of repository.history(range)) {
       const signature = checkSignature(commit, signers, seen);
       const tagged = (tags.get(commit.id) ?? []).map((tag) => checkNamedTag(tag, signers, seen));
-      if (options.output === 'text') await print(textLine(commit, signature, files.length, tagged));
-      else {
-        const line = jsonLine({ ...record(commit, signature, files), ...(tagged.length > 0 && { tags: tagged }) });
-        await print(`${options.output === 'json' && !first ? ',' : ''}${line}`);
-      }
-      first = false;
+      await listing.add({ commit, files, signature, tagged });
       progress.advance();
     }
     progress.end();
-    if (options.output === 'json') await print(']');
+    await listing.end('no commits');
   } finally {
     await repository.close();
   }
@@ -64,16 +58,22 @@ function whoSigned({ principal, status, reason = '' }: Signature): string {
   return principal ?? (status === 'none' ? 'not signed' : `${status}: ${reason}`);
 }
 
-function textLine(commit: Commit, signature: Signature, files: number, tags: readonly TagSignature[]): string {
-  const who = whoSigned(signature);
-  const [title] = commit.message.split('\n', 1);
-  const changed = `${files} ${files === 1 ? 'file' : 'files'}`;
-  const tagged = tags.map((one) => `tag ${one.tag} (${whoSigned(one.signature)})`);
-  return printable([commit.id.slice(0, 12), commit.committer.time, who, changed, title, ...tagged].join('  '));
+interface Listed extends CommitWithFiles {
+  readonly signature: Signature;
+  readonly tagged: readonly TagSignature[];
 }
 
+const COLUMNS: readonly Column<Listed>[] = [
+  { name: 'commit', value: ({ commit }) => commit.id, text: ({ commit }) => commit.id.slice(0, 12) },
+  { name: 'time', value: ({ commit }) => commit.committer.time },
+  { name: 'signer', value: ({ signature }) => whoSigned(signature) },
+  { name: 'files', value: ({ files }) => files.length },
+  { name: 'title', value: ({ commit }) => commit.message.split('\n', 1)[0] },
+  { name: 'tags', value: ({ tagged }) => tagged.map((one) => `${one.tag} (${whoSigned(one.signature)})`) },
+];
+
 /** The same shape as in the policy input. */
-function record(commit: Commit, signature: Signature, files: CommitWithFiles['files']): object {
+function record({ commit, signature, files, tagged }: Listed): object {
   const { id, tree, parents, author, committer, message, trailers } = commit;
   return {
     id,
@@ -85,6 +85,7 @@ function record(commit: Commit, signature: Signature, files: CommitWithFiles['fi
     trailers,
     signature,
     files: files.map(({ path, op, mode }) => ({ path, op, mode })),
+    ...(tagged.length > 0 && { tags: tagged }),
   };
 }
 

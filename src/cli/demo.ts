@@ -1,4 +1,5 @@
-import { type Command, Option } from 'commander';
+import { outputOption } from './output.js';
+import type { Command } from 'commander';
 
 export function register(program: Command): void {
   program
@@ -7,9 +8,7 @@ export function register(program: Command): void {
     .option('--exit', 'end by itself: exit code 0 if every step did what it should, else 1')
     .option('--kubeconfig <file>', 'use this cluster, in two namespaces of its own that are deleted at the end')
     .option('--keep <dir>', 'leave the data folder and the repository in this new folder')
-    .addOption(
-      new Option('--output <format>', 'text, or json: one event a line').choices(['text', 'json']).default('text'),
-    )
+    .addOption(outputOption('text', 'json'))
     .action(async (options: { exit?: boolean; kubeconfig?: string; keep?: string; output: 'text' | 'json' }) => {
       const { runDemo } = await import('./demo/run.js');
       // Whatever still waits for something belongs to a story that is over.

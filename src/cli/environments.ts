@@ -1,11 +1,12 @@
-import { Option, type Command } from 'commander';
-import { print, jsonLine, printable } from './output.js';
+import type { Command } from 'commander';
+import type { Environment } from '../change/environment.js';
+import { type Column, jsonLine, Listing, type Output, outputOption, print, printable } from './output.js';
 
 interface Options {
   readonly head: string;
   readonly discover?: boolean;
   readonly url?: string;
-  readonly output: 'text' | 'json';
+  readonly output: Output;
 }
 
 export function register(program: Command): void {
@@ -16,7 +17,7 @@ export function register(program: Command): void {
     .option('--head <revision>', 'the commit to look at', 'HEAD')
     .option('--discover', 'print a countersign.yaml made of the Applications and Kustomizations in the repository')
     .option('--url <address>', 'ask that service how its environments are, instead')
-    .addOption(new Option('--output <format>', 'how to print them').choices(['text', 'json']).default('text'))
+    .addOption(outputOption('text', 'json', 'csv', 'yaml'))
     .action(listEnvironments);
 }
 
@@ -65,37 +66,59 @@ const short = (commit: string | null): string => commit?.slice(0, 12) ?? 'nothin
 /** The ref that others follow, and their word. */
 function linesOf({ ref, commit, unheard, peers }: AskedGate): string[] {
   return [
-    `  ${ref} at ${commit === null ? 'no commit yet' : short(commit)}`,
+    `${ref} at ${commit === null ? 'no commit yet' : short(commit)}`,
     ...peers.map(({ tool, kind, namespace, name, revision, sync, health, message }) => {
       const at = revision === null ? '' : ` at ${short(revision)}`;
-      return `  ${tool} says: ${kind} ${namespace}/${name} ${sync.replaceAll('_', ' ')}${at}, ${health}${message ? `: ${message}` : ''}`;
+      return `${tool} says: ${kind} ${namespace}/${name} ${sync.replaceAll('_', ' ')}${at}, ${health}${message ? `: ${message}` : ''}`;
     }),
-    ...(unheard === null ? [] : [`  what follows it is not heard: ${unheard}`]),
+    ...(unheard === null ? [] : [`what follows it is not heard: ${unheard}`]),
+  ];
+}
+
+const ASKED_COLUMNS: readonly Column<Asked>[] = [
+  { name: 'repository', value: ({ repository }) => repository },
+  { name: 'environment', value: ({ name }) => name },
+  { name: 'status', value: ({ status }) => status },
+  { name: 'approved', value: ({ approved }) => approved, text: ({ approved }) => short(approved) },
+  {
+    name: 'head',
+    value: ({ head }) => head,
+    text: ({ head, approved, headOutcome }) =>
+      head === approved ? '' : `${short(head)} ${headOutcome ?? 'not judged'}`,
+  },
+];
+
+function notesOf({ approved, trouble, gate, return: back }: Asked): readonly string[] {
+  return [
+    ...(gate ? linesOf(gate) : []),
+    ...(back?.to && back.to === approved ? [`went back from ${short(back.from)} by itself: ${back.reason}`] : []),
+    ...(trouble ? [`${trouble.message}${trouble.remedy ? `. ${trouble.remedy}` : ''}`] : []),
   ];
 }
 
 /** How all that a service follows is now. */
-async function askEnvironments(url: string, output: Options['output']): Promise<void> {
+async function askEnvironments(url: string, output: Output): Promise<void> {
   const { ask } = await import('./ask.js');
+  const listing = new Listing(ASKED_COLUMNS, { output, record: (one) => one, notes: notesOf });
   for (let after: string | null = null; ;) {
     const { environments }: Answer = await ask<Answer>(url, QUERY, { after });
-    for (const one of environments.nodes) {
-      if (output === 'json') {
-        await print(jsonLine(one));
-        continue;
-      }
-      const { repository, name, status, approved, head, headOutcome, trouble, return: back, gate } = one;
-      const waits = head === approved ? '' : `   ${short(head)} ${headOutcome ?? 'not judged'}`;
-      await print(printable(`${repository} ${name}   ${status}   ${short(approved)} approved${waits}`));
-      for (const line of gate ? linesOf(gate) : []) await print(printable(line));
-      if (back?.to && back.to === approved)
-        await print(printable(`  went back from ${short(back.from)} by itself: ${back.reason}`));
-      if (trouble) await print(printable(`  ${trouble.message}${trouble.remedy ? `. ${trouble.remedy}` : ''}`));
-    }
-    if (!environments.pageInfo.hasNextPage) return;
+    for (const one of environments.nodes) await listing.add(one);
+    if (!environments.pageInfo.hasNextPage) return listing.end();
     after = environments.pageInfo.endCursor;
   }
 }
+
+const COLUMNS: readonly Column<Environment & { readonly commit: string | null }>[] = [
+  { name: 'environment', value: ({ name }) => name },
+  { name: 'path', value: ({ path }) => path || '.' },
+  { name: 'ref', value: ({ ref }) => ref },
+  { name: 'target', value: ({ target }) => target },
+  {
+    name: 'commit',
+    value: ({ commit }) => commit,
+    text: ({ commit }) => commit?.slice(0, 12) ?? 'no such branch here',
+  },
+];
 
 async function listEnvironments(path: string, options: Options): Promise<void> {
   if (options.url !== undefined) return askEnvironments(options.url, options.output);
@@ -120,12 +143,9 @@ async function listEnvironments(path: string, options: Options): Promise<void> {
         ? await settingsAt(repository, head, (await repository.blob(file.id)).toString())
         : noSettings;
       const tips = await repository.refs([...new Set(environments.map(({ ref }) => ref))]);
-      for (const environment of environments) {
-        const commit = tips.get(environment.ref) ?? null;
-        const line = `${environment.name}  ${environment.path || '.'}  ${environment.ref}  ${commit?.slice(0, 12) ?? 'no such branch here'}`;
-        await print(options.output === 'json' ? jsonLine({ ...environment, commit }) : printable(line));
-      }
-      return;
+      const listing = new Listing(COLUMNS, { output: options.output, record: (one) => one });
+      for (const one of environments) await listing.add({ ...one, commit: tips.get(one.ref) ?? null });
+      return await listing.end();
     }
     const cache = new ManifestCache();
     const objects = [];

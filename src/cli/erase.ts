@@ -1,5 +1,5 @@
-import { type Command, Option } from 'commander';
-import { jsonLine, print, printable } from './output.js';
+import type { Command } from 'commander';
+import { jsonLine, print, printable, outputOption } from './output.js';
 
 interface Common {
   readonly data: string;
@@ -62,7 +62,7 @@ const common = (command: Command): Command =>
   command
     .requiredOption('--data <folder>', 'the data folder of the service')
     .option('--database <url>', 'where the database is, if the data folder does not tell')
-    .addOption(new Option('--output <format>', 'how to print it').choices(['text', 'json']).default('text'));
+    .addOption(outputOption('text', 'json'));
 
 async function request(options: RequestOptions): Promise<void> {
   const { writeRequest } = await import('./erase/request.js');

@@ -1,7 +1,7 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import type { ExceptionScope } from '../policy/exception.js';
 import { type OrganisationOptions, organisationOptions } from './organisation.js';
-import { jsonLine, print, printable } from './output.js';
+import { type Column, Listing, type Output, outputOption, print, printable } from './output.js';
 
 interface RequestOptions extends OrganisationOptions {
   readonly env: string;
@@ -52,7 +52,7 @@ export function register(program: Command): void {
     .argument('[path]', 'a clone', '.')
     .option('--head <revision>', 'at a commit; by default the files as they are')
     .option('--policies <folder>', "in place of the repository's policies")
-    .addOption(new Option('--output <format>', 'how to print it').choices(['text', 'json']).default('text'))
+    .addOption(outputOption('text', 'json', 'csv', 'yaml'))
     .addHelpText('after', LIST_HELP)
     .action(list);
 }
@@ -114,23 +114,33 @@ async function sign(file: string, options: SignOptions): Promise<void> {
 
 async function list(
   path: string,
-  options: OrganisationOptions & { head?: string; policies?: string; output: 'text' | 'json' },
+  options: OrganisationOptions & { head?: string; policies?: string; output: Output },
 ): Promise<void> {
   const { exceptionsOf } = await import('./exception/standing.js');
   const { describeScope } = await import('../policy/exception.js');
   const found = await exceptionsOf(path, options);
-  for (const { id, path: file, parsed, principal, key, fault } of found) {
-    if (options.output === 'json') {
+  type Found = (typeof found)[number];
+  const columns: readonly Column<Found>[] = [
+    { name: 'counts', value: ({ fault }) => !fault, text: ({ fault }) => (fault ? '✗' : '✓') },
+    { name: 'rule', value: ({ parsed, path: file }) => parsed?.statement.rule ?? file },
+    { name: 'scope', value: ({ parsed }) => (parsed?.statement.scope ? describeScope(parsed.statement.scope) : '') },
+    { name: 'expires', value: ({ parsed }) => parsed?.statement.expires ?? null, text: ({ parsed }) => parsed?.statement.expires?.slice(0, 10) ?? 'never said' }, // prettier-ignore
+    { name: 'owner', value: ({ parsed }) => parsed?.statement.owner ?? '' },
+    { name: 'ticket', value: ({ parsed }) => parsed?.statement.ticket ?? '' },
+    { name: 'signer', value: ({ fault, principal }) => (fault ? '' : (principal ?? '')) },
+    { name: 'file', value: ({ path: file }) => file },
+  ];
+  const listing = new Listing(columns, {
+    output: options.output,
+    record: ({ id, path: file, parsed, principal, key, fault }) => {
       const { message, place, remedy } = fault ?? {};
-      await print(jsonLine({ id, file, ...parsed?.statement, principal, key, counts: !fault, ...(fault ? { fault: { message, place, remedy } } : {}) })); // prettier-ignore
-      continue;
-    }
-    const { rule = file, scope, expires = '', ticket = '', owner = '' } = parsed?.statement ?? {};
-    const what = scope ? `${rule} for ${describeScope(scope)}` : rule;
-    await print(printable(`${fault ? '✗' : '✓'} ${what}   until ${expires.slice(0, 10) || 'never said'}   ${owner}, ${ticket}   ${fault ? '' : `signed by ${principal}`}`.trimEnd())); // prettier-ignore
-    if (fault) await print(printable(`  ${fault.sentence}`));
-  }
+      return { id, file, ...parsed?.statement, principal, key, counts: !fault, ...(fault ? { fault: { message, place, remedy } } : {}) }; // prettier-ignore
+    },
+    notes: ({ fault }) => (fault ? [fault.sentence] : []),
+  });
+  for (const one of found) await listing.add(one);
   const bad = found.filter(({ fault }) => fault).length;
+  if (found.length > 0 || options.output !== 'text') await listing.end();
   if (options.output === 'text') await print(`${found.length - bad} in force, ${bad} not`);
   process.exitCode = bad > 0 ? 1 : 0;
 }

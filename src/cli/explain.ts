@@ -1,6 +1,6 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import type { ExplanationLines } from '../report/explanation.js';
-import { jsonLine, print, printable } from './output.js';
+import { jsonLine, print, printable, outputOption } from './output.js';
 
 interface Options {
   readonly url: string;
@@ -15,7 +15,7 @@ export function register(program: Command): void {
     .argument('<decision>', 'its id')
     .option('--url <address>', 'where the service answers', 'http://127.0.0.1:4100')
     .option('--trace', 'every step of the interpreter')
-    .addOption(new Option('--output <format>', 'how to print it').choices(['text', 'json']).default('text'))
+    .addOption(outputOption('text', 'json'))
     .addHelpText('after', HELP)
     .action(explain);
 }

@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander';
 import { CountersignError } from '../errors.js';
-import { jsonLine, print } from './output.js';
+import { jsonLine, print, outputOption } from './output.js';
 import { follow } from './follow.js';
 
 interface Options {
@@ -34,7 +34,7 @@ export function register(program: Command): void {
     .option('--repository <glob...>', 'of a bundle: every entry, and what is in those of these repositories only')
     .option('--environment <glob...>', 'the same of environments; governance for changes of policy')
     .option('--database <url>', 'where the database is, if the data folder does not tell')
-    .addOption(new Option('--output <format>', 'how to print it').choices(['text', 'json']).default('text'))
+    .addOption(outputOption('text', 'json'))
     .action(exportLog);
 }
 

@@ -1,12 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Option, type Command } from 'commander';
+import type { Command } from 'commander';
 import type { CheckedDatabase, Promised, Repair } from '../adapters/postgres/fsck.js';
 import type { CheckedFiles, Finding, Findings } from '../audit/fsck.js';
 import type { NoteVerifier } from '../audit/note.js';
 import { CountersignError } from '../errors.js';
 import { follow } from './follow.js';
-import { jsonLine, print, printable } from './output.js';
+import { jsonLine, print, printable, outputOption } from './output.js';
 
 interface Options {
   readonly data?: string;
@@ -37,7 +37,7 @@ export function register(program: Command): void {
     .option('--trust <file>', "the log's vkey, where there is no data folder")
     .option('--no-contents', 'do not read every content')
     .option('--repair', 'make derived data again')
-    .addOption(new Option('--output <format>', 'how to print it').choices(['text', 'json']).default('text'))
+    .addOption(outputOption('text', 'json'))
     .addHelpText('after', NOTES)
     .action(fsck);
 }

@@ -1,6 +1,6 @@
-import { Option, type Command } from 'commander';
+import type { Command } from 'commander';
 import { follow } from './follow.js';
-import { jsonLine, print } from './output.js';
+import { jsonLine, print, outputOption } from './output.js';
 
 interface Options {
   readonly data: string;
@@ -16,7 +16,7 @@ export function register(program: Command): void {
     .requiredOption('--data <folder>', 'the data folder of the service')
     .option('--database <url>', 'where the database is, if the data folder does not tell')
     .option('--dry-run', 'only say how many there are')
-    .addOption(new Option('--output <format>', 'how to print it').choices(['text', 'json']).default('text'))
+    .addOption(outputOption('text', 'json'))
     .action(gc);
 }
 

@@ -3,7 +3,7 @@ import { type Command, Option } from 'commander';
 import type { HistorySummary } from '../report/history-summary.js';
 import type { JudgedCommit } from '../review/judge-history.js';
 import { organisationAt, type OrganisationOptions, organisationOptions } from './organisation.js';
-import { jsonLine, print, printable } from './output.js';
+import { jsonLine, print, printable, outputOption } from './output.js';
 import { Progress } from './progress.js';
 
 interface Options extends OrganisationOptions {
@@ -28,11 +28,7 @@ export function register(program: Command): void {
       ),
     )
     .option('--render', 'judge what kustomizations and charts give, in place of the files that they read')
-    .addOption(
-      new Option('--output <format>', 'json: the last line only; jsonl: a line a commit, too')
-        .choices(['text', 'json', 'jsonl'])
-        .default('text'),
-    )
+    .addOption(outputOption('text', 'json', 'jsonl'))
     .addHelpText('after', HELP)
     .action(judge);
 }

@@ -4,7 +4,7 @@ import { Readable } from 'node:stream';
 import { type Command, Option } from 'commander';
 import { CountersignError } from '../errors.js';
 import { organisationOptions } from './organisation.js';
-import { jsonLine, print, printable } from './output.js';
+import { jsonLine, print, printable, outputOption } from './output.js';
 import type { PushedRef, PushExamination, PushOptions } from './pushed-refs.js';
 
 interface Options extends PushOptions {
@@ -25,9 +25,9 @@ export function register(program: Command): void {
       await judge(parsePushedRefs(await standardInput()), chosen);
     });
   options(hook.command('update').description('judge one ref of a push'))
-    .argument('<ref>')
-    .argument('<old>')
-    .argument('<new>')
+    .argument('<ref>', 'full name of the ref')
+    .argument('<old>', 'the commit that it was at')
+    .argument('<new>', 'the commit that it would be at')
     .addHelpText('after', HELP)
     .action(async (ref: string, old: string, now: string, chosen: Options) => {
       const { pushedRef } = await import('./pushed-refs.js');
@@ -51,7 +51,7 @@ function options(command: Command): Command {
         'off',
       ]),
     )
-    .addOption(new Option('--output <format>', 'how to show it').choices(['text', 'json']).default('text'));
+    .addOption(outputOption('text', 'json'));
 }
 
 async function standardInput(): Promise<string> {

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import { Option, type Command } from 'commander';
-import { jsonLine, print } from './output.js';
+import type { Command } from 'commander';
+import { jsonLine, print, outputOption } from './output.js';
 
 interface Options {
   readonly data: string;
@@ -20,7 +20,7 @@ export function register(program: Command): void {
     .description('show the public keys of a data folder, or rotate them')
     .requiredOption('--data <folder>', 'the data folder of the service')
     .option('--vkey', "the log's public key, as auditors put it into their trust file")
-    .addOption(new Option('--output <format>', 'how to print it').choices(['text', 'json']).default('text'))
+    .addOption(outputOption('text', 'json'))
     .action(showKeys);
   keys
     .command('rotate')

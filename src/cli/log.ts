@@ -1,7 +1,7 @@
-import { Option, type Command } from 'commander';
+import type { Command } from 'commander';
 import { CountersignError } from '../errors.js';
 import { follow } from './follow.js';
-import { jsonLine, print } from './output.js';
+import { jsonLine, print, outputOption } from './output.js';
 
 interface Options {
   readonly data: string;
@@ -43,7 +43,7 @@ const common = (command: Command): Command =>
   command
     .requiredOption('--data <folder>', 'the data folder of the stopped service')
     .option('--database <url>', 'where the database is, if the data folder does not tell')
-    .addOption(new Option('--output <format>', 'how to print it').choices(['text', 'json']).default('text'));
+    .addOption(outputOption('text', 'json'));
 
 async function recover(options: Options & { readonly from: string; readonly partial?: boolean }): Promise<void> {
   const { readKeys } = await import('../adapters/keys/file.js');

@@ -4,13 +4,20 @@ import { workTreeOf } from '../adapters/git/work-tree.js';
 import type { RegoCompiler } from '../adapters/opa/compiler.js';
 import { policyFolder } from '../policy/folder.js';
 import { policySources } from '../policy/sources.js';
-import { allCatalogues, type Catalogue, CONTROLS_FOLDER, controlsNamed, rulesByControl } from '../report/controls.js';
-import { controlLine, controlsPage, controlText } from '../report/controls-page.js';
-import { jsonLine, print, printable } from './output.js';
+import {
+  allCatalogues,
+  type Catalogue,
+  type Control,
+  CONTROLS_FOLDER,
+  controlsNamed,
+  rulesByControl,
+} from '../report/controls.js';
+import { controlsPage, controlText } from '../report/controls-page.js';
+import { type Column, Listing, type Output, print, printable } from './output.js';
 
 export interface ControlOptions {
   readonly policies?: string;
-  readonly output: 'text' | 'json' | 'markdown';
+  readonly output: Exclude<Output, 'jsonl'> | 'markdown';
 }
 
 /** Lists controls, or shows some, with the rules that answer them: all that ship, and those of the folder. */
@@ -26,13 +33,24 @@ export async function showControls(
   const sources = folder === undefined ? policySources(new Map(), all) : policyFolder(folder, all);
   const rules = rulesByControl(await compiler.check(sources), catalogues);
   if (output === 'markdown') return void process.stdout.write(controlsPage(chosen(catalogues, id), rules));
-  for (const control of controls) {
-    const named = rules.get(control.id) ?? [];
-    if (output === 'json') await print(jsonLine({ ...control, rules: named }));
-    else if (controls.length === 1) await print(controlText(control, named).split('\n').map(printable).join('\n'));
-    else await print(printable(controlLine(control, named)));
+  const answered = controls.map((control): Answered => ({ ...control, rules: rules.get(control.id) ?? [] }));
+  if (output === 'text' && answered.length === 1) {
+    const [{ rules: named, ...control }] = answered;
+    return print(controlText(control, named).split('\n').map(printable).join('\n'));
   }
+  const listing = new Listing(COLUMNS, { output, record: (control) => control });
+  for (const control of answered) await listing.add(control);
+  await listing.end();
 }
+
+type Answered = Control & { readonly rules: readonly string[] };
+
+const COLUMNS: readonly Column<Answered>[] = [
+  { name: 'control', value: ({ id }) => id },
+  { name: 'covered', value: ({ covered }) => covered },
+  { name: 'rules', value: ({ rules }) => rules, text: ({ rules }) => String(rules.length) },
+  { name: 'title', value: ({ title }) => title },
+];
 
 function chosen(catalogues: readonly Catalogue[], id: string | undefined): readonly Catalogue[] {
   const wanted = new Set(controlsNamed(catalogues, id));

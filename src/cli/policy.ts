@@ -3,7 +3,7 @@ import type { Finding, RegoCompiler, RegoTestResult } from '../adapters/opa/comp
 import type { Rule } from '../policy/decision.js';
 import type { Coverage } from '../adapters/opa/coverage.js';
 import { CountersignError, formatPlace } from '../errors.js';
-import { jsonLine, print, printable } from './output.js';
+import { type Column, jsonLine, Listing, type Output, outputOption, print, printable } from './output.js';
 import type { ControlOptions } from './policy-controls.js';
 import type { ExplainOptions } from './policy-explain.js';
 import type { FormatOptions } from './policy-fmt.js';
@@ -13,6 +13,11 @@ import type { NewOptions } from './policy-new.js';
 
 interface Options {
   readonly output: 'text' | 'json';
+  readonly strict?: boolean;
+}
+
+interface CheckOptions {
+  readonly output: Output;
   readonly strict?: boolean;
 }
 
@@ -51,7 +56,7 @@ export function register(program: Command): void {
     .description('say what a rule is, what it reads and calls, and which exceptions name it')
     .argument('<rule>', 'its id, or a file or folder: all of its rules')
     .option('--policies <folder>', 'where the rule is; by default policies')
-    .addOption(outputOption())
+    .addOption(outputOption('text', 'json'))
     .addHelpText('after', EXPLAIN_HELP)
     .action((what: string, options: ExplainOptions) =>
       withCompiler(async (compiler) => (await import('./policy-explain.js')).explainRules(compiler, what, options)),
@@ -64,7 +69,7 @@ export function register(program: Command): void {
     .option('--strict', STRICT)
     .option('--coverage', 'say which lines of the rules no test went through')
     .option('--threshold <percent>', 'fail where less of the rules is covered; asks for --coverage', percent)
-    .addOption(outputOption())
+    .addOption(outputOption('text', 'json'))
     .addHelpText('after', TEST_HELP)
     .action((path: string, options: TestOptions) => withCompiler((compiler) => test(compiler, path, options)));
   policy
@@ -72,15 +77,15 @@ export function register(program: Command): void {
     .description('compile a policy folder and list the rules that would run')
     .argument('[path]', 'folder or file', 'policies')
     .option('--strict', STRICT)
-    .addOption(outputOption())
+    .addOption(outputOption('text', 'json', 'csv', 'yaml'))
     .addHelpText('after', CHECK_HELP)
-    .action((path: string, options: Options) => withCompiler((compiler) => check(compiler, path, options)));
+    .action((path: string, options: CheckOptions) => withCompiler((compiler) => check(compiler, path, options)));
   policy
     .command('controls')
     .description('list the controls of the catalogues, or show one with the evidence and rules that answer it')
     .argument('[control]', 'a control, as SOC2:CC8.1, or a catalogue, as SOC2')
     .option('--policies <folder>', 'rules of your own; by default policies')
-    .addOption(new Option('--output <format>', 'how to print').choices(['text', 'json', 'markdown']).default('text'))
+    .addOption(outputOption('text', 'json', 'csv', 'yaml', 'markdown'))
     .addHelpText('after', CONTROLS_HELP)
     .action((id: string | undefined, options: ControlOptions) =>
       withCompiler(async (compiler) => (await import('./policy-controls.js')).showControls(compiler, id, options)),
@@ -88,7 +93,7 @@ export function register(program: Command): void {
   policy
     .command('schema')
     .description('print the JSON Schema of what policies see as input, for editors and other tools')
-    .addOption(new Option('--output <format>', 'how to print').choices(['json', 'markdown']).default('json'))
+    .addOption(outputOption('json', 'markdown'))
     .addHelpText('after', SCHEMA_HELP)
     .action(async ({ output }: { readonly output: 'json' | 'markdown' }) => {
       const { inputJsonSchema } = await import('../policy/input-schema.js');
@@ -116,7 +121,7 @@ export function register(program: Command): void {
     .option('--context <name>', 'of the kubeconfig; by default its current one')
     .option('--target <name>', 'which target that cluster is, if there are several')
     .option('--again', 'begin anew, not where it was stopped')
-    .addOption(outputOption())
+    .addOption(outputOption('text', 'json'))
     .action(async (options: ImpactOptions) => (await import('./policy-impact.js')).impact(options));
   policy
     .command('import')
@@ -125,14 +130,14 @@ export function register(program: Command): void {
     .option('--context <name>', 'of the kubeconfig; by default its current one')
     .requiredOption('--to <folder>', 'where to write them, as policies/gatekeeper')
     .option('--force', 'write over files that differ')
-    .addOption(outputOption())
+    .addOption(outputOption('text', 'json'))
     .action(async (options: ImportOptions) => (await import('./policy-import.js')).importPolicies(options));
   policy
     .command('lint')
     .description('show what is slow or unstable as Wasm, and rules without metadata')
     .argument('[path]', 'folder or file', 'policies')
     .option('--strict', 'show what reads what the input does not have, too')
-    .addOption(outputOption())
+    .addOption(outputOption('text', 'json'))
     .addHelpText('after', LINT_HELP)
     .action((path: string, options: Options) => withCompiler((compiler) => lint(compiler, path, options)));
   policy
@@ -205,10 +210,6 @@ Example, for the OPA extension of VS Code (opa.schema) and for opa check --schem
   countersign policy schema > schemas/input.json
 The schema is that of countersign.dev/v1; docs/policies.md tells how editors use it, docs/policy-input.md is the same for people.`;
 
-function outputOption(): Option {
-  return new Option('--output <format>', 'how to print').choices(['text', 'json']).default('text');
-}
-
 async function withCompiler(action: (compiler: RegoCompiler) => Promise<void>): Promise<void> {
   const { RegoCompiler } = await import('../adapters/opa/compiler.js');
   const compiler = new RegoCompiler();
@@ -261,11 +262,14 @@ function testLines({ outcome, file, row, package: pkg, name, error, output }: Re
   return [`${outcome}  ${file}:${row}  ${pkg}.${name}`, ...more.map((line) => `  ${line}`)].map(printable).join('\n');
 }
 
-async function check(compiler: RegoCompiler, path: string, { output, strict = false }: Options): Promise<void> {
+async function check(compiler: RegoCompiler, path: string, { output, strict = false }: CheckOptions): Promise<void> {
   const { policyFolder } = await import('../policy/folder.js');
   const rules = await compiler.check(policyFolder(path, { profile: 'off', strict }));
-  for (const rule of rules) await print(output === 'json' ? jsonLine(rule) : printable(ruleLine(rule)));
-  await print(output === 'json' ? jsonLine({ rules: rules.length }) : `valid, ${rules.length} rules`);
+  const listing = new Listing(RULE_COLUMNS, { output, record: (rule) => rule });
+  for (const rule of rules) await listing.add(rule);
+  if (output !== 'text' || rules.length > 0) await listing.end();
+  if (output === 'json') await print(jsonLine({ rules: rules.length }));
+  if (output === 'text') await print(`valid, ${rules.length} rules`);
   if (rules.length > 0) return;
   // Valid as a library is, and most often a mistake: it would allow everything.
   process.stderr.write(
@@ -283,17 +287,15 @@ async function list(compiler: RegoCompiler, path: string): Promise<void> {
   process.stdout.write(rulesPage(listedRules(rules, annotations)));
 }
 
-function ruleLine({ id, kind, scope, severity, place, controls, title = '' }: Rule): string {
-  return [
-    id.padEnd(24),
-    kind.padEnd(7),
-    scope.padEnd(8),
-    severity.padEnd(8),
-    formatPlace(place),
-    title,
-    controls.join(' '),
-  ].join('  ');
-}
+const RULE_COLUMNS: readonly Column<Rule>[] = [
+  { name: 'id', value: ({ id }) => id },
+  { name: 'kind', value: ({ kind }) => kind },
+  { name: 'scope', value: ({ scope }) => scope },
+  { name: 'severity', value: ({ severity }) => severity },
+  { name: 'place', value: ({ place }) => formatPlace(place) },
+  { name: 'title', value: ({ title = '' }) => title },
+  { name: 'controls', value: ({ controls }) => controls },
+];
 
 /** Controls that rules name and no catalogue has. */
 async function unknownIn(rules: readonly Rule[], path: string): Promise<readonly Finding[]> {

@@ -1,11 +1,11 @@
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import type { Environment } from '../change/environment.js';
 import type { EnvironmentAt } from '../change/promotion.js';
 import type { JsonObject } from '../cluster/object.js';
 import { CountersignError } from '../errors.js';
 import type { Repository } from '../source/repository.js';
 import { type OrganisationOptions, organisationOptions } from './organisation.js';
-import { jsonLine, print, printable } from './output.js';
+import { colored, jsonLine, outputOption, print, printable } from './output.js';
 
 interface Options extends OrganisationOptions {
   readonly from: string;
@@ -21,7 +21,7 @@ export function register(program: Command): void {
     .requiredOption('--from <environment>', 'whose files are promoted, as countersign.yaml names it')
     .requiredOption('--to <environment>', 'what would hold them')
     .option('--head <revision>', 'where countersign.yaml, signers and policy are read', 'HEAD')
-    .addOption(new Option('--output <format>', 'how to show it').choices(['text', 'json']).default('text'))
+    .addOption(outputOption('text', 'json'))
     .addHelpText('after', HELP)
     .action(promote);
 }
@@ -67,7 +67,7 @@ async function promote(path: string, options: Options): Promise<void> {
       for (const { op, identity, source } of verdict.change.changes) {
         await print(printable(`  ${op}  ${identity.kind} ${[identity.namespace, identity.name].filter(Boolean).join('/')}  ${source.path}:${source.line}`)); // prettier-ignore
       }
-      await print(textReport(report, { color: process.stdout.isTTY && !process.env['NO_COLOR'], printable }));
+      await print(textReport(report, { color: colored(), printable }));
       if (verdict.change.changes.length > 0) await print(printable(`to propose it:\n  ${commands.join('\n  ')}`));
     }
     const outcome = outcomeOf(report);

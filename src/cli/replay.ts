@@ -3,7 +3,7 @@ import type { LoggedEntry } from '../audit/entry.js';
 import type { ContentReader, Difference } from '../audit/replay.js';
 import { CountersignError } from '../errors.js';
 import { follow } from './follow.js';
-import { jsonLine, print, printable } from './output.js';
+import { jsonLine, print, printable, outputOption } from './output.js';
 
 interface Options {
   readonly data?: string;
@@ -36,7 +36,7 @@ export function register(program: Command): void {
         .choices(['countersign', 'opa-wasm'])
         .default('countersign'),
     )
-    .addOption(new Option('--output <format>', 'how to print it').choices(['text', 'json']).default('text'))
+    .addOption(outputOption('text', 'json'))
     .addHelpText('after', '\nExit code: 0 all equal, 1 some differ, 2 could not tell.')
     .action(replay);
 }

@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander';
-import { jsonLine, print, printable } from './output.js';
+import { jsonLine, print, printable, outputOption } from './output.js';
 
 interface Selection {
   readonly to: string;
@@ -97,7 +97,7 @@ function selecting(command: Command): Command {
 function printing(command: Command): Command {
   return command
     .option('--url <address>', 'where the service answers', 'http://127.0.0.1:4100')
-    .addOption(new Option('--output <format>', 'how to print what was done').choices(['text', 'json']).default('text'));
+    .addOption(outputOption('text', 'json'));
 }
 
 async function reportChanges({ format, seed, sample, ...options }: ChangesOptions): Promise<void> {

@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { type Role, roles } from '../review/authority.js';
 import { newToken, tokenDigest } from '../review/token.js';
-import { jsonLine, print } from './output.js';
+import { jsonLine, print, outputOption } from './output.js';
 
 interface Options {
   readonly login: string;
@@ -25,7 +25,7 @@ export function register(program: Command): void {
     .option('--repository <glob>', 'for which repositories; may be repeated; by default all', collect, [])
     .option('--environment <glob>', 'for which environments; may be repeated; by default all', collect, [])
     .option('--expires <days>', 'after how many days it counts no more, 1 to 366', days, 90)
-    .addOption(new Option('--output <format>', 'how to print it').choices(['text', 'json']).default('text'))
+    .addOption(outputOption('text', 'json'))
     .addHelpText(
       'after',
       '\nThe token is shown once; only its SHA-256 is kept, in service.yaml. Taking the line out revokes it at the next start.',

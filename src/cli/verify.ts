@@ -1,11 +1,11 @@
 import { open as openFile, readFile, stat } from 'node:fs/promises';
-import { Option, type Command } from 'commander';
+import type { Command } from 'commander';
 import type { Trust } from '../audit/policy-file.js';
 import type { Verification, VerifyOptions } from '../audit/verify.js';
 import type { PopulationCheck } from '../report/check-population.js';
 import type { SummaryCheck } from '../report/check-summaries.js';
 import { CountersignError } from '../errors.js';
-import { jsonLine, print, printable } from './output.js';
+import { jsonLine, print, printable, outputOption } from './output.js';
 import { follow } from './follow.js';
 
 interface Population {
@@ -49,7 +49,7 @@ export function register(program: Command): void {
     )
     .option('--anchors <ref>', 'where the checkpoints are in those clones, if not there')
     .option('--no-replay', 'do not judge the decisions again')
-    .addOption(new Option('--output <format>', 'how to print it').choices(['text', 'json']).default('text'))
+    .addOption(outputOption('text', 'json'))
     .addHelpText(
       'after',
       '\nExit code: 0 valid, 1 invalid, 2 could not tell. See docs/log.md for what each line means.',

@@ -18,12 +18,6 @@ export function controlText(control: Control, rules: readonly string[]): string 
 
 const row = (name: string, text: string | null): string[] => (text ? [`  ${name.padEnd(10)}${text}`] : []);
 
-/** One line of a list. */
-export function controlLine({ id, title, covered }: Control, rules: readonly string[]): string {
-  const count = rules.length === 0 ? '' : `${rules.length} ${rules.length === 1 ? 'rule' : 'rules'}`;
-  return `${id.padEnd(22)}${WORDS[covered].padEnd(10)}${count.padEnd(10)}${title}`;
-}
-
 const HEAD = `# Controls
 
 Made by \`make docs\` from policies/controls and the rules' METADATA; not to be edited. What an auditor asks for, which evidence and which of the rules that ship

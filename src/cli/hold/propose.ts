@@ -1,11 +1,11 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import type { OwnClone } from '../../adapters/git/approvals-ref.js';
 import type { Environment } from '../../change/environment.js';
 import type { Hold } from '../../change/edit-settings.js';
 import { CountersignError } from '../../errors.js';
-import { jsonLine, print, printable } from '../output.js';
+import { jsonLine, print, printable, outputOption } from '../output.js';
 
 export interface HoldOptions {
   readonly repository: string;
@@ -30,7 +30,7 @@ export function holding(command: Command): Command {
     .option('--repository <folder>', 'your clone of the governed repository, on the branch that governs it', '.')
     .option('--push', 'push the commit, too')
     .option('--remote <name>', 'where to push; by default origin')
-    .addOption(new Option('--output <format>', 'how to print it').choices(['text', 'json']).default('text'))
+    .addOption(outputOption('text', 'json'))
     .addHelpText('after', HELP);
 }
 
