@@ -34,7 +34,7 @@ export async function print(text: string): Promise<void> {
 export type Output = 'text' | 'json' | 'jsonl' | 'csv' | 'yaml';
 
 /** The one `--output` of every command; what is first is what it does unless told. */
-export function outputOption<T extends string>(...formats: readonly T[]): Option {
+export function outputOption(...formats: readonly string[]): Option {
   return new Option('--output <format>', 'how to print it').choices([...formats]).default(formats[0]);
 }
 
@@ -135,7 +135,7 @@ export class Listing<T> {
 
 /** Colour is for terminals whose people did not say no (no-color.org). */
 export function colored(): boolean {
-  return Boolean(process.stdout.isTTY) && !process.env['NO_COLOR'];
+  return process.stdout.isTTY && !process.env['NO_COLOR'];
 }
 
 /** A value that is no list, as YAML that a terminal may be shown and that still means the same. */

@@ -1,9 +1,10 @@
 import type { Command, Option } from 'commander';
 import { helpOf, pathOf } from './examples.js';
 
+const commands = (command: Command): Command[] => [command, ...command.commands.flatMap(commands)];
+
 /** docs/cli.md: every command as its own help has it. */
 export function cliPage(program: Command): string {
-  const commands = (command: Command): Command[] => [command, ...command.commands.flatMap(commands)];
   const [, ...all] = commands(program);
   return `${HEAD}
 ${index(all)}

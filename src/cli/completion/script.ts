@@ -94,9 +94,10 @@ complete -F _countersign countersign
 `;
 }
 
+const described = ({ name, summary }: { name: string; summary: string }): string =>
+  quoted(`${name.replaceAll(':', '\\:')}:${summary}`);
+
 function zsh(places: readonly Place[]): string {
-  const described = ({ name, summary }: { name: string; summary: string }): string =>
-    quoted(`${name.replaceAll(':', '\\:')}:${summary}`);
   const after = places.map(({ path, commands, options, words }) => {
     const all = [...commands.map(described), ...words.map(quoted)].join(' ');
     const flags = options.flatMap(({ names, summary }) => names.map((name) => described({ name, summary })));
@@ -125,8 +126,10 @@ if [[ "\${funcstack[1]}" == _countersign ]]; then _countersign "$@"; else compde
 `;
 }
 
+/** A single-quoted word of fish. */
+const escaped = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
+
 function fish(places: readonly Place[]): string {
-  const escaped = (text: string): string => `'${text.replaceAll('\\', '\\\\').replaceAll("'", "\\'")}'`;
   const lines = places.flatMap(({ path, commands, options, words }) => {
     const when = `-n ${escaped(`__countersign_at ${escaped(path)}`)}`;
     const names = [...commands, ...words.map((name) => ({ name, summary: '' }))];
