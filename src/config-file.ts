@@ -122,6 +122,7 @@ export const fileSchema = z.strictObject({
         kind: z.enum(['kubernetes']).default('kubernetes'),
         kubeconfig: z.string(),
         context: z.string().optional(),
+        allowExec: z.boolean().optional(),
         audit: z
           .strictObject({ tokenEnv: envName.optional(), tokenFile: z.string().optional(), log: z.string().optional() })
           .optional(),
@@ -156,6 +157,7 @@ export const fileSchema = z.strictObject({
           .strictObject({
             kubeconfig: z.string(),
             context: z.string().optional(),
+            allowExec: z.boolean().optional(),
             urls: z.array(z.string().min(1)).default([]),
           })
           .optional(),

@@ -21,6 +21,7 @@ export interface GateConfig {
     /** Absolute path, or `in-cluster`. */
     readonly kubeconfig: string;
     readonly context?: string;
+    readonly allowExec?: boolean;
     /** As what Argo CD and Flux know the repository, beside its own URL. */
     readonly urls: readonly string[];
   };
@@ -65,14 +66,19 @@ export function resolveGate(
 }
 
 function resolveStatus(
-  { kubeconfig: written, context, urls }: NonNullable<WrittenGate['status']>,
+  { kubeconfig: written, context, allowExec, urls }: NonNullable<WrittenGate['status']>,
   base: string,
   env: ConfigOptions['env'],
   fault: FaultAt,
 ): NonNullable<GateConfig['status']> {
-  const shown = { urls, ...(context === undefined ? {} : { context }) };
+  const shown = {
+    urls,
+    ...(context === undefined ? {} : { context }),
+    ...(allowExec === undefined ? {} : { allowExec }),
+  };
   if (written === IN_CLUSTER) {
     if (context !== undefined) fault(['context'], `${IN_CLUSTER} has no contexts`);
+    if (allowExec) fault(['allowExec'], `${IN_CLUSTER} runs no program`);
     if (!env['KUBERNETES_SERVICE_HOST']) {
       fault(['kubeconfig'], `${IN_CLUSTER} is for a pod, and here KUBERNETES_SERVICE_HOST is not set`);
     }

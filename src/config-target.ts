@@ -32,6 +32,7 @@ export function resolveTarget(
   const target = { ...rest, ...(impersonate ? { impersonate } : {}), ...(audit ? { audit } : {}) };
   if (target.kubeconfig === IN_CLUSTER) {
     if (target.context !== undefined) fault(['context'], `${IN_CLUSTER} has no contexts`);
+    if (target.allowExec) fault(['allowExec'], `${IN_CLUSTER} runs no program`);
     if (!env['KUBERNETES_SERVICE_HOST']) {
       fault(['kubeconfig'], `${IN_CLUSTER} is for a pod, and here KUBERNETES_SERVICE_HOST is not set`);
     }

@@ -140,6 +140,8 @@ export interface TargetConfig {
   /** Absolute path, or `in-cluster`. */
   readonly kubeconfig: string;
   readonly context?: string;
+  /** Whether a program that the kubeconfig names for credentials may be run. */
+  readonly allowExec?: boolean;
   readonly grants: readonly Grant[];
   /** In whose name an environment's objects are written; the first that fits counts. Our own user's for those of none. */
   readonly impersonate?: readonly {

@@ -211,8 +211,8 @@ export async function startService(config: Config, commentary: Commentary): Prom
     // 4. Targets.
     const redactor = new Redactor((data) => keys.redaction.digest(data), keys.redaction.id);
     const clusters = new Map<string, Cluster>();
-    for (const { name, kubeconfig, context } of config.targets) {
-      const cluster = await openCluster({ name, kubeconfig, context });
+    for (const { name, kubeconfig, context, allowExec } of config.targets) {
+      const cluster = await openCluster({ name, kubeconfig, context, allowExec });
       opened.push(() => cluster.close());
       clusters.set(name, cluster);
     }

@@ -267,6 +267,34 @@ describe('what must not be written is not written', () => {
     await rm(folder, { recursive: true });
   });
 
+  it('goes on by itself where a program gives its credentials, and those expire in the middle of a run', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'countersign-exec-'));
+    const [config, token] = [JSON.parse(await readFile(cluster.plane.kubeconfig('countersign'), 'utf8')), join(folder, 'token')] as [{ users: { user: object }[] }, string]; // prettier-ignore
+    const good = (config.users[0].user as { token: string }).token;
+    const answer = {
+      apiVersion: 'client.authentication.k8s.io/v1',
+      kind: 'ExecCredential',
+      status: { token: 'TOKEN' },
+    };
+    const script = `echo run >> ${folder}/runs; echo '${JSON.stringify(answer)}' | sed "s/TOKEN/$(cat ${token})/"`;
+    config.users[0].user = { exec: { apiVersion: answer.apiVersion, command: 'sh', args: ['-c', script], interactiveMode: 'Never' } }; // prettier-ignore
+    // What it gave at first is no longer taken when the run begins.
+    await writeFile(token, 'expired');
+    await writeFile(join(folder, 'config'), JSON.stringify(config));
+    const { world, ns } = await open({ kubeconfig: join(folder, 'config'), allowExec: true });
+    const change = await approve(ns, 'a', [namespace(ns), configMap(ns, 'settings', { a: '1' })]);
+    world.reconciler.approve(change);
+    await until('it says so', () => /\(401\)/.test(world.reconciler.state.trouble?.message ?? ''));
+    await writeFile(token, good);
+    await until('it is applied', () => world.reconciler.state.applied === change.decision);
+    const runs = async () => (await readFile(join(folder, 'runs'), 'utf8')).length;
+    const before = await runs();
+    await cluster.dana.edit(pathOf(ns, 'settings'), { data: { a: '2' } });
+    await until('it is corrected', async () => ((await cluster.dana.must(pathOf(ns, 'settings'))) as unknown as { data: { a: string } }).data.a === '1'); // prettier-ignore
+    expect(await runs()).toBe(before);
+    await rm(folder, { recursive: true });
+  });
+
   it('says what right its user lacks, and goes on once it has it', async () => {
     const { world, ns } = await open({ user: 'weak' });
     world.reconciler.approve(await approve(ns, 'a', [namespace(ns)]));

@@ -107,6 +107,7 @@ export class World {
       grants?: readonly Grant[];
       inventory?: Iterable<InventoryEntry>;
       kubeconfig?: string;
+      allowExec?: boolean;
       request?: number;
       as?: Impersonation;
     } = {},
@@ -115,6 +116,7 @@ export class World {
     const cluster = await openCluster({
       name: 'prod',
       kubeconfig: options.kubeconfig ?? plane.kubeconfig(options.user ?? 'countersign'),
+      allowExec: options.allowExec,
       deadlines,
     });
     const informers = new Informers(cluster);

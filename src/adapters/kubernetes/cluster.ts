@@ -29,7 +29,9 @@ export interface ClusterOptions {
   readonly name: string;
   /** Absolute path, or `in-cluster`: the service account of our own pod. */
   readonly kubeconfig: string;
-  readonly context?: string;
+  readonly context?: string | undefined;
+  /** Whether a program that the kubeconfig names for credentials may be run. */
+  readonly allowExec?: boolean | undefined;
   readonly deadlines?: Deadlines;
 }
 
@@ -41,9 +43,7 @@ const UNKNOWN_FOR = 100;
 /** Throws `config-invalid` when the kubeconfig cannot be used. The cluster itself is first asked when it is needed. */
 export async function openCluster(options: ClusterOptions): Promise<Cluster> {
   const connection =
-    options.kubeconfig === IN_CLUSTER
-      ? await readServiceAccount()
-      : await readKubeconfig(options.kubeconfig, options.context);
+    options.kubeconfig === IN_CLUSTER ? await readServiceAccount() : await readKubeconfig(options.kubeconfig, options);
   return new KubernetesCluster(options.name, new ApiTransport(options.name, connection, options.deadlines));
 }
 

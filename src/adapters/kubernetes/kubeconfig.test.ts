@@ -43,7 +43,7 @@ const kubeconfig = (user: object, cluster: object = {}): object => ({
 
 async function read(config: object | string, context?: string): ReturnType<typeof readKubeconfig> {
   await writeFile(file, typeof config === 'string' ? config : JSON.stringify(config));
-  return await readKubeconfig(file, context);
+  return await readKubeconfig(file, { context });
 }
 
 /** What it says, after checking that it names the file and quotes nothing from it. */
@@ -140,7 +140,8 @@ users:
     ['as-uid', { token: SECRET, 'as-uid': '1' }],
     ['as-user-extra', { token: SECRET, 'as-user-extra': { scopes: ['all'] } }],
   ])('refuses a user with %s', async (field, user) => {
-    expect(await refusal(kubeconfig(user))).toBe(`user robot uses ${field}, which is not supported`);
+    const why = field === 'exec' ? 'runs a program' : 'is not supported';
+    expect(await refusal(kubeconfig(user))).toBe(`user robot uses ${field}, which ${why}`);
     expect((await read(kubeconfig(user), 'two')).server).toBe('https://test.example.org');
   });
 

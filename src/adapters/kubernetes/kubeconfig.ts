@@ -2,7 +2,9 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import type { KubeConfig } from '@kubernetes/client-node';
 import { load, YAMLException } from 'js-yaml';
-import { CountersignError } from '../../errors.js';
+import { CountersignError, type Place } from '../../errors.js';
+import { readSettings } from '../../settings.js';
+import { ExecCredential, readExecPlugin } from './exec-credential.js';
 
 /** How to reach an API server, and as whom. Holds credentials: never print it. */
 export interface Connection {
@@ -14,6 +16,14 @@ export interface Connection {
   readonly key: string | undefined;
   /** The Authorization header's value, read again from its file where tokens rotate. */
   authorization(): Promise<string | undefined>;
+  /** It was refused: true if another may be had at once. */
+  renew?(): boolean;
+}
+
+export interface KubeconfigOptions {
+  readonly context?: string | undefined;
+  /** Whether a program that it names for credentials may be run. */
+  readonly allowExec?: boolean | undefined;
 }
 
 /** What would run a program, act as somebody else, or go another way than it seems. Refused rather than ignored. */
@@ -29,9 +39,12 @@ const refused = [
 ];
 
 /** Reads a kubeconfig as kubectl does, but for what is `refused`. Throws `config-invalid`, which never quotes the file. */
-export async function readKubeconfig(file: string, context?: string): Promise<Connection> {
-  const invalid: Invalid = (message, remedy, cause) =>
-    new CountersignError('config-invalid', message, { place: { file }, remedy, cause });
+export async function readKubeconfig(
+  file: string,
+  { context, allowExec = false }: KubeconfigOptions = {},
+): Promise<Connection> {
+  const invalid: Invalid = (message, remedy, cause, place = { file }) =>
+    new CountersignError('config-invalid', message, { place, remedy, cause });
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
     throw invalid('it cannot be read', 'Give the path of a kubeconfig', cause);
   });
@@ -54,13 +67,17 @@ export async function readKubeconfig(file: string, context?: string): Promise<Co
   if (chosen.user && !config.getCurrentUser())
     throw invalid(`there is no user ${chosen.user}`, 'Add it, or name another context');
   const user = asWritten(written, 'user', chosen.user);
-  for (const [of, fields] of [
-    [`cluster ${chosen.cluster}`, asWritten(written, 'cluster', chosen.cluster)],
-    [`user ${chosen.user}`, user],
+  for (const [kind, called, fields] of [
+    ['cluster', chosen.cluster, asWritten(written, 'cluster', chosen.cluster)],
+    ['user', chosen.user, user],
   ] as const) {
+    const of = `${kind} ${called}`;
     for (const [field, value] of Object.entries(fields)) {
-      if (refused.includes(field) && value !== null && value !== '')
-        throw invalid(`${of} uses ${field}, which is not supported`, instead(field));
+      if (field === 'exec' && allowExec && value !== null) continue;
+      if (refused.includes(field) && value !== null && value !== '') {
+        const place = placeOf(text, file, written, [kind, called, field]);
+        throw invalid(`${of} uses ${field}, which ${field === 'exec' ? 'runs a program' : 'is not supported'}`, instead(field), undefined, place); // prettier-ignore
+      }
       // YAML reads digits without quotes as a number, whose text may be another: 0012 is 12.
       if (typeof value === 'number' || (value !== null && typeof value === 'object' && field !== 'extensions'))
         throw invalid(`${of}: ${field} is not text`, 'Put it into quotes');
@@ -69,7 +86,36 @@ export async function readKubeconfig(file: string, context?: string): Promise<Co
   // client-node drops it.
   const tokenFile = user['tokenFile'];
   const path = typeof tokenFile === 'string' && tokenFile ? resolve(dirname(file), tokenFile) : undefined;
-  return connect(config, path, invalid);
+  const { exec } = user;
+  if (exec === undefined || exec === null || !allowExec) return connect(config, path, invalid);
+  const { server, caData } = config.getCurrentCluster()!;
+  const place = placeOf(text, file, written, ['user', chosen.user, 'exec']);
+  const credential = new ExecCredential(readExecPlugin(exec, { file, place, server, caData }));
+  return {
+    ...(await connect(config, undefined, invalid)),
+    authorization: async () => `Bearer ${await credential.token()}`,
+    renew: () => {
+      credential.forget();
+      return true;
+    },
+  };
+}
+
+/** Where a field of a cluster or user is written; the file alone where that cannot be told. */
+function placeOf(
+  text: string,
+  file: string,
+  written: unknown,
+  [kind, name, field]: readonly [string, string, string],
+): Place {
+  // prettier-ignore
+  const list = (written as Record<string, unknown>)[`${kind}s`];
+  const at = Array.isArray(list) ? list.findIndex((entry: { name?: unknown }) => entry.name === name) : -1;
+  try {
+    return readSettings(text, file).place([`${kind}s`, at, kind, field]);
+  } catch {
+    return { file };
+  }
 }
 
 /**
@@ -92,7 +138,7 @@ export async function readServiceAccount(root = ''): Promise<Connection> {
 /** More than half a second and 50 MB: only for who talks to a cluster. */
 const client = (): Promise<typeof import('@kubernetes/client-node')> => import('@kubernetes/client-node');
 
-type Invalid = (message: string, remedy: string, cause?: unknown) => CountersignError;
+type Invalid = (message: string, remedy: string, cause?: unknown, place?: Place) => CountersignError;
 
 async function connect(config: KubeConfig, tokenFile: string | undefined, invalid: Invalid): Promise<Connection> {
   const { bufferFromFileOrString } = await client();
@@ -160,6 +206,9 @@ function asWritten(written: unknown, kind: 'cluster' | 'user', name: string): Re
 }
 
 const instead = (field: string): string =>
-  field === 'proxy-url' ? 'Remove it' : 'Use a token, tokenFile or client certificate';
+  ({
+    'proxy-url': 'Remove it',
+    exec: 'Say allowExec: true for its target in service.yaml if that program may be run, or use a token, tokenFile or client certificate',
+  })[field] ?? 'Use a token, tokenFile or client certificate';
 
 const isLoopback = ({ hostname }: URL): boolean => /^(localhost|127\.[\d.]+|\[::1\])$/.test(hostname);

@@ -81,12 +81,18 @@ export class ApiTransport {
 
   /** The answer's JSON, or null for 404 of a GET or DELETE. */
   async call(call: Call): Promise<Json> {
+    let renewed = false;
     for (let attempt = 0; ; attempt++) {
       try {
         const answer = await this.#send(call, this.#requests, AbortSignal.timeout(this.deadlines.request));
         const text = await this.#reading(call, () => answer.body.text());
         if (answer.statusCode < 300) return JSON.parse(text) as Json;
         if (answer.statusCode === 404 && call.method !== 'PATCH' && (call.orNoPath || isNotFound(text))) return null;
+        // Refused before it was looked at, so even a write may be sent again: once, as whoever it is by now.
+        if (answer.statusCode === 401 && !renewed && this.connection.renew?.()) {
+          renewed = true;
+          continue;
+        }
         const wait = Number(answer.headers['retry-after']);
         if (attempt < REPEATS && (answer.statusCode === 429 || answer.statusCode === 503) && wait <= 5) {
           await sleep(wait * 1000 || 200);
@@ -107,6 +113,8 @@ export class ApiTransport {
   async *lines(call: Call, signal: AbortSignal): AsyncGenerator<string> {
     const answer = await this.#send(call, this.#watches, signal);
     if (answer.statusCode >= 300) {
+      // Whoever watches begins again.
+      if (answer.statusCode === 401) this.connection.renew?.();
       throw this.#refusal(call, answer.statusCode, await this.#reading(call, () => answer.body.text()));
     }
     let rest = '';
