@@ -23,7 +23,7 @@ import { formatErrors } from './api/graphql-errors.js';
 import { HealthController } from './api/health.controller.js';
 import { type KnownQueries, queriesByHash } from './api/known-queries.js';
 import { type Introspection, mayIntrospect, requireIntrospection } from './api/introspection.js';
-import { checkLimits, limits, refuseForeignText } from './api/limits.js';
+import { checkLimits, limits, refuseForeignText, refuseSubscription } from './api/limits.js';
 import { AdviceResolver } from './api/advice.resolver.js';
 import { ExceptionResolver } from './api/exception.resolver.js';
 import { ImpactResolver } from './api/impact.resolver.js';
@@ -169,6 +169,7 @@ function graphql({
         known?.require(source);
       },
       preExecution: async (schema, document, context, variables) => {
+        refuseSubscription(document);
         checkLimits(schema, document, variables ?? {});
         requireIntrospection(introspection, document, context as unknown as ApiContext);
         await requireFields(access, schema, document, context as unknown as ApiContext);

@@ -23,6 +23,8 @@ import { readTls, renewTls } from './api/reached.js';
 import type { SigningIn } from './api/sign-in.controller.js';
 import type { LoginPlace } from './api/state.js';
 import type { DataSource } from 'typeorm';
+import { serveSubscriptions } from './api/sockets.js';
+import { Feed } from './report/feed.js';
 import { AppModule } from './app.module.js';
 import { serveTile } from './audit/serve.js';
 import { type AdmissionServer, startAdmission } from './api/admission.js';
@@ -163,6 +165,18 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
     });
     stops.push(() => app.close());
     await app.listen(config.listen.port, config.listen.host);
+    const subscriptions = serveSubscriptions(app.getHttpServer(), {
+      schema: () => app.getHttpAdapter().getInstance().graphql.schema,
+      access,
+      queries,
+      ledger,
+      feed: new Feed(ledger),
+      reached: config.reached,
+      logger,
+      introspection: config.access.introspection,
+      ...known,
+    });
+    stops.push(subscriptions);
     if (config.reached.tls) {
       const server = app.getHttpServer() as unknown as TlsServer;
       const stop = renewTls(server, config.reached.tls, (thrown) =>

@@ -6,6 +6,7 @@ import {
   isListType,
   isObjectType,
   Kind,
+  OperationTypeNode,
   visit,
   type DocumentNode,
   type FieldNode,
@@ -47,6 +48,19 @@ const DEAR: Readonly<Record<string, number>> = {
   // It may render two environments and judge the difference.
   promotion: 500,
 };
+
+/** Over HTTP there is one answer. */
+export function refuseSubscription({ definitions }: DocumentNode): void {
+  if (
+    !definitions.some(
+      (one) => one.kind === Kind.OPERATION_DEFINITION && one.operation === OperationTypeNode.SUBSCRIPTION,
+    )
+  )
+    return;
+  throw new CountersignError('query-invalid', 'a subscription takes a WebSocket', {
+    remedy: 'Ask at the same address by graphql-transport-ws',
+  });
+}
 
 type Variables = Readonly<Record<string, unknown>>;
 interface Size {

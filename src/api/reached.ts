@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import type { IncomingHttpHeaders } from 'node:http';
 import { watchFile, unwatchFile } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { BlockList, isIPv6 } from 'node:net';
@@ -23,33 +24,45 @@ export interface TlsFiles {
 const LOOPBACK_NAME = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d{1,5})?$/i;
 
 /** Answers to its own names only, and by its proxies where it has any. */
-export function registerNames(fastify: FastifyInstance, { url, proxy }: Reached): void {
-  const host = url === undefined ? undefined : new URL(url).host.toLowerCase();
-  const known = networks(proxy);
+export function registerNames(fastify: FastifyInstance, reached: Reached): void {
   fastify.addHook('onRequest', (request, reply, next) => {
     void reply.header('x-request-id', request.id);
-    const asked = (request.headers.host ?? '').toLowerCase();
-    // A page elsewhere can point its own name at 127.0.0.1 and have a browser here ask for it (DNS rebinding).
-    if (asked !== host && !LOOPBACK_NAME.test(asked)) {
-      const names = host === undefined ? 'loopback names only, such as 127.0.0.1' : `${host} and loopback names only`;
-      return sendProblem(reply, problem(421, 'query-invalid', `this service answers to ${names}`));
-    }
-    const peer = request.socket.remoteAddress ?? '';
-    if (proxy.length === 0 || LOOPBACK_ADDRESS.test(peer)) return next();
-    if (!known.check(peer.replace(/^::ffff:/, ''), isIPv6(peer) && !peer.startsWith('::ffff:') ? 'ipv6' : 'ipv4')) {
-      return sendProblem(reply, problem(403, 'forbidden', 'this service answers through its proxy only'));
-    }
-    if (request.headers['x-forwarded-proto'] === 'http') {
-      return sendProblem(reply, problem(403, 'forbidden', 'this service is for https:// only'));
-    }
+    const not = whyNotAnswered(request.headers, request.socket.remoteAddress ?? '', reached);
+    if (not) return sendProblem(reply, problem(not.status, not.code, not.words));
     return next();
   });
+}
+
+/** Null where a request that came from `peer` is answered at all. */
+export function whyNotAnswered(
+  headers: IncomingHttpHeaders,
+  peer: string,
+  { url, proxy }: Reached,
+): { readonly status: 421 | 403; readonly code: 'query-invalid' | 'forbidden'; readonly words: string } | null {
+  const host = url === undefined ? undefined : new URL(url).host.toLowerCase();
+  const asked = (headers.host ?? '').toLowerCase();
+  // A page elsewhere can point its own name at 127.0.0.1 and have a browser here ask for it (DNS rebinding).
+  if (asked !== host && !LOOPBACK_NAME.test(asked)) {
+    const names = host === undefined ? 'loopback names only, such as 127.0.0.1' : `${host} and loopback names only`;
+    return { status: 421, code: 'query-invalid', words: `this service answers to ${names}` };
+  }
+  if (proxy.length === 0 || LOOPBACK_ADDRESS.test(peer)) return null;
+  const family = isIPv6(peer) && !peer.startsWith('::ffff:') ? 'ipv6' : 'ipv4';
+  if (!networksOf(proxy).check(peer.replace(/^::ffff:/, ''), family))
+    return { status: 403, code: 'forbidden', words: 'this service answers through its proxy only' };
+  if (headers['x-forwarded-proto'] === 'http')
+    return { status: 403, code: 'forbidden', words: 'this service is for https:// only' };
+  return null;
 }
 
 /** This machine, as a socket has it. */
 export const LOOPBACK_ADDRESS = /^(127(\.\d{1,3}){3}|::1|::ffff:127(\.\d{1,3}){3})$/;
 
-function networks(addresses: readonly string[]): BlockList {
+const lists = new WeakMap<readonly string[], BlockList>();
+
+function networksOf(addresses: readonly string[]): BlockList {
+  const known = lists.get(addresses);
+  if (known) return known;
   const list = new BlockList();
   for (const address of addresses) {
     const [host, bits] = address.split('/');
@@ -57,6 +70,7 @@ function networks(addresses: readonly string[]): BlockList {
     if (bits === undefined) list.addAddress(host, family);
     else list.addSubnet(host, Number(bits), family);
   }
+  lists.set(addresses, list);
   return list;
 }
 

@@ -24,6 +24,8 @@ import type { KnownQueries } from '../../src/api/known-queries.js';
 import { createHttp } from '../../src/api/http.js';
 import { createMetrics, requestHistogram } from '../../src/api/metrics.js';
 import type { LogFiles, ServiceState } from '../../src/api/state.js';
+import { serveSubscriptions } from '../../src/api/sockets.js';
+import { Feed } from '../../src/report/feed.js';
 import { AppModule } from '../../src/app.module.js';
 import { serveTile } from '../../src/audit/serve.js';
 import type { KeyRing } from '../../src/audit/keys.js';
@@ -166,6 +168,17 @@ export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi
   });
   await app.listen(0, '127.0.0.1');
   const fastify = app.getHttpAdapter().getInstance();
+  const stopSubscriptions = serveSubscriptions(app.getHttpServer(), {
+    schema: () => fastify.graphql.schema,
+    access,
+    queries,
+    ledger,
+    feed: new Feed(ledger),
+    reached: { proxy: [] },
+    logger,
+    times: { look: 200, slow: 1_000 },
+    ...only,
+  });
   const url = `http://127.0.0.1:${(app.getHttpServer().address() as AddressInfo).port}`;
   const sent = spyOnStatements(dataSource);
   return {
@@ -189,6 +202,7 @@ export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi
     },
     stopDatabase: () => stopServer(),
     close: async () => {
+      await stopSubscriptions();
       await app.close();
       await ledger.close();
       if (dataSource.isInitialized) await dataSource.destroy();

@@ -27,7 +27,8 @@ export function queryForAll(
   depth = 3,
 ): string {
   const field = root.getFields()[name];
-  const operation = root === schema.getMutationType() ? 'mutation ' : '';
+  const operation =
+    root === schema.getMutationType() ? 'mutation ' : root === schema.getSubscriptionType() ? 'subscription ' : '';
   return `${operation}{ ${ask(field, said, skip, depth)} }`;
 }
 
