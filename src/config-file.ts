@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { exportPeriods } from './report/scheduled-exports.js';
 import { roles } from './review/authority.js';
 import { bytes, milliseconds } from './units.js';
 
@@ -54,6 +55,17 @@ const grants = z
   )
   .default([]);
 
+/** A folder, or a bucket and what belongs to it. */
+const filePlace = {
+  folder: z.string().optional(),
+  bucket: z.string().optional(),
+  prefix: z.string().optional(),
+  region: z.string().optional(),
+  endpoint: z.string().optional(),
+  accessKeyEnv: envName.optional(),
+  secretKeyEnv: envName.optional(),
+};
+
 const repository = z.strictObject({
   name,
   url: z.string(),
@@ -101,13 +113,7 @@ export const fileSchema = z.strictObject({
       cosignEvery: milliseconds({ atLeast: 100, atMost: 86_400_000 }).optional(),
       mirror: z
         .strictObject({
-          folder: z.string().optional(),
-          bucket: z.string().optional(),
-          prefix: z.string().optional(),
-          region: z.string().optional(),
-          endpoint: z.string().optional(),
-          accessKeyEnv: envName.optional(),
-          secretKeyEnv: envName.optional(),
+          ...filePlace,
           every: milliseconds({ atLeast: 100, atMost: 86_400_000 }).optional(),
         })
         .optional(),
@@ -180,6 +186,30 @@ export const fileSchema = z.strictObject({
         outcomes: places.optional(),
         text: z.string().min(1).max(2_000).optional(),
         expiring: milliseconds({ atLeast: 60_000, atMost: 90 * 86_400_000 }).optional(),
+      }),
+    )
+    .optional(),
+  exports: z
+    .array(
+      z.strictObject({
+        name,
+        report: z.enum(['changes', 'management', 'oscal', 'vsa', 'evidence']),
+        format: z.string().optional(),
+        cron: z.string(),
+        zone: z.string().default('UTC'),
+        period: z.enum(exportPeriods),
+        repository: z.string().optional(),
+        environment: z.string().optional(),
+        decision: z.string().optional(),
+        controls: z.string().optional(),
+        sample: z.string().optional(),
+        seed: z.string().optional(),
+        to: z.strictObject({
+          ...filePlace,
+          lock: z
+            .strictObject({ mode: z.enum(['governance', 'compliance']), days: z.int().min(1).max(36_500) })
+            .optional(),
+        }),
       }),
     )
     .optional(),

@@ -17,28 +17,40 @@ export function resolveMirror(
   fault: Fault,
 ): { readonly mirror?: MirrorConfig } {
   if (written === undefined) return {};
-  const { folder, bucket, prefix = '', region, endpoint, accessKeyEnv, secretKeyEnv, every = MIRROR_EVERY } = written;
+  const to = resolvePlace(written, base, env, fault);
+  return to ? { mirror: { to, everyMilliseconds: written.every ?? MIRROR_EVERY } } : {};
+}
+
+type WrittenPlace = Omit<NonNullable<NonNullable<Written['log']>['mirror']>, 'every'>;
+
+/** A folder, or a place in an S3-compatible store; undefined where it is neither, which is a fault. */
+export function resolvePlace(
+  written: WrittenPlace,
+  base: string,
+  env: Environment,
+  fault: Fault,
+): MirrorConfig['to'] | undefined {
+  const { folder, bucket, prefix = '', region, endpoint, accessKeyEnv, secretKeyEnv } = written;
   if ((folder === undefined) === (bucket === undefined)) {
     fault([], 'it must name either a folder or a bucket');
-    return {};
+    return undefined;
   }
   if (folder !== undefined) {
     const foreign = Object.entries({ prefix: written.prefix, region, endpoint, accessKeyEnv, secretKeyEnv });
     for (const [field, value] of foreign) if (value !== undefined) fault([field], 'it is for a bucket');
-    return { mirror: { to: { folder: resolve(base, folder) }, everyMilliseconds: every } };
+    return { folder: resolve(base, folder) };
   }
   if (endpoint !== undefined && !/^https?:$/.test(URL.parse(endpoint)?.protocol ?? '')) {
     fault(['endpoint'], 'it must be like https://s3.example.org');
   }
   const credentials = keysIn(accessKeyEnv, secretKeyEnv, env, fault);
-  const to = {
+  return {
     bucket: bucket!,
     prefix: prefix.replace(/^\/+|\/+$/g, ''),
     ...(region === undefined ? {} : { region }),
     ...(endpoint === undefined ? {} : { endpoint }),
     ...(credentials ? { credentials } : {}),
   };
-  return { mirror: { to, everyMilliseconds: every } };
 }
 
 /** Undefined: as the AWS SDK finds them. */

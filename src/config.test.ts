@@ -33,6 +33,9 @@ const inCluster = (more = ''): string => repository(`targets:\n  - {name: prod, 
 
 const destination = (more: string): string => `${repository()}notifications:\n  - {name: ops, ${more}}\n`;
 
+const scheduled = (more: string): string =>
+  `${repository()}exports:\n  - {name: monthly, report: changes, cron: "0 6 1 * *", zone: Europe/Berlin, period: month, ${more}}\n`;
+
 const https = (credentials: string): string =>
   `repositories:\n  - name: shop\n    url: https://example.org/shop.git\n    trust: {commit: ${COMMIT}}\n    credentials: ${credentials}\n`;
 
@@ -72,6 +75,7 @@ limits: {manifestBytes: 10MiB, evaluation: 2s, wasmMemory: 128MiB}
       instance: hostname(),
       logLevel: 'info',
       notifications: [],
+      exports: [],
       repositories: [
         {
           name: 'shop',
@@ -311,6 +315,40 @@ targets:
   - {name: b, url: "ssh://git@example.org/b.git", trust: {commit: ${COMMIT}}, ssh: {keyFile: gone, knownHosts: password}}
 `),
     ).toContain('ssh.keyFile: there is no file gone');
+  });
+
+  it('takes exports that are due by themselves, and refuses what could not be taken, or leads elsewhere', async () => {
+    const config = await load(scheduled('repository: shop, to: {folder: out}'));
+    expect(config.exports).toEqual([
+      {
+        name: 'monthly',
+        file: 'changes.csv',
+        report: 'changes',
+        format: 'csv',
+        cron: '0 6 1 * *',
+        zone: 'Europe/Berlin',
+        period: 'month',
+        words: { repository: 'shop' },
+        to: { folder: expect.stringMatching(/\/out$/) as string },
+      },
+    ]);
+    for (const [more, wrong] of [
+      ['to: {folder: a, bucket: b}', /to: it must name either a folder or a bucket/],
+      ['format: pdf, to: {folder: a}', /format: changes is written as csv or jsonl/],
+      ['decision: alow, to: {folder: a}', /did you mean "allow"/],
+      ['sample: "0", to: {folder: a}', /sample is "0"/],
+      ['controls: SOC2, to: {folder: a}', /controls: it is not for the report changes/],
+      ['to: {folder: a, lock: {mode: compliance, days: 1}}', /to.lock: it is for a bucket/],
+      ['since: 2026-01-01, to: {folder: a}', /since/],
+    ] as const)
+      await expect(load(scheduled(more))).rejects.toThrow(wrong);
+    for (const [from, to, wrong] of [
+      ['monthly', '../etc', /exports\[0\].name/],
+      ['Europe/Berlin', 'Europe/Berln', /which there is not/],
+      ['0 6 1 * *', '0 25 1 * *', /exports\[0\].cron/],
+      ['period: month', 'period: fortnight', /period/],
+    ] as const)
+      await expect(load(scheduled('to: {folder: a}').replace(from, to))).rejects.toThrow(wrong);
   });
 
   it('takes destinations of notifications, shows neither their secrets nor their addresses, and refuses those it must not ask', async () => {

@@ -9,6 +9,7 @@ import { fileSchema, instanceName, logLevels, type Written } from './config-file
 import { type AccessConfig, resolveAccess } from './config-access.js';
 import { type GateConfig, resolveGate } from './config-gate.js';
 import { type ReachedAs, resolveReached } from './config-listen.js';
+import { type ExportConfig, resolveExport } from './config-exports.js';
 import { resolveMirror } from './config-log.js';
 import { type NotificationConfig, resolveNotification, withoutNotificationSecrets } from './config-notifications.js';
 import { resolveRepository, type FaultAt } from './config-repository.js';
@@ -45,6 +46,8 @@ export interface Config {
   readonly gates: readonly GateConfig[];
   /** Who is told of what happens. */
   readonly notifications: readonly NotificationConfig[];
+  /** Reports that are taken by themselves. */
+  readonly exports: readonly ExportConfig[];
   readonly limits: Limits;
   /** Who may do what. */
   readonly access: AccessConfig;
@@ -218,6 +221,7 @@ export function withoutSecrets(config: Config): Record<string, unknown> {
     targets: config.targets.map(withoutToken),
     gates: config.gates.map(withoutItsCredentials),
     notifications: config.notifications.map(withoutNotificationSecrets),
+    exports: config.exports.map(({ to, ...rest }) => ({ ...rest, to: withoutKey(to) })),
     ...(config.organisation && { organisation: withoutTheirSecrets(config.organisation) }),
   };
 }
@@ -232,9 +236,13 @@ function withoutAccessSecrets({ tokens, oidc, ...rest }: AccessConfig): object {
 }
 
 function withoutMirrorKey(log: Config['log']): Config['log'] {
-  if (!log.mirror || 'folder' in log.mirror.to) return log;
-  const { credentials: _, ...to } = log.mirror.to;
-  return { ...log, mirror: { ...log.mirror, to } };
+  return log.mirror ? { ...log, mirror: { ...log.mirror, to: withoutKey(log.mirror.to) } } : log;
+}
+
+function withoutKey<T extends MirrorConfig['to']>(to: T): T {
+  if ('folder' in to) return to;
+  const { credentials: _, ...rest } = to;
+  return rest as T;
 }
 
 function withoutToken({ audit, ...rest }: TargetConfig): object {
@@ -293,6 +301,7 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
     if (twin >= 0) fault(['gates', i, 'name'], `"${name}" is already the name of targets[${twin}]`);
   });
   unique(written.notifications ?? [], 'notifications', fault);
+  unique(written.exports ?? [], 'exports', fault);
   const names = [...written.repositories, ...(written.organisation ? [written.organisation] : [])].map(
     (repository) => repository.name,
   );
@@ -362,6 +371,9 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
     ),
     gates: written.gates.map((gate, i) =>
       resolveGate(gate, repositories, base, env, (p, m) => fault(['gates', i, ...p], m)),
+    ),
+    exports: (written.exports ?? []).map((one, i) =>
+      resolveExport(one, base, env, (p, m) => fault(['exports', i, ...p], m)),
     ),
     notifications: (written.notifications ?? []).map((one, i) =>
       resolveNotification(one, base, env, (p, m) => fault(['notifications', i, ...p], m)),

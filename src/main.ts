@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
@@ -12,6 +13,7 @@ import { PostgresConfigurations } from './adapters/postgres/configurations.js';
 import { accessListAt } from './report/access-list.js';
 import { PostgresPopulations } from './adapters/postgres/populations.js';
 import { PostgresQueries } from './adapters/postgres/queries.js';
+import { PostgresScheduleBook } from './adapters/postgres/schedule-book.js';
 import { PostgresSessions } from './adapters/postgres/sessions.js';
 import { PostgresStatistics } from './adapters/postgres/statistics.js';
 import { Access } from './api/access.js';
@@ -30,10 +32,13 @@ import { serveTile } from './audit/serve.js';
 import { type AdmissionServer, startAdmission } from './api/admission.js';
 import { type AdmissionConfig, type Config, followedIn, withoutSecrets } from './config.js';
 import { CountersignError } from './errors.js';
+import { beginExporting } from './exporting.js';
 import { shippedCatalogues } from './report/controls.js';
 import { LoggedReports } from './report/reports.js';
 import { sealSummary } from './report/vsa.js';
 import type { PusherClaim } from './review/pusher.js';
+import { recordFault } from './review/record-fault.js';
+import { describeTrouble } from './review/trouble.js';
 import { SignIn, type SignInOptions } from './review/sign-in.js';
 import { packageVersion, type Service, startService } from './service.js';
 
@@ -84,6 +89,10 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       blame: service.blame,
       promotion: service.promotion,
       notifications: service.notifications,
+      exports: async () => {
+        const states = await new PostgresScheduleBook(service.dataSource).states();
+        return states.filter(({ name }) => config.exports.some((one) => one.name === name));
+      },
       holdings: service.holdings,
       controls: service.controls,
       tags: service.tags,
@@ -112,6 +121,32 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
         (repository === null ? null : await service.controls(repository))?.catalogues ?? shippedCatalogues(),
       print: async (report) => (await import('./adapters/pdf/management.js')).managementPdf(report, state.vkey),
     });
+    if (config.exports.length > 0) {
+      const exporting = {
+        exports: config.exports,
+        reports,
+        dataSource: service.dataSource,
+        data: config.data,
+        onFault: (fault: CountersignError) => {
+          const trouble = describeTrouble(fault);
+          logger.warn({ trouble }, fault.message);
+          const row = {
+            id: randomUUID(),
+            repository: null,
+            environment: null,
+            trouble,
+            time: new Date().toISOString(),
+            index: null,
+          };
+          recordFault(ledger, service.records, row).catch((thrown: unknown) =>
+            logger.error({ err: thrown }, 'a fault could not be logged'),
+          );
+        },
+        onMade: (name: string, period: string, file: string) => logger.info({ export: name, period, file }, 'exported'),
+      };
+      const duty = service.leases.share('duty', 'exports', (lease) => beginExporting(exporting, lease));
+      stops.push(() => duty.withdraw());
+    }
     const metrics = createMetrics(state, queries);
     const logFiles = {
       public: config.access.log === 'public',

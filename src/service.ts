@@ -25,7 +25,7 @@ import { PostgresCosigned } from './adapters/postgres/cosigned.js';
 import { HttpWitness } from './adapters/witness/client.js';
 import { Cosigning } from './audit/cosigning.js';
 import { cosigningLoop } from './audit/cosigning-loop.js';
-import type { EndWork } from './audit/lease.js';
+import type { EndWork, Leases } from './audit/lease.js';
 import type { KeyRing } from './audit/keys.js';
 import type { MirroredLog } from './audit/mirroring.js';
 import { parseVkey } from './audit/note.js';
@@ -98,6 +98,8 @@ export interface Service {
   readonly ledger: PostgresLedger;
   readonly records: Records;
   readonly dataSource: DataSource;
+  /** The work that is shared with other instances. */
+  readonly leases: Leases;
   /** Who set each field of a live object. */
   readonly blame: (question: BlameQuestion, queries: Queries) => Promise<BlameAnswer>;
   readonly promotion: (question: PromotionQuestion) => Promise<PromotionAnswer>;
@@ -454,7 +456,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
       received: (target, body) => attributing.received(target, body),
       refused: (target, reason) => attributing.refused(target, reason),
     };
-    return { config, ledger, records, dataSource, close, hint, approving, ready, explain, blame, orphans, promotion, notifications, holdings: held, controls, tags, impact, checkpoint, targets, admission, audit }; // prettier-ignore
+    return { config, ledger, records, dataSource, leases, close, hint, approving, ready, explain, blame, orphans, promotion, notifications, holdings: held, controls, tags, impact, checkpoint, targets, admission, audit }; // prettier-ignore
   } catch (thrown) {
     await close().catch((again: unknown) =>
       commentary.error({ trouble: describeTrouble(toCountersignError(again)) }, 'while stopping'),

@@ -82,6 +82,19 @@ export function createMetrics(state: ServiceState, queries: Queries): Registry {
         failingSince === null ? 0 : since(failingSince),
       ]),
   );
+  gauge('scheduled_exports', 'Exports that were taken by themselves, by schedule.', ['export'], async () =>
+    (await state.exports()).map(({ name, made }) => [{ export: name }, made]),
+  );
+  gauge(
+    'scheduled_export_failing_seconds',
+    'Since the oldest export that could not be taken was due; 0 while there is none.',
+    ['export'],
+    async () =>
+      (await state.exports()).map(({ name, failingSince }) => [
+        { export: name },
+        failingSince === null ? 0 : since(failingSince),
+      ]),
+  );
   gauge('log_size', 'Entries in the log.', [], async () => [[{}, await state.ledger.size()]]);
   gauge('ready', '1 while everything the service needs answers.', [], async () => [
     [{}, (await state.ready()).ok ? 1 : 0],

@@ -1,3 +1,4 @@
+import type { ScheduleState } from '../report/scheduled-exports.js';
 import type { Ledger } from '../audit/ledger.js';
 import type { Explanation } from '../policy/explain.js';
 import type { OrphanReport } from '../reconcile/orphans.js';
@@ -67,6 +68,8 @@ export interface ServiceState {
   targets(): readonly TargetState[];
   /** How far each destination of notifications was told. */
   notifications(): Promise<readonly NotificationState[]>;
+  /** How the exports are that are taken by themselves. */
+  exports(): Promise<readonly ScheduleState[]>;
   readonly login?: LoginPlace;
   /** Who had what at an instant. */
   accessList(at: string): Promise<AccessList>;

@@ -95,8 +95,8 @@ function instant(name: string, text: string | undefined, zone: string): string |
 
 const DAY = 86_400_000;
 
-/** Milliseconds; NaN for a day that no calendar has. */
-function startOfDay(name: string, date: string, zone: string): number {
+/** The first instant of a day in a zone, in milliseconds; NaN for a day that no calendar has. Throws `query-invalid` for a zone that there is not. */
+export function startOfDay(name: string, date: string, zone: string): number {
   const midnight = Date.parse(`${date}T00:00:00Z`);
   if (Number.isNaN(midnight) || new Date(midnight).toISOString().slice(0, 10) !== date) return Number.NaN;
   const dayThere = dayIn(name, zone);
@@ -109,6 +109,9 @@ function startOfDay(name: string, date: string, zone: string): number {
   }
   return after;
 }
+
+/** The day there at a time in milliseconds. Throws `query-invalid`. */
+export const dateIn = (zone: string, time: number): string => dayIn('zone', zone)(time);
 
 function dayIn(name: string, zone: string): (time: number) => string {
   let format: Intl.DateTimeFormat;

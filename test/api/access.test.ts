@@ -294,15 +294,17 @@ describe('refusals', () => {
   });
 });
 
+const salted = (text: string) => ({ note: { mediaType: 'text/plain', bytes: Buffer.from(text), salted: true } });
+
+const push = (repository: string | null): EntryDraft => ({
+  type: 'push',
+  subjects: [],
+  predicate: { id: `push-${repository}`, ...(repository && { repository }) },
+  contents: salted(`body of ${repository}`),
+});
+
 describe('an evidence bundle', () => {
   it('holds every leaf, and of what they name only that which its reader may see', async () => {
-    const salted = (text: string) => ({ note: { mediaType: 'text/plain', bytes: Buffer.from(text), salted: true } });
-    const push = (repository: string | null): EntryDraft => ({
-      type: 'push',
-      subjects: [],
-      predicate: { id: `push-${repository}`, ...(repository && { repository }) },
-      contents: salted(`body of ${repository}`),
-    });
     await api.ledger.append(push('shop'), push('payroll'), push(null));
     const take = async (name: string) => {
       const response = await get('/reports/evidence.zip', name);

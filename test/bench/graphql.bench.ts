@@ -74,6 +74,7 @@ const state = {
   impact: () => Promise.reject(new Error('none here')),
   targets: () => [],
   notifications: () => Promise.resolve([]),
+  exports: () => Promise.resolve([]),
 };
 const statistics = new PostgresStatistics(dataSource, queries);
 const reports = new LoggedReports({

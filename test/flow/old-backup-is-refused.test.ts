@@ -293,40 +293,41 @@ describe('when no copy holds what is missing', () => {
   });
 });
 
+/** As docs/operations.md says: the database by its own means, `keys/`, and no `checkpoint`. */
+async function machine(url: string): Promise<{ readonly data: string; readonly url: string }> {
+  const dump = join(folder, `${nameOf(url)}.dump`);
+  execFileSync('pg_dump', ['--format=custom', '--no-owner', `--file=${dump}`, url]);
+  const own = mkdtempSync(join(folder, 'machine-'));
+  cpSync(join(data, 'keys'), join(own, 'keys'), { recursive: true });
+  const empty = await server.database();
+  execFileSync('pg_restore', ['--no-owner', '--exit-on-error', `--dbname=${empty}`, dump]);
+  return { data: own, url: empty };
+}
+
+async function goesOn(own: string, url: string | undefined, size: number): Promise<void> {
+  const keys = await readKeys(own);
+  const dataSource = await openDatabase(url === undefined ? { data: own } : { url, data: own });
+  const ledger = await openLedger({ dataSource, keys, dataDir: own });
+  expect(await ledger.size()).toBe(size);
+  await ledger.append(pushDraft(12_345));
+  const after = join(own, 'after.zip');
+  await exportBundle(ledger, keys, after, nothing);
+  const evidence = await openZip(after);
+  const found = await verifyEvidence(evidence, { trust: trustIn(parseVkey(keys.log.vkey)), earlier: readFileSync(join(short, 'checkpoint'), 'utf8') }); // prettier-ignore
+  await evidence.close();
+  expect([found.fault?.message, found.size]).toEqual([undefined, size + 1]);
+  await ledger.close();
+  await dataSource.destroy();
+  expect(await cli('fsck', '--data', own, ...(url === undefined ? [] : ['--database', url]))).toMatchObject({
+    code: 0,
+  });
+}
+
 describe('a backup restored on a new machine', () => {
-  /** As docs/operations.md says: the database by its own means, `keys/`, and no `checkpoint`. */
-  async function machine(url: string): Promise<{ readonly data: string; readonly url: string }> {
-    const dump = join(folder, `${nameOf(url)}.dump`);
-    execFileSync('pg_dump', ['--format=custom', '--no-owner', `--file=${dump}`, url]);
-    const own = mkdtempSync(join(folder, 'machine-'));
-    cpSync(join(data, 'keys'), join(own, 'keys'), { recursive: true });
-    const empty = await server.database();
-    execFileSync('pg_restore', ['--no-owner', '--exit-on-error', `--dbname=${empty}`, dump]);
-    return { data: own, url: empty };
-  }
-
-  async function goesOn(own: string, url: string | undefined, size: number): Promise<void> {
-    const keys = await readKeys(own);
-    const dataSource = await openDatabase(url === undefined ? { data: own } : { url, data: own });
-    const ledger = await openLedger({ dataSource, keys, dataDir: own });
-    expect(await ledger.size()).toBe(size);
-    await ledger.append(pushDraft(12_345));
-    const after = join(own, 'after.zip');
-    await exportBundle(ledger, keys, after, nothing);
-    const evidence = await openZip(after);
-    const found = await verifyEvidence(evidence, { trust: trustIn(parseVkey(keys.log.vkey)), earlier: readFileSync(join(short, 'checkpoint'), 'utf8') }); // prettier-ignore
-    await evidence.close();
-    expect([found.fault?.message, found.size]).toEqual([undefined, size + 1]);
-    await ledger.close();
-    await dataSource.destroy();
-    expect(await cli('fsck', '--data', own, ...(url === undefined ? [] : ['--database', url]))).toMatchObject({
-      code: 0,
-    });
-  }
-
   it('goes on where it was, from a dump of another server', async () => {
     const { data: own, url } = await machine(newest);
     await goesOn(own, url, total);
+    expect(url).not.toBe(newest);
   });
 
   it('that is older than a copy of the log is told by the copy, gets the rest from it, and goes on', async () => {
@@ -342,7 +343,7 @@ describe('a backup restored on a new machine', () => {
       storedDigests: (digests: readonly string[]) => ledger.storedDigests(digests),
       storedContent: (digest: string) => ledger.storedContent(digest),
     };
-    const mirroring = new Mirroring(log, await folderFiles(full), parseVkey(keys.log.vkey));
+    const mirroring = new Mirroring(log, folderFiles(full), parseVkey(keys.log.vkey));
     await expect(mirroring.check()).rejects.toMatchObject({
       code: 'log-behind',
       message: expect.stringContaining(`has ${total} entries of this log`) as string,

@@ -55,6 +55,7 @@ export interface TestApi {
   readonly records: PostgresRecords;
   readonly dataSource: DataSource;
   readonly keys: KeyRing;
+  readonly reports: LoggedReports;
   /** Lines that the service logged. */
   readonly logged: readonly string[];
   /** Whether it answers this, as `GET`, `/healthz`. */
@@ -113,6 +114,7 @@ export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi
     tags: () => Promise.resolve([]),
     targets: () => [],
     notifications: () => Promise.resolve([{ destination: 'ops', waiting: 3, failingSince: null }]),
+    exports: () => Promise.resolve([]),
     accessList: (at) => accessListAt(at, new PostgresConfigurations(dataSource)),
     ping: () => queries.ping(),
     ready: () => Promise.resolve({ ok: reasons.length === 0, reasons }),
@@ -188,6 +190,7 @@ export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi
     records: new PostgresRecords(dataSource),
     dataSource,
     keys,
+    reports,
     logged,
     reasons,
     hasRoute: (method, route) => fastify.hasRoute({ method, url: route }),

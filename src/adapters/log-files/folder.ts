@@ -66,7 +66,7 @@ export function folderFiles(root: string): WritableLogFiles {
   };
 }
 
-async function syncFolder(path: string): Promise<void> {
+export async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, 'r');
   try {
     await folder.sync();
@@ -75,7 +75,7 @@ async function syncFolder(path: string): Promise<void> {
   }
 }
 
-function unavailable(root: string, error: unknown): CountersignError {
+export function unavailable(root: string, error: unknown): CountersignError {
   if (error instanceof CountersignError) return error;
   const { code, message } = error as NodeJS.ErrnoException;
   return new CountersignError(code === 'ENOSPC' ? 'disk-full' : 'mirror-unavailable', `${root}: ${message}`, {

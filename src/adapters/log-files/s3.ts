@@ -32,10 +32,19 @@ export function parseS3Location(text: string): S3Location {
   };
 }
 
-/** A log as objects of an S3-compatible store. The SDK is loaded only here: it is large, and few need it. */
-export async function s3Files(location: S3Location): Promise<WritableLogFiles> {
+export interface OpenS3 {
+  readonly sdk: typeof import('@aws-sdk/client-s3');
+  /** For people. */
+  readonly where: string;
+  readonly key: (name: string) => string;
+  /** Undefined for what is not there; rejects with `mirror-unavailable` (retry true). */
+  readonly send: Send;
+}
+
+/** The SDK is loaded only here: it is large, and few need it. */
+export async function openS3(location: S3Location): Promise<OpenS3> {
   const sdk = await import('@aws-sdk/client-s3');
-  const { bucket: Bucket, prefix, region, endpoint, credentials } = location;
+  const { bucket, prefix, region, endpoint, credentials } = location;
   const client = new sdk.S3Client({
     ...(region === undefined ? (endpoint === undefined ? {} : { region: 'us-east-1' }) : { region }),
     ...(endpoint === undefined ? {} : { endpoint, forcePathStyle: true }),
@@ -46,9 +55,15 @@ export async function s3Files(location: S3Location): Promise<WritableLogFiles> {
     requestHandler: { connectionTimeout: 10_000, requestTimeout: 60_000 },
     maxAttempts: 3,
   });
-  const where = `s3://${Bucket}${prefix === '' ? '' : `/${prefix}`}`;
+  const where = `s3://${bucket}${prefix === '' ? '' : `/${prefix}`}`;
   const key = (name: string): string => (prefix === '' ? name : `${prefix}/${name}`);
-  const send = sender(client, where);
+  return { sdk, where, key, send: sender(client, where) };
+}
+
+/** A log as objects of an S3-compatible store. */
+export async function s3Files(location: S3Location): Promise<WritableLogFiles> {
+  const { sdk, where, key, send } = await openS3(location);
+  const Bucket = location.bucket;
   return {
     where,
     async read(name, limit) {
