@@ -230,6 +230,9 @@ function duplicates(environments: readonly Environment[]): Fault[] {
       faults.push({ path: ['environments', i, 'name'], message: `environments[${before}] is called "${name}" too` });
     }
     names.set(name, i);
+    if (environments[i].reconcile?.applySet && environments[i].namespace === null) {
+      faults.push({ path: ['environments', i, 'reconcile', 'applySet'], message: 'its object needs a namespace: give the environment one' }); // prettier-ignore
+    }
     // Two environments that write the same objects to one target would undo each other for ever.
     const place = JSON.stringify([ref, path, target]);
     const twin = places.get(place);

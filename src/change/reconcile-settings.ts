@@ -21,6 +21,8 @@ export interface ReconcileSettings {
     /** What becomes of a rollout that fails: it stays (the default), or the last approved commit whose rollout was healthy comes back. */
     readonly onFailure?: 'stay' | 'return';
   };
+  /** An object that tells other tools which objects belong together (KEP-3659); none unless it is named. */
+  readonly applySet?: { readonly parent: string };
   /** Nothing is written while it stands; drift is recorded. */
   readonly suspend?: Said;
   /** When changes go live; what was live is kept at any time. */
@@ -142,6 +144,13 @@ export const reconcileSchema = z.strictObject({
     .strictObject({
       timeout: milliseconds({ atLeast: 1_000, atMost: 86_400_000 }).optional(),
       onFailure: z.enum(['stay', 'return']).optional(),
+    })
+    .optional(),
+  applySet: z
+    .strictObject({
+      parent: z
+        .string()
+        .regex(/^[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?$/, { error: 'it must be the name of a ConfigMap' }),
     })
     .optional(),
   suspend: z.strictObject({ reason, until: instant.optional() }).optional(),

@@ -1,6 +1,7 @@
 import { describeIdentity, identityKey, type ManifestObject } from '../cluster/object.js';
 import { CountersignError, formatPlace, type Place } from '../errors.js';
 import type { TreeEntry, TreeReader } from '../source/repository.js';
+import { applySetParent } from './apply-set.js';
 import { type Environment, GOVERNANCE } from './environment.js';
 import type { ManifestCache, ReadFile } from './manifest-cache.js';
 import { selectManifests } from './manifest-files.js';
@@ -47,9 +48,12 @@ export async function render(
   });
   const all = [...files, ...(rendered ?? []).map(({ read }) => read)];
   const { objects, duplicates } = unique(all.flatMap((file) => file.objects));
+  // Where it is written, too, that is said as of any other.
+  const parent = applySetParent(environment, objects);
+  const whole = parent ? unique([...objects, parent]) : { objects, duplicates: [] };
   return {
-    objects,
-    problems: [...problems, ...all.flatMap((file) => file.problems), ...duplicates],
+    objects: whole.objects,
+    problems: [...problems, ...all.flatMap((file) => file.problems), ...duplicates, ...whole.duplicates],
     otherDocuments,
     notRendered: rendered ? [] : owned,
     folders: rendered?.map(({ folder }) => folder) ?? [],

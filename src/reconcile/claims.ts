@@ -1,6 +1,7 @@
+import type { Environment } from '../change/environment.js';
 import { isJsonObject, type Json } from '../cluster/object.js';
 import type { LiveObject } from './cluster.js';
-import { applySetId, PART_OF } from './own-metadata.js';
+import { isOwnApplySet, PART_OF } from './own-metadata.js';
 
 const ENVIRONMENT = 'countersign.dev/environment';
 const OWNING_INVENTORY = 'config.k8s.io/owning-inventory';
@@ -10,11 +11,11 @@ const OWNING_INVENTORY = 'config.k8s.io/owning-inventory';
  * ApplySet, cli-utils' inventory. null where nothing says so. What kubectl, Argo CD and Flux applied has no such mark of exclusion:
  * that is adopted.
  */
-export function claimOf(live: LiveObject, repository: string, environment: string): string | null {
+export function claimOf(live: LiveObject, repository: string, environment: Environment): string | null {
   const labels = textsOf(live.metadata['labels']);
   const annotations = textsOf(live.metadata['annotations']);
   const partOf = labels.get(PART_OF);
-  if (partOf !== undefined && partOf !== applySetId(repository, environment)) {
+  if (partOf !== undefined && !isOwnApplySet(partOf, repository, environment)) {
     const other = annotations.get(ENVIRONMENT);
     return other === undefined ? `label ${PART_OF} is ${partOf}` : `environment ${other} (label ${PART_OF})`;
   }

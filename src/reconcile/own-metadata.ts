@@ -1,5 +1,6 @@
-import { createHash } from 'node:crypto';
-import type { KubernetesObject } from '../cluster/object.js';
+import { applySetIdOf, applySetParentOf } from '../change/apply-set.js';
+import type { Environment } from '../change/environment.js';
+import { isJsonObject, type Json, type KubernetesObject } from '../cluster/object.js';
 
 /** Where an object's present form came from. It stays with the object until Git changes it again. */
 export interface Provenance {
@@ -17,19 +18,27 @@ export const ownAnnotations = [
 export const PART_OF = 'applyset.kubernetes.io/part-of';
 
 /**
- * The ApplySet id of an environment: base64url(SHA-256(name.namespace.kind.group)) as in KEP-3659, with the environment in the
- * place of the parent object. It tells other tools that these objects belong together; we ourselves trust our inventory.
+ * The ApplySet id of an environment (KEP-3659): by the object that stands for the set where there is one, else with the environment
+ * itself in its place. It tells other tools that these objects belong together; we ourselves trust our inventory.
  */
-export function applySetId(repository: string, environment: string): string {
-  const parent = `${environment}.${repository}.Environment.countersign.dev`;
-  return `applyset-${createHash('sha256').update(parent).digest('base64url')}-v1`;
+export function applySetId(repository: string, environment: Environment): string {
+  return applySetIdOf(applySetParentOf(environment) ?? withoutParent(repository, environment.name));
+}
+
+/** True for each id that an environment's own runs may have given: it may have got its parent since, or lost it. */
+export function isOwnApplySet(id: string, repository: string, environment: Environment): boolean {
+  return id === applySetId(repository, environment) || id === applySetIdOf(withoutParent(repository, environment.name));
+}
+
+function withoutParent(repository: string, environment: string): Parameters<typeof applySetIdOf>[0] {
+  return { name: environment, namespace: repository, kind: 'Environment', group: 'countersign.dev' };
 }
 
 /** What is sent for a manifest's object: the object, with exactly our own metadata added. */
 export function withOwnMetadata(
   object: KubernetesObject,
   repository: string,
-  environment: string,
+  environment: Environment,
   { commit, decision }: Provenance,
 ): KubernetesObject {
   const { labels, annotations } = object.metadata as { labels?: object; annotations?: object };
@@ -41,9 +50,17 @@ export function withOwnMetadata(
       annotations: {
         ...annotations,
         'countersign.dev/commit': commit,
-        'countersign.dev/environment': environment,
+        'countersign.dev/environment': environment.name,
         'countersign.dev/decision': String(decision),
       },
     },
   };
+}
+
+export function sameApplySet(sent: KubernetesObject, live: KubernetesObject): boolean {
+  return partOf(sent) === partOf(live);
+}
+
+function partOf({ metadata: { labels } }: KubernetesObject): Json | undefined {
+  return isJsonObject(labels) ? labels[PART_OF] : undefined;
 }

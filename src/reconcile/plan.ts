@@ -18,7 +18,7 @@ import type { ApprovedChange } from './gate.js';
 import type { Inventory, InventoryEntry } from './inventory.js';
 import { differences } from './judged.js';
 import { applyOrder } from './order.js';
-import { withOwnMetadata, type Provenance } from './own-metadata.js';
+import { sameApplySet, withOwnMetadata, type Provenance } from './own-metadata.js';
 import { prunesOf, type PruneWrite } from './prune.js';
 import type { PlannedWrite } from './run-log.js';
 import { stagesOf, type Stage, type Staged } from './stages.js';
@@ -86,7 +86,7 @@ export function desiredOf(approved: ApprovedChange, inventory: Inventory, redact
       before?.digest === digest
         ? { commit: before.commit, decision: before.decision }
         : { commit: approved.head, decision: approved.decision };
-    const sent = withOwnMetadata(object, approved.repository, approved.environment.name, provenance);
+    const sent = withOwnMetadata(object, approved.repository, approved.environment, provenance);
     desired.set(key, { identity, source, digest, provenance, sent, directives: directivesOf(manifest) });
   }
   return desired;
@@ -216,12 +216,13 @@ function planApply(
   const live = all.get(key) ?? null;
   if (live === null) return { op: 'create', identity, digest, desired, live, differences: [] };
   const entry = inventory.get(key);
-  const same = entry?.digest === digest; // Git did not change it
+  // Git did not change it; but its environment may be known to other tools by another id now.
+  const same = entry?.digest === digest && sameApplySet(desired.sent, live);
   const { uid, resourceVersion } = live.metadata;
   if (same && entry.uid === uid && entry.resourceVersion === resourceVersion) return null; // nobody else did, either
   const ours = entry?.uid === uid;
   // Labels are claims, but whoever put them there would fight for the object: a person says whose it is.
-  const claim = ours ? null : claimOf(live, approved.repository, approved.environment.name);
+  const claim = ours ? null : claimOf(live, approved.repository, approved.environment);
   if (claim !== null) throw claimed(desired, claim);
   const found = differences(desired, live, same ? expected.get(key) : undefined, approved.environment).differences;
   if (found.length === 0) return null;

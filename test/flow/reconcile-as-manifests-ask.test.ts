@@ -1,4 +1,7 @@
+import { applySetIdOf, applySetParent } from '../../src/change/apply-set.js';
 import type { ReconcileSettings } from '../../src/change/reconcile-settings.js';
+import { PART_OF } from '../../src/reconcile/own-metadata.js';
+import { environmentNamed, manifests } from '../support/approvals.js';
 import { configMap, deployment, namespace, until } from '../support/cluster.js';
 import { clusterWorlds, type OpenOptions } from '../support/cluster-worlds.js';
 
@@ -61,6 +64,38 @@ describe('manifests say how they are reconciled', () => {
         availableReplicas: 2,
       },
     });
+
+  it('tells other tools which objects belong together, as an ApplySet of their own kind, and stops to', async () => {
+    const ns = 'asked-applyset';
+    const set = { applySet: { parent: 'set' } };
+    const labels = async (path: string) => (await cluster.dana.must(path)).metadata['labels'] as Record<string, string>;
+    const environment = (reconcile: ReconcileSettings) => ({ ...environmentNamed(ns, ns), reconcile });
+    const { world } = await open({}, { ns });
+    const begin = async (head: string, reconcile: ReconcileSettings) => {
+      const members = manifests([namespace(ns), configMap(ns, 'map', {}), deployment(ns, 'cart', 'cart:1')]);
+      const parent = applySetParent(environment(reconcile), members);
+      const objects = [...members, ...(parent ? [parent] : [])].map(({ object }) => object);
+      world.reconciler.approve(await cluster.decisions.approved(environment(reconcile), head.repeat(40), objects));
+      await world.reconciler.settled();
+      expect(world.reconciler.state.trouble).toBeNull();
+    };
+    await begin('a', {});
+    const before = (await labels(`${maps(ns)}/map`))[PART_OF];
+    await begin('b', set);
+    const parent = await cluster.dana.must(`${maps(ns)}/set`);
+    const id = applySetIdOf({ name: 'set', namespace: ns, kind: 'ConfigMap', group: '' });
+    expect(parent.metadata).toMatchObject({
+      labels: { 'applyset.kubernetes.io/id': id },
+      annotations: { 'applyset.kubernetes.io/contains-group-kinds': 'ConfigMap,Deployment.apps,Namespace' },
+    });
+    // What Git did not change is known by the new id, too, and nothing is taken for drift.
+    expect((await labels(`${maps(ns)}/map`))[PART_OF]).toBe(id);
+    expect((await labels(`${deployments(ns)}/cart`))[PART_OF]).toBe(id);
+    expect(world.log.drifts).toEqual([]);
+    await begin('c', {});
+    expect((await labels(`${maps(ns)}/map`))[PART_OF]).toBe(before);
+    expect(await cluster.dana.get(`${maps(ns)}/set`)).toBeNull();
+  });
 
   it('goes through sync waves and dependencies in order, each healthy before the next', async () => {
     const { world, ns, begin } = await open();
