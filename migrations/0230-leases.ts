@@ -10,6 +10,7 @@ export class Leases1763740000230 implements MigrationInterface {
       name text NOT NULL,
       version text NOT NULL,
       started_at timestamptz NOT NULL DEFAULT now(),
+      seen_at timestamptz NOT NULL DEFAULT now(),
       -- Until then it may be taken for alive.
       until timestamptz NOT NULL
     )`);

@@ -34,7 +34,13 @@ import { MetricsController } from './api/metrics.controller.js';
 import { plainResolvers } from './api/plain-resolvers.js';
 import { ReportController } from './api/report.controller.js';
 import { BranchProtectionResolver, PushResolver, RepositoryResolver, TipResolver } from './api/repository.resolver.js';
-import { LogResolver, OrphanResolver, ServiceResolver, TargetResolver } from './api/service.resolver.js';
+import {
+  LogResolver,
+  OrphanResolver,
+  ServiceResolver,
+  InstanceResolver,
+  TargetResolver,
+} from './api/service.resolver.js';
 import { StatisticsResolver } from './api/statistics.resolver.js';
 import type { Access } from './api/access.js';
 import { AccessResolver } from './api/access.resolver.js';
@@ -75,6 +81,7 @@ export interface AppParts {
 const resolvers = [
   ServiceResolver,
   TargetResolver,
+  InstanceResolver,
   LogResolver,
   EntryResolver,
   RepositoryResolver,

@@ -96,7 +96,9 @@ const repository = z.strictObject({
     .optional(),
 });
 
-export const instanceName = z.string().regex(/^[^\s\p{Cc}]{1,100}$/u, { error: 'it must be one name, without spaces' });
+export const instanceName = z
+  .string()
+  .regex(/^[\w.-]{1,100}$/, { error: 'it must be a name of letters, digits, ".", "_" and "-"' });
 
 export const fileSchema = z.strictObject({
   listen: z.string().default('127.0.0.1:4100'),

@@ -341,7 +341,7 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
   }
   const instanceFrom = fromEnv('COUNTERSIGN_INSTANCE', ['instance']);
   const instance = instanceFrom.value ?? written.instance ?? hostname();
-  if (!instanceName.safeParse(instance).success) fault(instanceFrom.path, `${instanceFrom.by}it must be one name, without spaces`); // prettier-ignore
+  if (!instanceName.safeParse(instance).success) fault(instanceFrom.path, `${instanceFrom.by}it must be a name of letters, digits, ".", "_" and "-"`); // prettier-ignore
   const levelFrom = fromEnv('COUNTERSIGN_LOG_LEVEL', ['log', 'level']);
   const level = (levelFrom.value ?? written.log?.level ?? 'info') as Config['logLevel'];
   if (!logLevels.includes(level)) fault([], `COUNTERSIGN_LOG_LEVEL: it must be one of ${logLevels.join(', ')}`);

@@ -11,6 +11,7 @@ import { OidcBearer } from './adapters/oidc/bearer.js';
 import { OidcConsole } from './adapters/oidc/console.js';
 import { PostgresConfigurations } from './adapters/postgres/configurations.js';
 import { accessListAt } from './report/access-list.js';
+import { liveInstances } from './adapters/postgres/instances.js';
 import { PostgresPopulations } from './adapters/postgres/populations.js';
 import { PostgresQueries } from './adapters/postgres/queries.js';
 import { PostgresScheduleBook } from './adapters/postgres/schedule-book.js';
@@ -86,6 +87,7 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       explain: service.explain,
       impact: service.impact,
       targets: service.targets,
+      instances: () => liveInstances(service.dataSource),
       blame: service.blame,
       promotion: service.promotion,
       notifications: service.notifications,

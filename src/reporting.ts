@@ -1,8 +1,9 @@
+import type { Leases, Share } from './audit/lease.js';
 import type { PostgresPast } from './adapters/postgres/past-decisions.js';
 import { CountersignError } from './errors.js';
 import type { Evaluator } from './policy/evaluator.js';
 import type { Cluster } from './reconcile/cluster.js';
-import { ClusterReports, type NamedEnvironment } from './report/cluster-reports.js';
+import { ClusterReports, type NamedEnvironment, type ReportsState } from './report/cluster-reports.js';
 import type { Reported } from './report/openreports.js';
 import { exceptionsFor } from './review/exceptions.js';
 import type { Standing } from './review/governance.js';
@@ -20,23 +21,57 @@ export interface ReportingParts {
   readonly onTrouble: (target: string, trouble: CountersignError) => void;
 }
 
+/** The reports in one target, which one of several instances keeps. */
+export class SharedReports {
+  #keeper: ClusterReports | null = null;
+  readonly #share: Share;
+
+  constructor(target: string, make: () => ClusterReports, leases: Leases) {
+    this.#share = leases.share('duty', `reports ${target}`, async () => {
+      const keeper = (this.#keeper = make());
+      keeper.start();
+      return async () => {
+        await keeper.stop();
+        this.#keeper = null;
+      };
+    });
+  }
+
+  /** As this instance knows it: nothing, where another one keeps them. */
+  get state(): ReportsState {
+    return this.#keeper?.state ?? NO_REPORTS;
+  }
+
+  refresh(environment: NamedEnvironment): void {
+    this.#keeper?.refresh(environment);
+  }
+
+  stop(): Promise<void> {
+    return this.#share.withdraw();
+  }
+}
+
+const NO_REPORTS: ReportsState = { api: null, reports: 0, lookedAt: null, trouble: null };
+
 /** What keeps the reports in each target. */
 export function openReports(
   clusters: ReadonlyMap<string, Cluster>,
+  leases: Leases,
   parts: ReportingParts,
-): ReadonlyMap<string, ClusterReports> {
+): ReadonlyMap<string, SharedReports> {
   const keepers = [...clusters].map(([target, cluster]) => {
-    const keeper = new ClusterReports({
-      cluster,
-      origin: parts.origin,
-      environments: async () => {
-        const all = await parts.records.find('environment', { target });
-        return all.filter(isThere).map(({ repository, name: environment }) => ({ repository, environment }));
-      },
-      judge: (environment) => judge(environment, target, parts),
-      onTrouble: (trouble) => parts.onTrouble(target, trouble),
-    });
-    return [target, keeper] as const;
+    const make = (): ClusterReports =>
+      new ClusterReports({
+        cluster,
+        origin: parts.origin,
+        environments: async () => {
+          const all = await parts.records.find('environment', { target });
+          return all.filter(isThere).map(({ repository, name: environment }) => ({ repository, environment }));
+        },
+        judge: (environment) => judge(environment, target, parts),
+        onTrouble: (trouble) => parts.onTrouble(target, trouble),
+      });
+    return [target, new SharedReports(target, make, leases)] as const;
   });
   return new Map(keepers);
 }

@@ -1,10 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { DataSource } from 'typeorm';
 import { policyCache } from './adapters/folder/cache-folder.js';
-import { openForge } from './adapters/forge/forges.js';
-import { openMirror } from './adapters/git/mirror.js';
 import { openCluster } from './adapters/kubernetes/cluster.js';
 import { openKeys } from './adapters/keys/file.js';
 import { RegoCompiler } from './adapters/opa/compiler.js';
@@ -25,7 +22,9 @@ import { PostgresCosigned } from './adapters/postgres/cosigned.js';
 import { HttpWitness } from './adapters/witness/client.js';
 import { Cosigning } from './audit/cosigning.js';
 import { cosigningLoop } from './audit/cosigning-loop.js';
-import type { EndWork, Leases } from './audit/lease.js';
+import type { Ledger } from './audit/ledger.js';
+import { FencedLedger } from './audit/fenced-ledger.js';
+import type { EndWork, Lease, Leases } from './audit/lease.js';
 import type { KeyRing } from './audit/keys.js';
 import type { MirroredLog } from './audit/mirroring.js';
 import { parseVkey } from './audit/note.js';
@@ -34,13 +33,13 @@ import type { Grant } from './change/grant.js';
 import { ManifestCache } from './change/manifest-cache.js';
 import { Redactor } from './cluster/secret.js';
 import { writerOf } from './config-target.js';
-import { ownRefs } from './config-gate.js';
-import { type Config, followedIn, type WitnessConfig, withoutSecrets } from './config.js';
+import { type Config, type WitnessConfig, withoutSecrets } from './config.js';
 import { CountersignError, toCountersignError } from './errors.js';
 import { openGates } from './gates.js';
 import type { JsonObject } from './cluster/object.js';
 import { type LogDuties, openLogDuties, requireWitnessesNotAhead } from './log-duties.js';
-import { Deployments } from './reconcile/deployments.js';
+import { openFollowing, type OpenRepository } from './following.js';
+import { Deployments, type LeasedRecords } from './reconcile/deployments.js';
 import type { Cluster } from './reconcile/cluster.js';
 import type { ReportsState } from './report/cluster-reports.js';
 import { Attributing, type AuditState } from './attributing.js';
@@ -51,27 +50,21 @@ import { ListedLive } from './reconcile/listed-live.js';
 import { WatchedInventory } from './reconcile/live-inventory.js';
 import { RecordedRefs } from './reconcile/recorded-refs.js';
 import { RecordedRuns } from './reconcile/recorded-runs.js';
-import { OBJECT_ID } from './source/object-id.js';
-import type { Mirror } from './source/repository.js';
-import { APPROVALS_REF } from './review/approval.js';
 import type { AdmissionOptions } from './api/admission.js';
 import type { AuditWebhookOptions } from './api/audit-webhook.js';
 import { bypassEntry } from './reconcile/bypass-entry.js';
+import type { Standing } from './review/governance.js';
+import type { SharedRepository } from './review/shared-repository.js';
+import type { RolloutNews } from './review/returns.js';
 import { repairIndexes } from './review/repair-indexes.js';
 import { serviceEntry } from './review/entries.js';
 import { AccessLog } from './review/access-log.js';
-import { type ApprovingRepository, LoginApprovals } from './review/login-approvals.js';
-import { RepositoryFollower } from './review/follower.js';
-import { RequestFollower } from './review/requests.js';
-import { GovernanceReader } from './review/governance.js';
-import { type Below, type OrganisationSource, readOrganisation } from './review/organisation.js';
+import { LoginApprovals } from './review/login-approvals.js';
 import type { Explanation } from './policy/explain.js';
 import { ImpactJobs, type ImpactReport } from './review/impact-jobs.js';
 import { ImpactFiles } from './adapters/folder/impact-files.js';
 import { PostgresPast } from './adapters/postgres/past-decisions.js';
-import type { PolicyBundle } from './policy/bundle.js';
 import { explainDecision } from './review/explain-decision.js';
-import { CommitTags } from './review/commit-tags.js';
 import {
   type Holding,
   holdings,
@@ -81,7 +74,7 @@ import {
 } from './review/promotions.js';
 import { allCatalogues, catalogueFiles, type GovernedControls } from './report/controls.js';
 import type { TagSignature } from './source/signature.js';
-import type { PusherClaim } from './review/pusher.js';
+import { type PusherClaim, PusherClaims } from './review/pusher.js';
 import type { DecisionRecord, Records, Trouble } from './review/records.js';
 import { describeTrouble } from './review/trouble.js';
 
@@ -213,8 +206,9 @@ export async function startService(config: Config, commentary: Commentary): Prom
     // 4. Targets.
     const redactor = new Redactor((data) => keys.redaction.digest(data), keys.redaction.id);
     const clusters = new Map<string, Cluster>();
+    const agent = `countersign (${config.instance})`;
     for (const { name, kubeconfig, context, allowExec } of config.targets) {
-      const cluster = await openCluster({ name, kubeconfig, context, allowExec });
+      const cluster = await openCluster({ name, kubeconfig, context, allowExec, agent });
       opened.push(() => cluster.close());
       clusters.set(name, cluster);
     }
@@ -229,31 +223,43 @@ export async function startService(config: Config, commentary: Commentary): Prom
     });
     opened.push(() => attributing.close());
     await attributing.start();
-    const runs = new RecordedRuns(ledger, records, (event) => {
-      attributing.recorded(event);
-      if (!event.end) deployments.runs(event.run);
+    const claims = new Map<string, PusherClaims>();
+    const within = (ledgerThere: Ledger, recordsThere: Records) => ({
+      ledger: ledgerThere,
+      records: recordsThere,
+      runs: new RecordedRuns(ledgerThere, recordsThere, (event) => {
+        attributing.recorded(event);
+        if (!event.end) deployments.runs(event.run);
+      }),
+      refs: new RecordedRefs(ledgerThere, recordsThere, claims),
     });
-    await runs.closeOpenRuns(new Date());
+    const { runs, refs } = within(ledger, records);
+    /** What is recorded under a lease, and not any more when that is another's. */
+    const under = (lease: Lease): LeasedRecords =>
+      within(new FencedLedger(ledger, lease), new PostgresRecords(dataSource, lease));
     const granting = [...config.targets, ...config.gates];
     const grants = new Map<string, readonly Grant[]>(granting.map((target) => [target.name, target.grants]));
-    const refs = new RecordedRefs(ledger, records);
     const gates = await openGates(config);
     opened.push(() => gates.close());
     const deployments = new Deployments({
       clusters,
       grants,
       gateOf: (target, repository) => gates.of(target, repository),
-      refs,
-      ledger,
+      leases,
+      under,
       writerOf: (target, repository, environment) => writerOf(config.targets, target, repository, environment),
       runs,
+      refs,
       records,
       redactor,
       trust: parseTrust(keys.log.vkey, 'our own key'),
       onFault: (trouble, repository, environment) =>
         commentary.warn({ repository, environment, trouble }, trouble.message),
-      onRollout: (repository, news) => followers.get(repository)?.rolledOut(news),
-      onShown: (repository, environment) => tellReports(repository, environment),
+      onRollout: (repository, news) => repositories.get(repository)?.shared.rolledOut(news),
+      onShown: (repository, environment) => {
+        tellReports(repository, environment);
+        void channel.tell('shown', { repository, environment });
+      },
     });
     opened.push(() => deployments.close());
 
@@ -266,22 +272,54 @@ export async function startService(config: Config, commentary: Commentary): Prom
       new RenderedFolders(renderer),
     );
     const past = new PostgresPast(dataSource);
-    const bundlesOf = new Map<string, (commit: string) => Promise<PolicyBundle>>();
     const impacts = new ImpactJobs({
       past,
       live: new ListedLive(past, (target) => clusters.get(target), redactor),
       evaluator,
       states: new ImpactFiles(config.data, config.data),
       bundleOf: async (repository, commit) => {
-        const read = bundlesOf.get(repository);
+        const read = repositories.get(repository)?.bundleAt;
         if (read) return read(commit);
         throw new CountersignError('not-found', `no repository ${repository.slice(0, 80)} is followed here`);
       },
     });
     opened.push(() => impacts.close());
-    const followers = new Map<string, RepositoryFollower>();
-    const standing = (repository: string) => followers.get(repository)?.standing ?? null;
-    const reports = openReports(clusters, {
+    const standing = (repository: string): Standing | null => repositories.get(repository)?.shared.standing ?? null;
+    const repositories: ReadonlyMap<string, OpenRepository> = await openFollowing({
+      config,
+      ledger,
+      records,
+      leases,
+      under,
+      evaluator,
+      redactor,
+      cache,
+      grants,
+      mostCommits: config.limits.commits,
+      live,
+      past,
+      compile: (sources) => compiler.compile(sources),
+      deployments,
+      tell: {
+        look: (repository, claim) => void channel.tell('look', { repository, claim }),
+        approvals: (repository, ids) => void channel.tell('approvals', { repository, ids }),
+        rolledOut: (repository, news) => void channel.tell('rollout', { repository, news }),
+        stays: (repository, environment, trouble) => void channel.tell('stays', { repository, environment, trouble }),
+      },
+      onDecided: ({ repository, environment, outcome, index, violations }) => {
+        commentary.info(
+          { repository, environment, outcome, index, violations: violations.length },
+          `decision ${outcome}`,
+        );
+        tellReports(repository, environment);
+        void channel.tell('recorded', { repository, environment });
+      },
+      onReturned: (action) =>
+        commentary.warn({ ...action }, action.refusal ?? `${action.environment} goes back to ${action.to}`),
+      onRecorded: (repository) => void channel.tell('recorded', { repository }),
+      onFault: (repository, trouble, message) => commentary.warn({ repository, trouble }, message),
+    });
+    const reports = openReports(clusters, leases, {
       records,
       past,
       evaluator,
@@ -294,111 +332,24 @@ export async function startService(config: Config, commentary: Commentary): Prom
       for (const one of reports.values()) one.refresh({ repository, environment });
     };
     opened.push(async () => void (await Promise.all([...reports.values()].map((one) => one.stop()))));
-    const requests = new Map<string, RequestFollower>();
-    // Of all of them, before the first one starts: each may ask for the others.
-    const readers = new Map<string, { readonly mirror: Mirror; readonly governance: GovernanceReader }>();
-    const tagsOf = new Map<string, CommitTags>();
-    const leader = config.organisation?.name;
-    const organisation: OrganisationSource | undefined =
-      leader === undefined
-        ? undefined
-        : {
-            inForce: () => standing(leader)?.governance.above ?? null,
-            at: (commit) => readOrganisation(readers.get(leader)!.mirror.repository, commit, leader),
-          };
-    /** What a proposed policy of the organisation comes to in each of the others that it makes a difference to. */
-    const below: Below = async (proposed) => {
-      const found: { readonly repository: string; readonly bundle: PolicyBundle }[] = [];
-      for (const { name } of config.repositories) {
-        const { mirror, governance } = readers.get(name)!;
-        const now = standing(name)?.governance;
-        if (!now) continue;
-        const { governance: next, problems } = await governance.attempt(mirror.repository, now.commit, proposed);
-        for (const problem of problems)
-          commentary.warn({ repository: name, trouble: describeTrouble(problem) }, `it would not go with the organisation’s new policy: ${problem.message}`); // prettier-ignore
-        if (next && next.bundle.digest !== now.bundle.digest) found.push({ repository: name, bundle: next.bundle });
-      }
-      return found;
-    };
-    for (const repository of followedIn(config)) {
-      const { url, refs: followed, credentials, ssh } = repository;
-      const mirror = await openMirror(join(config.data, 'mirrors', `${repository.name}.git`), {
-        url,
-        refs: [...followed, APPROVALS_REF],
-        except: ownRefs(config.gates),
-        credentials,
-        ssh,
-      });
-      const governance = new GovernanceReader((sources) => compiler.compile(sources), {
-        repository: repository.name,
-        leads: repository.name === leader,
-        firstSeen: async (ids) => {
-          const seen = await records.find('exception', { repository: repository.name, id: ids });
-          return new Map(seen.map(({ id: exception, firstSeen }) => [exception, new Date(firstSeen)]));
-        },
-      });
-      bundlesOf.set(repository.name, async (commit) => {
-        if (!OBJECT_ID.test(commit)) {
-          throw new CountersignError('query-invalid', `${commit.slice(0, 80)} is no full commit id`);
-        }
-        const above = repository.name === leader ? undefined : (organisation?.inForce() ?? undefined);
-        return (await governance.read(mirror.repository, commit, above)).bundle;
-      });
-      readers.set(repository.name, { mirror, governance });
-      tagsOf.set(repository.name, new CommitTags(mirror, () => standing(repository.name)?.governance ?? null));
-      const mostCommits = config.limits.commits;
-      const reviewing = { ledger, records, mirror, governance, evaluator, redactor, cache, grants, mostCommits, live };
-      const follower = new RepositoryFollower(repository, {
-        past,
-        ...reviewing,
-        ...(repository.name === leader ? { below } : { organisation }),
-        events: {
-          governs: () => {
-            if (repository.name === leader) for (const { name } of config.repositories) followers.get(name)?.nudge();
-          },
-          approved: (approved) => deployments.approved(approved),
-          decided: ({ environment, outcome, index, violations }) => {
-            commentary.info(
-              { repository: repository.name, environment, outcome, index, violations: violations.length },
-              `decision ${outcome}`,
-            );
-            tellReports(repository.name, environment);
-          },
-          removed: (_, environment) => deployments.removed(repository.name, environment),
-          governed: (_, environments) => deployments.governed(repository.name, environments),
-          unserved: (_, environment, trouble) => deployments.unserved(repository.name, environment.name, trouble),
-          fault: (trouble) => commentary.warn({ repository: repository.name, trouble }, trouble.message),
-          returned: (action) =>
-            commentary.warn({ ...action }, action.refusal ?? `${action.environment} goes back to ${action.to}`),
-          stays: (_, environment, trouble) => deployments.stays(repository.name, environment, trouble),
-          adviceApproved: () => requests.get(repository.name)?.nudge(),
-        },
-      });
-      followers.set(repository.name, follower);
-      opened.push(() => follower.stop());
-      if (!repository.forge) continue;
-      const follow = new RequestFollower(repository, {
-        forge: openForge(repository.forge),
-        standing: () => follower.standing,
-        approvals: follower.approvals,
-        onApprovals: (approvals) => follower.approvalsCame(approvals),
-        ...reviewing,
-        onFault: (trouble) => commentary.warn({ repository: repository.name, trouble }, trouble.message),
-      });
-      requests.set(repository.name, follow);
-      opened.push(() => follow.stop());
-    }
-    for (const part of [...followers.values(), ...requests.values(), ...reports.values()]) part.start();
-    const hint = (repository: string, claim: PusherClaim | null): void => {
+    for (const { shared } of repositories.values()) opened.push(() => shared.stop());
+    const vouch = (repository: string, claim: PusherClaim | null): void => {
       if (claim && gates.moved(repository, claim.ref)) refs.vouch(repository, claim);
-      followers.get(repository)?.hint(claim);
-      requests.get(repository)?.nudge();
+    };
+    hear(channel, { repositories, deployments, tellReports, vouch });
+    for (const { shared } of repositories.values()) shared.start();
+    const hint = (repository: string, claim: PusherClaim | null): void => {
+      vouch(repository, claim);
+      repositories.get(repository)?.shared.hint(claim);
     };
     const log = new AccessLog(ledger, (thrown) =>
       commentary.error({ trouble: describeTrouble(toCountersignError(thrown)) }, 'a refusal could not be logged'),
     );
     opened.push(() => log.close());
-    const approving = { log, approvals: new LoginApprovals(approvingRepositories(followers, requests), records) };
+    const approving = {
+      log,
+      approvals: new LoginApprovals(new Map([...repositories].map(([name, { shared }]) => [name, shared])), records),
+    };
     commentary.info({ version, data: config.data }, 'following');
     const cursors = new PostgresCursors(dataSource);
     if (config.notifications.length > 0) {
@@ -423,7 +374,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
       impacts.ask(repository, commit, since);
     const explain = (decision: DecisionRecord, trace: boolean): Promise<readonly Explanation[]> =>
       explainDecision(decision, ledger, compiler, trace);
-    const repository = (name: string) => readers.get(name)?.mirror.repository;
+    const repository = (name: string) => repositories.get(name)?.mirror.repository;
     const blame = openBlaming({ clusters, deployments, redactor, cache, standing, repository });
     const promotions = new Promotions({ standing, reader: repository, evaluator, redactor, cache });
     const promotion: Service['promotion'] = (question) => promotions.ask(question);
@@ -437,7 +388,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
       const catalogues = allCatalogues(await catalogueFiles(reader, governance.commit));
       return { catalogues, rules: governance.bundle.rules };
     };
-    const tags: Service['tags'] = async (name, commit) => tagsOf.get(name)?.of(commit) ?? [];
+    const tags: Service['tags'] = async (name, commit) => repositories.get(name)?.tags.of(commit) ?? [];
     const orphans = openOrphans({ queries: new PostgresQueries(dataSource), clusters });
     const targets: Service['targets'] = () =>
       [...reports].map(([name, { state }]) => ({ name, reports: state, audit: attributing.state(name) }));
@@ -465,26 +416,61 @@ export async function startService(config: Config, commentary: Commentary): Prom
   }
 }
 
-/** An approval may be of what was pushed, of an open request, or of one that was merged meanwhile: both followers hear of it. */
-function approvingRepositories(
-  followers: ReadonlyMap<string, RepositoryFollower>,
-  requests: ReadonlyMap<string, RequestFollower>,
-): ReadonlyMap<string, ApprovingRepository> {
-  return new Map(
-    [...followers].map(([name, follower]) => [
-      name,
-      {
-        approvals: follower.approvals,
-        get standing() {
-          return follower.standing;
-        },
-        approvalsCame: (approvals) => {
-          follower.approvalsCame(approvals);
-          if (approvals.some(({ advice }) => advice !== null)) requests.get(name)?.nudge();
-        },
-      },
-    ]),
-  );
+/** What other instances tell: of what this one follows or reconciles, and of what it only knows. */
+function hear(
+  channel: Channel,
+  {
+    repositories,
+    deployments,
+    tellReports,
+    vouch,
+  }: {
+    readonly repositories: ReadonlyMap<string, OpenRepository>;
+    readonly deployments: Deployments;
+    readonly tellReports: (repository: string, environment: string) => void;
+    readonly vouch: (repository: string, claim: PusherClaim | null) => void;
+  },
+): void {
+  const on = (topic: string, act: (told: Told, shared: SharedRepository) => void): void => {
+    channel.hear(topic, (body) => {
+      const told = body as Told;
+      const shared = repositories.get(told.repository)?.shared;
+      if (shared) act(told, shared);
+    });
+  };
+  on('look', ({ repository, claim = null }, shared) => {
+    vouch(repository, claim);
+    shared.hinted(claim);
+  });
+  on('rollout', ({ news }, shared) => {
+    if (news) shared.rolledOutElsewhere(news);
+  });
+  on('stays', ({ repository, environment, trouble = null }) => {
+    if (environment !== undefined) deployments.stays(repository, environment, trouble);
+  });
+  on('approvals', ({ ids = [] }, shared) => {
+    // They are in the records, too: the next start of a follower finds them.
+    void shared.approvalsTold(ids).catch(() => undefined);
+  });
+  on('recorded', ({ repository, environment }, shared) => {
+    shared.recordedElsewhere();
+    if (environment !== undefined) tellReports(repository, environment);
+  });
+  on('shown', ({ repository, environment }) => {
+    if (environment === undefined) return;
+    deployments.changedElsewhere(repository, environment);
+    tellReports(repository, environment);
+  });
+}
+
+/** By an instance of the same log: whoever may say something there may do all that we may. */
+interface Told {
+  readonly repository: string;
+  readonly environment?: string;
+  readonly claim?: PusherClaim | null;
+  readonly ids?: readonly string[];
+  readonly news?: RolloutNews;
+  readonly trouble?: Trouble | null;
 }
 
 async function openWitnessing(

@@ -95,6 +95,15 @@ export function createMetrics(state: ServiceState, queries: Queries): Registry {
         failingSince === null ? 0 : since(failingSince),
       ]),
   );
+  gauge(
+    'leases',
+    'Repositories, environments and duties that each live instance does.',
+    ['instance', 'kind'],
+    async () =>
+      (await state.instances()).flatMap(({ name: instance, leases }) =>
+        kinds.map((kind) => [{ instance, kind }, leases.filter((lease) => lease.kind === kind).length]),
+      ),
+  );
   gauge('log_size', 'Entries in the log.', [], async () => [[{}, await state.ledger.size()]]);
   gauge('ready', '1 while everything the service needs answers.', [], async () => [
     [{}, (await state.ready()).ok ? 1 : 0],
@@ -117,6 +126,8 @@ const audited = (state: ServiceState): (readonly [string, Audited])[] =>
   state.targets().flatMap(({ name, audit }) => (audit ? [[name, audit] as const] : []));
 
 type Read<L extends string> = () => Promise<readonly (readonly [labels: Partial<Record<L, string>>, value: number])[]>;
+
+const kinds = ['repository', 'environment', 'duty'] as const;
 
 /** Requests by route and status: what a dashboard needs to see a slow or failing API. */
 export function requestHistogram(registry: Registry): Histogram<'route' | 'status'> {

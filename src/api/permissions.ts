@@ -25,6 +25,7 @@ export const fields: Readonly<Record<string, Permission>> = {
   // They name repositories and targets.
   'Service.reasons': whole,
   'Query.targets': whole,
+  'Query.instances': whole,
   // Of namespaces that several share, and of what nobody governs.
   'Query.orphans': whole,
   'Query.log': { action: 'read', of: 'anywhere' },

@@ -3,6 +3,7 @@ import { Inject } from '@nestjs/common';
 import { parseCheckpoint } from '../audit/checkpoint.js';
 import { toHex } from '../audit/crypto.js';
 import { CountersignError } from '../errors.js';
+import type { InstanceState } from '../report/instances.js';
 import type { Orphan } from '../reconcile/orphans.js';
 import { describeTrouble } from '../review/trouble.js';
 import { STATE, type ServiceState } from './state.js';
@@ -18,6 +19,16 @@ export class ServiceResolver {
   async service(): Promise<object> {
     const { ok, reasons } = await this.state.ready();
     return { version: this.state.version, startedAt: this.state.startedAt, ready: ok, reasons };
+  }
+}
+
+@Resolver('Instance')
+export class InstanceResolver {
+  constructor(@Inject(STATE) private readonly state: ServiceState) {}
+
+  @Query('instances')
+  instances(): Promise<readonly InstanceState[]> {
+    return this.state.instances();
   }
 }
 

@@ -6,6 +6,7 @@ import type { BlameAnswer, BlameQuestion } from '../report/blame-question.js';
 import type { AccessList } from '../report/access-list.js';
 import type { ReportsState } from '../report/cluster-reports.js';
 import type { GovernedControls } from '../report/controls.js';
+import type { InstanceState } from '../report/instances.js';
 import type { Queries } from '../report/queries.js';
 import type { ImpactReport } from '../review/impact-jobs.js';
 import type { Holding, PromotionAnswer, PromotionQuestion } from '../review/promotions.js';
@@ -64,6 +65,8 @@ export interface ServiceState {
     readonly target?: string | undefined;
     readonly namespace?: string | undefined;
   }): Promise<readonly (OrphanReport & { readonly target: string })[]>;
+  /** Those that are alive. Throws `database-unavailable`. */
+  instances(): Promise<readonly InstanceState[]>;
   /** The clusters that it is configured to write to, by name. */
   targets(): readonly TargetState[];
   /** How far each destination of notifications was told. */

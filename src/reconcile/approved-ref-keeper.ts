@@ -243,7 +243,11 @@ export class ApprovedRefKeeper implements Keeper {
     } catch (thrown) {
       trouble = toCountersignError(thrown);
     }
-    const outcome: RunOutcome = !trouble ? 'succeeded' : trouble.code === 'run-superseded' ? 'superseded' : 'failed';
+    const outcome: RunOutcome = !trouble
+      ? 'succeeded'
+      : ['run-superseded', 'lease-lost'].includes(trouble.code)
+        ? 'superseded'
+        : 'failed';
     const results = planned.map((one): WriteResult => {
       const came = trouble ? (outcome === 'failed' ? 'failed' : 'skipped') : 'written';
       return { ...one, outcome: came, uid: null, resourceVersion: trouble ? null : head, trouble };

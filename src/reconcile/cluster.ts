@@ -81,6 +81,11 @@ export interface Cluster {
   delete(identity: ObjectIdentity, uid: string): Promise<LiveObject | null>;
   /** The same cluster, in another's name: everything is asked and written with that one's rights. It need not be closed. */
   actingAs(impersonation: Impersonation): Cluster;
+  /**
+   * The same cluster; `beforeWrite` is called at the last moment before each write is sent, repeated ones too, and nothing is sent when
+   * it throws. Dry runs are no writes. It need not be closed.
+   */
+  guarded(beforeWrite: () => void): Cluster;
   /** The user name under which it knows us; null where it does not say. */
   whoAmI(): Promise<string | null>;
   close(): Promise<void>;

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { Lease, Leases, Share } from '../audit/lease.js';
 import type { Ledger } from '../audit/ledger.js';
 import type { Trust } from '../audit/policy-file.js';
 import type { Environment } from '../change/environment.js';
@@ -8,13 +9,15 @@ import { identityKey, type ManifestObject } from '../cluster/object.js';
 import { objectDigest } from '../cluster/rendered.js';
 import type { Redactor } from '../cluster/secret.js';
 import { CountersignError, toCountersignError } from '../errors.js';
+import type { ObjectIdentity } from '../cluster/object.js';
 import { governedSince } from '../review/base.js';
 import { recordFault } from '../review/record-fault.js';
 import type { Approved } from '../review/followed-repository.js';
 import type { EnvironmentRecord, FaultRecord, GateState, Records, Trouble } from '../review/records.js';
 import type { RolloutNews } from '../review/returns.js';
 import { describeTrouble } from '../review/trouble.js';
-import type { ApprovedView } from './admission.js';
+import type { ApprovedState, ApprovedView } from './admission.js';
+import { ApprovedElsewhere } from './approved-elsewhere.js';
 import type { Cluster, Impersonation } from './cluster.js';
 import type { Gate, RefHistory } from './approved-ref.js';
 import { ApprovedRefKeeper } from './approved-ref-keeper.js';
@@ -23,6 +26,7 @@ import { Informers } from './informer.js';
 import type { Keeper } from './keeper.js';
 import { EnvironmentReconciler } from './loop.js';
 import type { ReconcilerState } from './reconciler-state.js';
+import type { Inventory } from './inventory.js';
 import type { RecordedRuns } from './recorded-runs.js';
 import { RolloutWatch } from './rollout-watch.js';
 import { TIMEOUT } from './run.js';
@@ -36,10 +40,16 @@ export interface DeploymentsParts {
   readonly writerOf?: (target: string, repository: string, environment: string) => Impersonation | null;
   /** Where others apply what is approved, by target and repository. */
   readonly gateOf?: (target: string, repository: string) => { readonly gate: Gate; readonly url: string } | undefined;
-  readonly refs?: RefHistory;
-  readonly ledger: Ledger;
-  readonly runs: RecordedRuns;
+  /** Each environment is reconciled by whoever has its lease; the others know what is approved, and wait. */
+  readonly leases: Leases;
+  /** What is written under a lease. */
+  readonly under: (lease: Lease) => LeasedRecords;
+  /** For reading. */
   readonly records: Records;
+  /** For reading. */
+  readonly runs: RecordedRuns;
+  /** For reading. */
+  readonly refs?: RefHistory;
   readonly redactor: Redactor;
   /** Our own log's key: what the gate holds a decision's checkpoint against. */
   readonly trust: Trust;
@@ -51,11 +61,35 @@ export interface DeploymentsParts {
   readonly onShown?: (repository: string, environment: string) => void;
 }
 
+/** Nothing is recorded by these once the lease is another's. */
+export interface LeasedRecords {
+  readonly ledger: Ledger;
+  readonly records: Records;
+  readonly runs: RecordedRuns;
+  readonly refs: RefHistory;
+}
+
+interface Held extends LeasedRecords {
+  readonly lease: Lease;
+}
+
+/** How an environment is shown: by whoever reconciles it, where nothing else is said. */
+interface Shown {
+  readonly gate?: GateState | null;
+  readonly by?: Pick<LeasedRecords, 'ledger' | 'records'> | null;
+}
+
 interface Deployment {
   readonly repository: string;
   readonly environment: string;
   readonly target: string | null;
   reconciler: Keeper | null;
+  /** What is approved, where another instance reconciles it. */
+  elsewhere: ApprovedElsewhere | null;
+  /** While this instance reconciles it. */
+  held: Held | null;
+  /** What was last asked for: whoever comes to reconcile it begins with that. */
+  intent: () => Promise<void>;
   /** What was written last about it. */
   trouble: Trouble | null;
   /** Whether what was approved before this process began has been handed over, or found not to be. */
@@ -80,6 +114,9 @@ export class Deployments {
   readonly #informers = new Map<string, Informers>();
   readonly #deployments = new Map<string, Deployment>();
   readonly #settings = new Map<string, ReconcileSettings | undefined>();
+  readonly #shares = new Map<string, Share>();
+  readonly #held = new Map<string, Held>();
+  #closing = false;
 
   constructor(private readonly parts: DeploymentsParts) {
     for (const [target, cluster] of parts.clusters) this.#informers.set(target, new Informers(cluster));
@@ -88,15 +125,16 @@ export class Deployments {
   approved(approved: Approved): void {
     const { repository, environment } = approved;
     const deployment = this.#deployment(repository, environment.name, environment.target);
-    this.#then(deployment, () => this.#hand(deployment, approved));
+    this.#intend(deployment, () => this.#hand(deployment, approved));
   }
 
   /** No longer defined: its objects are left alone. */
   removed(repository: string, environment: string): void {
     const deployment = this.#deployment(repository, environment, null);
-    this.#then(deployment, async () => {
+    this.#intend(deployment, async () => {
       await deployment.reconciler?.stop();
       deployment.reconciler = null;
+      deployment.elsewhere = null;
       await this.#show(deployment, 'removed', null);
     });
   }
@@ -109,10 +147,21 @@ export class Deployments {
     }
   }
 
-  /** Defined, but there is nothing that could be applied. */
-  unserved(repository: string, environment: string, trouble: Trouble): void {
+  /** Defined, but there is nothing that could be applied: whoever follows the repository says so, with what it may write. */
+  unserved(
+    repository: string,
+    environment: string,
+    trouble: Trouble,
+    by: Pick<LeasedRecords, 'ledger' | 'records'>,
+  ): void {
     const deployment = this.#deployment(repository, environment, null);
-    this.#then(deployment, () => this.#show(deployment, 'refused', trouble));
+    this.#then(deployment, () => this.#show(deployment, 'refused', trouble, { by }));
+  }
+
+  /** Another instance has written there: what its runs left is known here, too, for those who ask what may be written. */
+  changedElsewhere(repository: string, environment: string): void {
+    const deployment = this.#deployments.get(`${repository}\0${environment}`);
+    if (deployment && !deployment.held && deployment.elsewhere) this.#then(deployment, deployment.intent);
   }
 
   /** A run of it begins: from here on its time counts. */
@@ -134,10 +183,11 @@ export class Deployments {
 
   /** What is approved in a target, for those who ask before they write there. */
   approvedIn(target: string): ApprovedView {
-    const reconcilers = () =>
-      [...this.#deployments.values()].flatMap(({ reconciler, target: of }) =>
-        reconciler && of === target ? [reconciler] : [],
-      );
+    const there = (): (Keeper | ApprovedElsewhere)[] =>
+      [...this.#deployments.values()].flatMap(({ reconciler, elsewhere, target: of }) => {
+        const known = reconciler ?? elsewhere;
+        return known && of === target ? [known] : [];
+      });
     return {
       complete: async () => {
         const approved = (await this.parts.records.find('environment', { target })).filter(
@@ -145,24 +195,22 @@ export class Deployments {
         );
         return approved.every(({ repository, name }) => this.#deployments.get(`${repository}\0${name}`)?.known);
       },
-      approvedState: (identity) => {
-        const states = reconcilers().map((reconciler) => reconciler.approvedState(identityKey(identity)));
+      approvedState: (identity): ApprovedState | undefined => {
+        const states = there().map((one) => one.approvedState(identityKey(identity)));
         return (
           states.find((state) => state !== undefined && state !== null) ?? states.find((state) => state !== undefined)
         );
       },
-      scaled: ({ group, kind: plural, namespace, name }) =>
-        reconcilers()
-          .map((reconciler) =>
-            reconciler.governs(
-              (one) =>
-                one.group === group &&
-                one.namespace === namespace &&
-                one.name === name &&
-                `${one.kind.toLowerCase()}s` === plural,
-            ),
-          )
-          .find((found) => found !== undefined),
+      scaled: ({ group, kind: plural, namespace, name }) => {
+        const isIt = (one: ObjectIdentity): boolean =>
+          one.group === group &&
+          one.namespace === namespace &&
+          one.name === name &&
+          `${one.kind.toLowerCase()}s` === plural;
+        return there()
+          .map((one) => one.governs(isIt))
+          .find((found) => found !== undefined);
+      },
     };
   }
 
@@ -177,6 +225,9 @@ export class Deployments {
   }
 
   async close(): Promise<void> {
+    this.#closing = true;
+    // Whoever takes an environment over begins when its lease is free.
+    await Promise.all([...this.#shares.values()].map((share) => share.withdraw()));
     const all = [...this.#deployments.values()];
     for (const { timer } of all) if (timer) clearTimeout(timer);
     // What was handed over last may still make a reconciler, and a reconciler that stops may still have something to show.
@@ -196,6 +247,9 @@ export class Deployments {
         environment,
         target,
         reconciler: null,
+        elsewhere: null,
+        held: this.#held.get(key) ?? null,
+        intent: () => Promise.resolve(),
         trouble: null,
         known: false,
         rollout: null,
@@ -206,8 +260,42 @@ export class Deployments {
       // The same environment on another target: what holds it to the old one ends first.
       if (before) deployment.work = before.work.then(async () => before.reconciler?.stop());
       this.#deployments.set(key, deployment);
+      if (!this.#shares.has(key)) this.#shares.set(key, this.#share(key, repository, environment));
     }
     return deployment;
+  }
+
+  #share(key: string, repository: string, environment: string): Share {
+    return this.parts.leases.share('environment', `${repository} ${environment}`, async (lease) => {
+      const held: Held = { lease, ...this.parts.under(lease) };
+      // Nobody else writes there from here on; what the one before had begun is not going on.
+      await held.runs.closeOpenRuns(repository, environment, new Date());
+      this.#held.set(key, held);
+      const deployment = this.#deployments.get(key)!;
+      deployment.held = held;
+      this.#then(deployment, () => deployment.intent());
+      return () => this.#leave(key);
+    });
+  }
+
+  /** Another instance goes on with it: nothing is written here any more when this resolves. */
+  async #leave(key: string): Promise<void> {
+    this.#held.delete(key);
+    const deployment = this.#deployments.get(key)!;
+    // Not after what waits: that would be done for nothing.
+    await deployment.reconciler?.stop();
+    deployment.held = null;
+    await deployment.work;
+    await deployment.reconciler?.stop();
+    deployment.reconciler = null;
+    deployment.rollout = null;
+    if (deployment.timer) clearTimeout(deployment.timer);
+    if (!this.#closing) this.#then(deployment, () => deployment.intent());
+  }
+
+  #intend(deployment: Deployment, work: () => Promise<void>): void {
+    deployment.intent = work;
+    this.#then(deployment, work);
   }
 
   #then(deployment: Deployment, work: () => Promise<void>): void {
@@ -218,18 +306,63 @@ export class Deployments {
     };
     deployment.work = deployment.work.then(step).catch(async (thrown: unknown) => {
       const trouble = describeTrouble(toCountersignError(thrown));
+      if (!deployment.held || trouble.code === 'lease-lost') return; // whoever reconciles it says what is wrong
       this.parts.onFault(trouble, repository, environment);
       // The environment stays as it is and says why (invariant 7).
       await this.#show(deployment, 'failed', trouble).catch(() => {});
     });
   }
 
-  async #hand(
-    deployment: Deployment,
-    { environment, head, objects, inclusion, repository, decision }: Approved,
-  ): Promise<void> {
+  async #hand(deployment: Deployment, approved: Approved): Promise<void> {
     const { parts } = this;
-    const { target } = deployment;
+    const { repository, environment } = approved;
+    const change = await this.#pass(approved);
+    if (!change) return;
+    const inventory = await parts.runs.inventory(repository, environment.name, change.environment.target ?? '');
+    const { held } = deployment;
+    const gated = parts.gateOf?.(change.environment.target ?? '', repository);
+    deployment.elsewhere = held || gated ? null : new ApprovedElsewhere(change, inventory, parts.redactor);
+    if (!held) return;
+    deployment.reconciler ??= this.#keeper(deployment, held, inventory);
+    const key = `${repository}\0${environment.name}`;
+    deployment.reconciler.configure(this.#settings.has(key) ? this.#settings.get(key) : environment.reconcile);
+    if (change.purpose === 'deploy' && !gated) await this.#beginRollout(deployment, change);
+    deployment.reconciler.approve(change);
+  }
+
+  #keeper(deployment: Deployment, { lease, runs, refs }: Held, inventory: Inventory): Keeper {
+    const { parts } = this;
+    const { repository, environment, target } = deployment;
+    const epoch = (): number => {
+      if (lease.held) return lease.epoch;
+      throw new CountersignError('lease-lost', `${environment} may be another instance's by now`, { retry: true });
+    };
+    const common = {
+      log: runs,
+      grants: parts.grants.get(target ?? '') ?? [],
+      epoch,
+      stillApproved: (waiting: ApprovedChange) => this.#requireInForce(waiting),
+      onState: (state: ReconcilerState) => this.#then(deployment, () => this.#learn(deployment, state)),
+    };
+    const gated = parts.gateOf?.(target ?? '', repository);
+    if (gated) return new ApprovedRefKeeper(repository, environment, { ...common, ...gated, history: refs });
+    const informers = this.#informers.get(target ?? '')!;
+    const { cluster } = informers;
+    const as = parts.writerOf?.(target ?? '', repository, environment) ?? null;
+    return new EnvironmentReconciler(repository, environment, inventory.values(), {
+      ...common,
+      informers,
+      // Asked before each batch, and again as each write is sent: a process that wakes up late writes nothing.
+      writer: (as ? cluster.actingAs(as) : cluster).guarded(epoch),
+      redactor: parts.redactor,
+    });
+  }
+
+  /** Through the gate, here as at the instance that applies it; null where it is neither in force nor live. */
+  async #pass(approved: Approved): Promise<ApprovedChange | null> {
+    const { environment, head, objects, inclusion, repository, decision } = approved;
+    const { parts } = this;
+    const { target } = environment;
     const informers = target === null ? undefined : this.#informers.get(target);
     const gated = target === null ? undefined : parts.gateOf?.(target, repository);
     if (target === null || (!informers && !gated)) {
@@ -244,42 +377,12 @@ export class Deployments {
     // Under another bundle than it was judged by, or without an exception that it needed, what was never applied is not applied
     // now; what was, is kept.
     const live = inForce || (await this.#isLive({ repository, environment, head, objects, decisionId: decision.id }));
-    if (!live) return;
-    const approved = approve(
-      {
-        repository,
-        environment,
-        head,
-        objects,
-        inclusion,
-        purpose: inForce ? 'deploy' : 'repair',
-      },
+    if (!live) return null;
+    const purpose = inForce ? 'deploy' : 'repair';
+    return approve(
+      { repository, environment, head, objects, inclusion, purpose },
       { ...facts, trust: parts.trust, redactor: parts.redactor },
     );
-    const common = {
-      log: parts.runs,
-      grants: parts.grants.get(target) ?? [],
-      // One process: whoever holds the data folder's or database's lease is the only one there is.
-      epoch: () => 1,
-      stillApproved: (waiting: ApprovedChange) => this.#requireInForce(waiting),
-      onState: (state: ReconcilerState) => this.#then(deployment, () => this.#learn(deployment, state)),
-    };
-    if (gated) {
-      deployment.reconciler ??= new ApprovedRefKeeper(repository, environment.name, { ...common, ...gated, history: parts.refs! }); // prettier-ignore
-    } else {
-      const as = parts.writerOf?.(target, repository, environment.name) ?? null;
-      const inventory = await parts.runs.inventory(repository, environment.name, target);
-      deployment.reconciler ??= new EnvironmentReconciler(repository, environment.name, inventory.values(), {
-        ...common,
-        informers: informers!,
-        ...(as ? { writer: informers!.cluster.actingAs(as) } : {}),
-        redactor: parts.redactor,
-      });
-    }
-    const key = `${repository}\0${environment.name}`;
-    deployment.reconciler.configure(this.#settings.has(key) ? this.#settings.get(key) : environment.reconcile);
-    if (inForce && !gated) await this.#beginRollout(deployment, approved);
-    deployment.reconciler.approve(approved);
   }
 
   /** Follows what is about to be rolled out, unless it is known to be healthy from before. */
@@ -304,8 +407,8 @@ export class Deployments {
   }
 
   async #followRollout(deployment: Deployment): Promise<void> {
-    const { repository, environment, reconciler, rollout } = deployment;
-    if (!reconciler || !rollout) return;
+    const { repository, environment, reconciler, rollout, held } = deployment;
+    if (!reconciler || !rollout || !held) return;
     const { applied, trouble } = reconciler.state;
     const objects = reconciler.objects().map(({ entry, health }) => ({ identity: entry.identity, health }));
     const end = rollout.watch.look({ applied, trouble, objects }, this.#timeout(deployment), Date.now());
@@ -317,7 +420,7 @@ export class Deployments {
     } else {
       deployment.rollout = null;
       const where = { repository, name: environment, approvedDecision: decision };
-      await this.parts.records.update('environment', where, { healthy: head, healthyDecision: decision });
+      await held.records.update('environment', where, { healthy: head, healthyDecision: decision });
     }
     const unhealthy = end.outcome === 'healthy' ? null : end.reason;
     this.parts.onRollout?.(repository, { environment, decision, unhealthy });
@@ -387,19 +490,22 @@ export class Deployments {
   }
 
   async #learn(deployment: Deployment, state: ReconcilerState): Promise<void> {
-    const { repository, environment, reconciler } = deployment;
+    const { repository, environment, reconciler, held } = deployment;
+    if (!held || state.trouble?.code === 'lease-lost') return;
     const news = reconciler?.takeNews() ?? new Set<string>();
     for (const { entry, health } of news.size > 0 ? (reconciler?.objects() ?? []) : []) {
       if (!news.has(identityKey(entry.identity))) continue;
       const { group, kind, namespace, name } = entry.identity;
       const where = { repository, environment, group, kind, namespace, name };
-      await this.parts.records.update('liveObject', where, { health: health.status, healthReason: health.reason });
+      await held.records.update('liveObject', where, { health: health.status, healthReason: health.reason });
     }
     const { stays } = deployment;
     const isIll = state.status === 'degraded' || state.status === 'failed' || state.status === 'progressing';
     const trouble = state.trouble && describeTrouble(state.trouble);
     const isOther = trouble !== null && !['object-unhealthy', 'hook-failed'].includes(trouble.code);
-    await this.#show(deployment, state.status, stays && isIll && !isOther ? stays : trouble, state.gate);
+    await this.#show(deployment, state.status, stays && isIll && !isOther ? stays : trouble, {
+      gate: state.gate ?? null,
+    });
     await this.#followRollout(deployment);
   }
 
@@ -408,10 +514,11 @@ export class Deployments {
     deployment: Deployment,
     status: EnvironmentRecord['status'],
     trouble: Trouble | null,
-    gate: GateState | null = null,
+    { gate = null, by = deployment.held }: Shown = {},
   ): Promise<void> {
+    if (!by) return; // it is another instance's to say
     const { repository, environment } = deployment;
-    const { records, ledger } = this.parts;
+    const { records, ledger } = by;
     const time = new Date().toISOString();
     await records.update('environment', { repository, name: environment }, { status, trouble, gate, updatedAt: time });
     this.parts.onShown?.(repository, environment);

@@ -12,11 +12,11 @@ const MOST = 50;
 
 /** What became of approved refs, in the log and the records, and what forges say of who moved them. */
 export class RecordedRefs implements RefHistory {
-  readonly #claims = new Map<string, PusherClaims>();
-
   constructor(
     private readonly ledger: Ledger,
     private readonly records: Records,
+    /** By repository: what webhooks said of pushes. */
+    private readonly claims: Map<string, PusherClaims>,
   ) {}
 
   async left(repository: string, environment: string, ref: string): Promise<Left> {
@@ -42,13 +42,13 @@ export class RecordedRefs implements RefHistory {
 
   /** A webhook's word on who moved a ref. */
   vouch(repository: string, claim: PusherClaim): void {
-    const claims = this.#claims.get(repository) ?? new PusherClaims(() => new Date());
-    this.#claims.set(repository, claims);
+    const claims = this.claims.get(repository) ?? new PusherClaims(() => new Date());
+    this.claims.set(repository, claims);
     claims.add(claim);
   }
 
   pusher(repository: string, move: Omit<RefMove, 'kind'>): Account | null {
-    return this.#claims.get(repository)?.take(move) ?? null;
+    return this.claims.get(repository)?.take(move) ?? null;
   }
 }
 

@@ -89,11 +89,14 @@ export class RecordedRuns implements RunLog {
     return inventoryOf(rows.map(inventoryEntry));
   }
 
-  /** Closes runs whose process died in them: what they had planned is known, what they wrote is seen by the next run. */
-  async closeOpenRuns(now: Date): Promise<void> {
-    for (const run of await this.records.find('run', { outcome: 'running' })) {
+  /**
+   * Closes runs of an environment whose process died in them, or lost its lease: what they had planned is known, what they wrote is seen
+   * by the next run. Under the environment's lease only, which nobody else's run can be under.
+   */
+  async closeOpenRuns(repository: string, environment: string, now: Date): Promise<void> {
+    for (const run of await this.records.find('run', { repository, environment, outcome: 'running' })) {
       const time = now.toISOString();
-      const { id, repository, environment, decision } = run;
+      const { id, decision } = run;
       const { entries } = await this.ledger.record(async (transaction) => {
         transaction.append({
           type: 'run',

@@ -127,7 +127,7 @@ export async function reconcile(approved: ApprovedChange, request: RunRequest, p
       await work.all();
     } catch (thrown) {
       trouble = toCountersignError(thrown);
-      outcome = trouble.code === 'run-superseded' ? 'superseded' : 'failed';
+      outcome = ['run-superseded', 'lease-lost'].includes(trouble.code) ? 'superseded' : 'failed';
       // Once for what failed, not once for each retry.
       if (outcome === 'failed' && told === null) await work.tellHooks();
     }

@@ -1,3 +1,4 @@
+import type { Inclusion, Ledger } from '../audit/ledger.js';
 import { GOVERNANCE, type Environment } from '../change/environment.js';
 import { render } from '../change/render.js';
 import type { ManifestObject } from '../cluster/object.js';
@@ -5,12 +6,12 @@ import { CountersignError, toCountersignError } from '../errors.js';
 import { changeBase } from './base.js';
 import type { Decisions, Proposal } from './decisions.js';
 import { sameDefinition } from './environment-record.js';
-import type { ClockedParts } from './followed-repository.js';
+import type { Approved, ClockedParts } from './followed-repository.js';
 import type { Governance } from './governance.js';
 import type { Pushes } from './pushes.js';
 import type { RecordedExceptions } from './recorded-exceptions.js';
 import type { Returns } from './returns.js';
-import type { DecisionRecord, Trouble } from './records.js';
+import type { DecisionRecord, EnvironmentRecord, Trouble } from './records.js';
 
 interface Known {
   readonly pushes: Pushes;
@@ -59,13 +60,8 @@ export class FollowedEnvironments {
   /** An environment approved before this process started is held to that again. */
   async #resume(environment: Environment): Promise<void> {
     const record = this.known.decisions.environments.get(environment.name);
-    if (!record?.approved || !record.approvedDecision) return;
-    // As it was defined then: another definition may be in force that nobody has allowed this commit under.
-    const held = record.approvedDefinition ?? (sameDefinition(record, environment) ? environment : null);
-    const [decision] = await this.parts.records.find('decision', { id: record.approvedDecision });
-    if (!held || !decision) return;
-    const { objects } = await render(this.parts.mirror.repository, held, record.approved, this.parts.cache);
-    await this.#announce(held, record.approved, objects, decision, record.noLongerCompliant);
+    const approved = record && (await approvedOf(record, environment, this.parts));
+    if (approved) this.parts.events.approved(approved);
   }
 
   /** Judges what an environment's ref points to by what is in force, unless that was done before and nothing about it is new. */
@@ -151,21 +147,37 @@ export class FollowedEnvironments {
     noLongerCompliant: boolean,
   ): Promise<void> {
     if (environment.target === null) return;
-    if (decision.index === null) {
-      throw new CountersignError('database-unavailable', `decision ${decision.id} has no place in the log yet`, {
-        remedy: 'Look at the database; this is tried again by itself',
-        retry: true,
-      });
-    }
-    const inclusion = await this.parts.ledger.inclusion(decision.index);
-    this.parts.events.approved({
-      repository: this.repository,
-      environment,
-      head,
-      objects,
-      decision,
-      inclusion,
-      noLongerCompliant,
-    });
+    const { ledger, events } = this.parts;
+    const inclusion = await inclusionOf(decision, ledger);
+    const { repository } = this;
+    events.approved({ repository, environment, head, objects, decision, inclusion, noLongerCompliant });
   }
+}
+
+/**
+ * What was approved of an environment, as it is recorded, with everything that a reconciler needs; null where nothing is, or nothing
+ * that could be applied.
+ */
+export async function approvedOf(
+  record: EnvironmentRecord,
+  environment: Environment,
+  { ledger, records, mirror, cache }: Pick<ClockedParts, 'ledger' | 'records' | 'mirror' | 'cache'>,
+): Promise<Approved | null> {
+  const { approved: head, approvedDecision, noLongerCompliant, repository } = record;
+  if (!head || !approvedDecision) return null;
+  // As it was defined then: another definition may be in force that nobody has allowed this commit under.
+  const held = record.approvedDefinition ?? (sameDefinition(record, environment) ? environment : null);
+  const [decision] = await records.find('decision', { id: approvedDecision });
+  if (!held || !decision || held.target === null) return null;
+  const { objects } = await render(mirror.repository, held, head, cache);
+  const inclusion = await inclusionOf(decision, ledger);
+  return { repository, environment: held, head, objects, decision, inclusion, noLongerCompliant };
+}
+
+async function inclusionOf({ id, index }: DecisionRecord, ledger: Ledger): Promise<Inclusion> {
+  if (index !== null) return ledger.inclusion(index);
+  throw new CountersignError('database-unavailable', `decision ${id} has no place in the log yet`, {
+    remedy: 'Look at the database; this is tried again by itself',
+    retry: true,
+  });
 }

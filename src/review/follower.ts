@@ -30,8 +30,8 @@ const UNCERTAIN: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['database-unavaila
  * Follows one repository: sees refs move, records the pushes, reviews what they propose, and says what was approved.
  *
  * Every step starts from what the records say and ends in one transaction with its entry, so a process killed between any
- * two of them takes the same step again and nothing is judged, or approved, twice or never. One follower runs per repository
- * and takes one step at a time; that is what makes "base is the last approved commit" true when the decision is recorded.
+ * two of them takes the same step again and nothing is judged, or approved, twice or never. One follower runs per repository,
+ * whatever the number of instances (its ledger and records are fenced by the lease), and takes one step at a time; that is what makes "base is the last approved commit" true when the decision is recorded.
  */
 export class RepositoryFollower {
   /** Of its repository, whoever asks. */
@@ -98,7 +98,6 @@ export class RepositoryFollower {
     this.#stopped = true;
     this.#wake?.();
     await this.#running;
-    await this.parts.mirror.close();
   }
 
   /** A look that fails is tried again with growing pauses. */

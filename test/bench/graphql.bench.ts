@@ -75,6 +75,7 @@ const state = {
   targets: () => [],
   notifications: () => Promise.resolve([]),
   exports: () => Promise.resolve([]),
+  instances: () => Promise.resolve([]),
 };
 const statistics = new PostgresStatistics(dataSource, queries);
 const reports = new LoggedReports({

@@ -98,7 +98,11 @@ describe('a change that needs approvals', () => {
         },
       ],
     });
-    const entries = (await world.entries('drift')).filter(({ predicate }) => predicate['supplements'] === traced.id);
+    // Its row is there before a checkpoint covers its entry.
+    const entries = await eventually('its entry', async () => {
+      const found = (await world.entries('drift')).filter(({ predicate }) => predicate['supplements'] === traced.id);
+      return found.length > 0 && found;
+    });
     expect(entries).toMatchObject([{ predicate: { strength: 'strong', source: 'audit' } }]);
     expect(entries[0].index).toBeGreaterThan(traced.index);
     // Who it was is no part of the leaf (invariant 11).

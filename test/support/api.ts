@@ -12,6 +12,7 @@ import { openLedger, type PostgresLedger } from '../../src/adapters/postgres/led
 import { managementPdf } from '../../src/adapters/pdf/management.js';
 import { PostgresConfigurations } from '../../src/adapters/postgres/configurations.js';
 import { accessListAt } from '../../src/report/access-list.js';
+import { liveInstances } from '../../src/adapters/postgres/instances.js';
 import { PostgresPopulations } from '../../src/adapters/postgres/populations.js';
 import { PostgresQueries } from '../../src/adapters/postgres/queries.js';
 import { PostgresStatistics } from '../../src/adapters/postgres/statistics.js';
@@ -115,6 +116,7 @@ export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi
     targets: () => [],
     notifications: () => Promise.resolve([{ destination: 'ops', waiting: 3, failingSince: null }]),
     exports: () => Promise.resolve([]),
+    instances: () => liveInstances(dataSource),
     accessList: (at) => accessListAt(at, new PostgresConfigurations(dataSource)),
     ping: () => queries.ping(),
     ready: () => Promise.resolve({ ok: reasons.length === 0, reasons }),

@@ -138,6 +138,7 @@ export interface ApiAuditEvent {
   readonly verb: string;
   readonly requestURI: string;
   readonly user: { readonly username: string };
+  readonly userAgent?: string;
   readonly impersonatedUser?: { readonly username: string };
   readonly objectRef?: { readonly resource: string; readonly namespace?: string; readonly name?: string };
   readonly responseStatus?: { readonly code: number };
@@ -145,11 +146,23 @@ export interface ApiAuditEvent {
   readonly stageTimestamp: string;
 }
 
+/** An API server that was killed in the middle of a line goes on in the same one when it is back. */
+function eventOf(line: string): ApiAuditEvent | null {
+  for (let from = 0; from >= 0; from = line.indexOf('{"kind":"Event"', from + 1)) {
+    try {
+      return JSON.parse(line.slice(from)) as ApiAuditEvent;
+    } catch {
+      continue;
+    }
+  }
+  return null;
+}
+
 /** Write requests of one user in an API server's audit log; questions (dry runs) are none. */
 export function writesIn(auditLog: string, user: string): ApiAuditEvent[] {
   return readFileSync(auditLog, 'utf8')
     .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as ApiAuditEvent)
+    .slice(0, -1) // what is written right now
+    .flatMap((line) => eventOf(line) ?? [])
     .filter((event) => event.user.username === user && !event.requestURI.includes('dryRun=All'));
 }

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { Agent, request } from 'undici';
 import type { ControlPlane } from '../../src/adapters/kubernetes/control-plane.js';
 
-/** `lost`: the request is carried out, but its answer never arrives. */
-export type ApiFault = 'reset' | 'lost' | '409' | '429' | '500';
+/** `lost`: the request is carried out, but its answer never arrives. `timeout`: nothing comes of it, and nobody says so. */
+export type ApiFault = 'reset' | 'lost' | '409' | '429' | '500' | 'timeout';
 
 /** Stands between a client and a real API server, and spoils requests as it is told. */
 export class FlakyApi {
@@ -55,6 +55,7 @@ export class FlakyApi {
     const fault = asked === '409' && method === 'GET' ? '500' : asked;
     if (fault) this.spoiled.push(`${fault} ${method} ${url}`);
     if (fault === 'reset') return void answer.destroy();
+    if (fault === 'timeout') return;
     if (fault !== null && fault !== 'lost') {
       const status = {
         kind: 'Status',
@@ -68,10 +69,14 @@ export class FlakyApi {
     }
     const abort = new AbortController();
     answer.on('close', () => abort.abort());
-    const { authorization, 'content-type': contentType } = incoming.headers;
+    const { authorization, 'content-type': contentType, 'user-agent': agent } = incoming.headers;
     const upstream = await request(this.upstream + url, {
       method: method,
-      headers: { ...(authorization ? { authorization } : {}), ...(contentType ? { 'content-type': contentType } : {}) },
+      headers: {
+        ...(authorization ? { authorization } : {}),
+        ...(contentType ? { 'content-type': contentType } : {}),
+        ...(agent ? { 'user-agent': agent } : {}),
+      },
       body: chunks.length > 0 ? Buffer.concat(chunks) : null,
       dispatcher: this.agent,
       signal: abort.signal,

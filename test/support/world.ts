@@ -1,32 +1,30 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { join } from 'node:path';
 import { openZip } from '../../src/adapters/evidence/zip.js';
 import { exportBundle } from '../../src/adapters/evidence/export.js';
 import { allowedSigners, person, type Person as Author } from '../../src/adapters/git/scratch-repository.js';
 import { readKeys } from '../../src/adapters/keys/file.js';
 import type { ControlPlane, ControlPlaneUser } from '../../src/adapters/kubernetes/control-plane.js';
-import { startTethered, type Tethered } from '../../src/adapters/kubernetes/tethered.js';
 import { RegoEvaluator } from '../../src/adapters/opa/evaluator.js';
 import { openLogForReading } from '../../src/adapters/postgres/open-log.js';
 import { parseTrust } from '../../src/audit/policy-file.js';
 import { verifyEvidence, type Verification } from '../../src/audit/verify.js';
 import { createLogger } from '../../src/commentary.js';
 import { loadConfig } from '../../src/config.js';
-import { run, type RunningService, type ServiceAddress } from '../../src/main.js';
+import { run, type RunningService } from '../../src/main.js';
 import { writesIn, type ApiAuditEvent } from './approvals.js';
 import { Person } from './cluster.js';
 import { ScratchRepository } from '../../src/adapters/git/scratch-repository.js';
+import { eventually } from './eventually.js';
 import { checkInputs } from './input-schema.js';
+import { Instance, shareKeys } from './instance.js';
 import { decisionFields, entryFields, environmentFields, faultFields, runFields } from './world-queries.js';
 import type { Decision, Entry, EnvironmentState, Fault, LiveRow, RepositoryState, Run } from './world-queries.js';
 
 /** An environment as its team writes it. */
 export const PRODUCTION = 'shop/production';
-/** Long, because others may be using the machine; nothing waits for it when all is well. */
-const PATIENCE = 45_000;
 
 export interface WorldOptions {
   readonly plane: ControlPlane;
@@ -44,8 +42,14 @@ export interface WorldOptions {
   readonly repositories?: readonly string[];
   readonly targets?: readonly string[];
   readonly limits?: string;
+  /** Further processes at the same database, which must be one of a server then: named `b`, `c`, …; the first one is `a`. */
+  readonly others?: number;
+  /** Path of the kubeconfig, in place of the user's own. */
+  readonly kubeconfig?: string;
   /** Which starter rules: `profile: baseline` unless told. */
   readonly starter?: string;
+  /** Further environments in countersign.yaml; NAMESPACE stands for the world's own. */
+  readonly environments?: readonly string[];
   /** Files of the first commit beside the usual ones. */
   readonly files?: Readonly<Record<string, string>>;
 }
@@ -68,9 +72,10 @@ export class World {
   readonly dana: Person;
   /** What the service said on its standard output and error. */
   readonly said: string[] = [];
+  /** Processes of the service, where it is a child. */
+  readonly instances: readonly Instance[];
   #url = '';
   #running: RunningService | null = null;
-  #child: Tethered | null = null;
 
   private constructor(
     private readonly options: WorldOptions,
@@ -83,6 +88,10 @@ export class World {
   ) {
     this.data = join(root, 'data');
     this.configFile = join(root, 'service.yaml');
+    this.instances = ['a', 'b', 'c'].slice(0, 1 + (options.others ?? 0)).map((name, i) => {
+      const folder = i === 0 ? this.data : `${this.data}-${name}`;
+      return new Instance(name, folder, this.configFile, (line) => void this.said.push(line));
+    });
     this.dana = new Person(options.plane, 'dana');
   }
 
@@ -114,7 +123,11 @@ export class World {
       author: bo,
       message: 'begin',
       files: {
-        'countersign.yaml': settings(namespace, [], options.starter),
+        'countersign.yaml': settings(
+          namespace,
+          (options.environments ?? []).map((line) => line.replaceAll('NAMESPACE', namespace)),
+          options.starter,
+        ),
         '.countersign/allowed_signers': allowedSigners([ann, bo]),
         'environments/production/namespace.yaml': `apiVersion: v1\nkind: Namespace\nmetadata: {name: ${namespace}}\n`,
         'environments/production/cart.yaml': cart(1),
@@ -123,11 +136,13 @@ export class World {
     });
     const world = new World(options, root, repository, namespace, ann, bo, genesis);
     await world.writeConfig();
+    if (world.instances.length > 1) await shareKeys(world.instances.map(({ data }) => data));
     return world;
   }
 
   async writeConfig(): Promise<void> {
     const { plane, user = 'countersign', database = 'embedded', poll = '150ms', target } = this.options;
+    const { kubeconfig = plane.kubeconfig(user) } = this.options;
     await writeFile(
       this.configFile,
       `listen: 127.0.0.1:0
@@ -137,7 +152,7 @@ repositories:
   - {name: shop, url: ${this.repository.path}, trust: {commit: ${this.genesis}}, poll: ${poll}}
 ${(this.options.repositories ?? []).join('\n')}
 targets:
-  - {name: prod, kubeconfig: '${plane.kubeconfig(user)}', grants: [{repository: shop, namespaces: [${this.namespace}]}]${target ? `, ${target}` : ''}}
+  - {name: prod, kubeconfig: '${kubeconfig}', grants: [{repository: shop, namespaces: [${this.namespace}]}]${target ? `, ${target}` : ''}}
 ${(this.options.targets ?? []).join('\n')}
 ${this.options.limits ?? ''}
 `,
@@ -148,8 +163,9 @@ ${this.options.limits ?? ''}
 
   async start(): Promise<void> {
     if (this.options.child) {
-      await this.spawn();
-      this.#url = await this.#address();
+      const [first] = this.instances;
+      await first.start();
+      this.ask(first);
       return;
     }
     const config = await loadConfig(this.configFile, { data: this.data, env: {} });
@@ -158,22 +174,9 @@ ${this.options.limits ?? ''}
     this.#url = this.#running.url;
   }
 
-  /** As a child process; resolves at once. */
-  async spawn(): Promise<void> {
-    await rm(join(this.data, 'service.json'), { force: true });
-    const node = resolve('node_modules/node/bin/node');
-    const serve = [resolve('dist/cli/main.js'), 'serve', '--config', this.configFile, '--data', this.data];
-    this.#child = startTethered(node, serve, (line) => void this.said.push(line));
-  }
-
-  async #address(): Promise<string> {
-    const file = join(this.data, 'service.json');
-    const child = this.#child!;
-    return eventually('the service to answer', async () => {
-      if (child.exited) throw new Error(`the service has ended:\n${child.lastLines()}`);
-      const text = await readFile(file, 'utf8').catch(() => null);
-      return text === null ? null : (JSON.parse(text) as ServiceAddress).url;
-    });
+  /** From now on, whatever is asked is asked of this one. */
+  ask(instance: Instance): void {
+    this.#url = instance.url;
   }
 
   get url(): string {
@@ -188,15 +191,8 @@ ${this.options.limits ?? ''}
   /** In order. */
   async stop(): Promise<void> {
     await this.#running?.close();
-    await this.#child?.stop();
+    await Promise.all(this.instances.map((instance) => instance.stop()));
     this.#running = null;
-    this.#child = null;
-  }
-
-  /** SIGKILL; a child process only. */
-  async kill(): Promise<void> {
-    await this.#child?.kill();
-    this.#child = null;
   }
 
   async close(): Promise<void> {
@@ -418,9 +414,11 @@ ${this.options.limits ?? ''}
       if ((event.responseStatus?.code ?? 0) >= 300 || isReport(event)) continue;
       const at = Date.parse(event.requestReceivedTimestamp);
       const { resource = '', name = '' } = event.objectRef ?? {};
-      const explained = runs.some(({ id, planned }) => {
+      const explained = runs.some(({ id, planned, finishedAt }) => {
         const entry = started.find(({ predicate }) => predicate['id'] === id);
         if (!entry || Date.parse(entry.time) > at) return false;
+        // Nor after it was over: whoever's lease is lost writes nothing. What was on its way then was not long.
+        if (finishedAt !== null && Date.parse(finishedAt) + ON_ITS_WAY < at) return false;
         return planned.some(({ identity }) => identity.name === name && pluralOf(identity.kind) === resource);
       });
       if (!explained) throw new Error(`no run that was logged before planned ${event.verb} ${event.requestURI}`);
@@ -481,6 +479,11 @@ function isReport({ objectRef, requestURI }: ApiAuditEvent): boolean {
 
 const pluralOf = (kind: string): string => `${kind.toLowerCase()}${kind.endsWith('s') ? 'es' : 's'}`;
 
+/** From the last moment at which a process may send a write to its arrival at the API server, in milliseconds. */
+const ON_ITS_WAY = 1_000;
+
+export { eventually };
+
 let worlds = 0;
 let exports = 0;
 
@@ -508,23 +511,6 @@ const kinds = [
   ['/apis/rbac.authorization.k8s.io/v1', 'roles'],
   ['/apis/rbac.authorization.k8s.io/v1', 'rolebindings'],
 ] as const;
-
-/** Polls until there is a value. */
-export async function eventually<T>(
-  what: string,
-  value: () => Promise<T | null | undefined | false>,
-  otherwise: () => Promise<string> = async () => '',
-  patience = PATIENCE,
-  pause = 25,
-): Promise<T> {
-  const deadline = Date.now() + patience;
-  for (;;) {
-    const found = await value();
-    if (found !== null && found !== undefined && found !== false) return found;
-    if (Date.now() > deadline) throw new Error(`waited ${patience / 1000} s for ${what} ${await otherwise()}`);
-    await sleep(pause);
-  }
-}
 
 export const pinned = (name: string, digit = 'a'): string => `registry.example.org/${name}@sha256:${digit.repeat(64)}`;
 

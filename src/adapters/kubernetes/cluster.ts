@@ -33,6 +33,8 @@ export interface ClusterOptions {
   /** Whether a program that the kubeconfig names for credentials may be run. */
   readonly allowExec?: boolean | undefined;
   readonly deadlines?: Deadlines;
+  /** Who we are in the API server's audit log, beside our user there: several instances may be one user. */
+  readonly agent?: string;
 }
 
 /** Objects a list request asks for at once. */
@@ -44,11 +46,12 @@ const UNKNOWN_FOR = 100;
 export async function openCluster(options: ClusterOptions): Promise<Cluster> {
   const connection =
     options.kubeconfig === IN_CLUSTER ? await readServiceAccount() : await readKubeconfig(options.kubeconfig, options);
-  return new KubernetesCluster(options.name, new ApiTransport(options.name, connection, options.deadlines));
+  const headers = { 'user-agent': options.agent ?? 'countersign' };
+  return new KubernetesCluster(options.name, new ApiTransport(options.name, connection, options.deadlines, headers));
 }
 
 class KubernetesCluster implements Cluster {
-  readonly #served = new Map<string, { readonly kinds: ReadonlyMap<string, ApiKind>; readonly asked: number }>();
+  #served = new Map<string, { readonly kinds: ReadonlyMap<string, ApiKind>; readonly asked: number }>();
 
   constructor(
     readonly name: string,
@@ -237,6 +240,12 @@ class KubernetesCluster implements Cluster {
   actingAs({ user, groups }: Impersonation): Cluster {
     const headers = { 'impersonate-user': user, ...(groups.length > 0 ? { 'impersonate-group': [...groups] } : {}) };
     return new KubernetesCluster(this.name, this.transport.with(headers));
+  }
+
+  guarded(beforeWrite: () => void): Cluster {
+    const cluster = new KubernetesCluster(this.name, this.transport.guarded(beforeWrite));
+    cluster.#served = this.#served;
+    return cluster;
   }
 
   async whoAmI(): Promise<string | null> {

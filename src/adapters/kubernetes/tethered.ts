@@ -10,6 +10,8 @@ export interface Tethered {
   stop(): Promise<void>;
   /** SIGKILL; resolves when it is gone. */
   kill(): Promise<void>;
+  /** SIGSTOP and SIGCONT, for example. */
+  signal(name: NodeJS.Signals): Promise<void>;
 }
 
 // A shell stands between us and the program and reads a pipe that only we hold open: when we die, even of SIGKILL, the kernel
@@ -77,9 +79,12 @@ export function startTethered(file: string, args: readonly string[], onLine: (li
       await gone;
     },
     async kill() {
-      const id = await child;
-      if (!exited && id > 0) process.kill(id, 'SIGKILL');
+      await this.signal('SIGKILL');
       await gone;
+    },
+    async signal(name) {
+      const id = await child;
+      if (!exited && id > 0) process.kill(id, name);
     },
   };
 }

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, request, type Dispatcher } from 'undici';
 import type { Json, JsonObject } from '../../cluster/object.js';
@@ -49,6 +50,8 @@ export class ApiTransport {
     private readonly deadlines: Deadlines = defaultDeadlines,
     /** Sent with each request. */
     private readonly headers: Readonly<Record<string, string | string[]>> = {},
+    /** Throws where nothing may be written any more. */
+    private readonly beforeWrite: (() => void) | null = null,
   ) {
     const { authority, certificate, key, serverName, insecure } = connection;
     const connect = {
@@ -73,7 +76,16 @@ export class ApiTransport {
 
   /** Over the same connections, with these headers. */
   with(headers: Readonly<Record<string, string | string[]>>): ApiTransport {
-    const other = new ApiTransport(this.name, this.connection, this.deadlines, headers);
+    return this.#other({ ...this.headers, ...headers }, this.beforeWrite);
+  }
+
+  /** Over the same connections; `beforeWrite` throws when nothing may be written any more. */
+  guarded(beforeWrite: () => void): ApiTransport {
+    return this.#other(this.headers, beforeWrite);
+  }
+
+  #other(headers: Readonly<Record<string, string | string[]>>, beforeWrite: (() => void) | null): ApiTransport {
+    const other = new ApiTransport(this.name, this.connection, this.deadlines, headers, beforeWrite);
     other.#requests = this.#requests;
     other.#watches = this.#watches;
     return other;
@@ -137,18 +149,23 @@ export class ApiTransport {
   async #send(call: Call, dispatcher: Agent, signal: AbortSignal): Promise<Dispatcher.ResponseData> {
     const authorization = await this.connection.authorization();
     const query = new URLSearchParams(call.query).toString();
+    const { beforeWrite } = this;
+    const guard = call.method === 'GET' || call.query?.['dryRun'] !== undefined ? null : beforeWrite;
+    guard?.();
+    const body = call.body === undefined ? undefined : Buffer.from(call.body);
     return this.#reading(call, () =>
       request(`${this.connection.server}${call.path}${query ? `?${query}` : ''}`, {
         method: call.method,
-        body: call.body ?? null,
+        body: body === undefined ? null : guard ? Readable.from(lastMoment(body, guard), { objectMode: false }) : body,
         signal,
         dispatcher,
         headers: {
           accept: call.accept ?? 'application/json',
-          'user-agent': 'countersign',
           ...this.headers,
           ...(authorization === undefined ? {} : { authorization }),
-          ...(call.body === undefined ? {} : { 'content-type': call.contentType ?? 'application/json' }),
+          ...(body === undefined
+            ? {}
+            : { 'content-type': call.contentType ?? 'application/json', 'content-length': String(body.length) }),
         },
       }),
     );
@@ -158,7 +175,7 @@ export class ApiTransport {
     try {
       return await read();
     } catch (cause) {
-      throw this.#away(call, cause);
+      throw cause instanceof CountersignError ? cause : this.#away(call, cause);
     }
   }
 
@@ -202,6 +219,15 @@ export class ApiTransport {
     const { remedy, passes } = adviceOn(status, text);
     return new CountersignError('cluster-refused', `${about} (${status}): ${said}`, { remedy, retry: passes });
   }
+}
+
+/**
+ * A body that is asked for when its request is really sent, which may be long after it was made: it waits for a connection, and a
+ * process that is paused meanwhile would go on with it.
+ */
+async function* lastMoment(body: Buffer, guard: () => void): AsyncGenerator<Buffer> {
+  guard();
+  yield body;
 }
 
 /** What to do about a refusal, and whether it may end by itself. */

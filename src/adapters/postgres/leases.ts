@@ -128,7 +128,7 @@ export class PostgresLeases implements Leases {
     const [monotonic, wall] = [performance.now(), Date.now()];
     const [row] = await channel.query<{ is_new: boolean }>(
       `INSERT INTO instance (id, name, version, until) VALUES ($1, $2, $3, now() + make_interval(secs => $4))
-       ON CONFLICT (id) DO UPDATE SET until = excluded.until RETURNING xmax = 0 AS is_new`,
+       ON CONFLICT (id) DO UPDATE SET until = excluded.until, seen_at = now() RETURNING xmax = 0 AS is_new`,
       [id, name, version, life / 1_000],
     );
     if (row.is_new) {

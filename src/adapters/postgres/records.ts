@@ -1,4 +1,5 @@
 import { Any, type DataSource, type EntityManager, type EntitySchema, IsNull } from 'typeorm';
+import type { Lease } from '../../audit/lease.js';
 import type { LedgerTransaction } from '../../audit/ledger.js';
 import type { Records, Tables, Where } from '../../review/records.js';
 import { schemas } from './schemas.js';
@@ -8,7 +9,11 @@ const BATCH = 1_000;
 
 /** The records of src/review/records.ts in PostgreSQL. */
 export class PostgresRecords implements Records {
-  constructor(private readonly dataSource: DataSource) {}
+  constructor(
+    private readonly dataSource: DataSource,
+    /** Nothing is written that is not fenced by it. */
+    private readonly lease: Lease | null = null,
+  ) {}
 
   async find<K extends keyof Tables>(table: K, where: Where<Tables[K]> = {}): Promise<Tables[K][]> {
     const { metadata, manager } = this.dataSource.getRepository<Tables[K]>(schemaOf(table));
@@ -63,8 +68,16 @@ export class PostgresRecords implements Records {
     values: Partial<Tables[K]>,
     transaction?: LedgerTransaction,
   ): Promise<void> {
-    const manager = (transaction?.handle as EntityManager | undefined) ?? this.dataSource.manager;
-    await manager.update(schemaOf(table), plain(where), values as never);
+    const write = async (manager: EntityManager): Promise<void> => {
+      await manager.update(schemaOf(table), plain(where), values as never);
+    };
+    const { lease } = this;
+    if (transaction) return write(transaction.handle as EntityManager);
+    if (!lease) return write(this.dataSource.manager);
+    await this.dataSource.transaction(async (manager) => {
+      await lease.fence(manager);
+      await write(manager);
+    });
   }
 }
 
