@@ -376,6 +376,7 @@ export class EnvironmentReconciler {
       this.#view.learn(answer);
       this.#see(key, answer);
     }
+    this.#states.recorded(result.answers.keys());
     for (const key of this.#expected.keys()) if (!this.#inventory.has(key)) this.#expected.delete(key);
     this.#states.forget((key) => this.#inventory.get(key)?.hook === null);
   }

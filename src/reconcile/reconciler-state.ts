@@ -27,6 +27,7 @@ export class StateKeeper {
   readonly #health = new Map<string, Health>();
   /** Objects whose health changed since it was last asked. */
   readonly #news = new Set<string>();
+  #owed = false;
   #now: ReconcilerState = { status: 'new', trouble: null, health: { status: 'unknown', reason: '' }, applied: null };
 
   constructor(private readonly told: (state: ReconcilerState) => void) {}
@@ -56,6 +57,17 @@ export class StateKeeper {
     return true;
   }
 
+  /**
+   * A run's end was recorded with what it knew of these when it began to be: what was told of their health meanwhile is overwritten, and
+   * told again.
+   */
+  recorded(keys: Iterable<string>): void {
+    for (const key of keys) {
+      this.#news.add(key);
+      this.#owed = true;
+    }
+  }
+
   forget(isKnown: (key: string) => boolean): void {
     for (const key of this.#health.keys()) if (!isKnown(key)) this.#health.delete(key);
   }
@@ -71,7 +83,9 @@ export class StateKeeper {
       before.applied === next.applied &&
       before.health.status === next.health.status &&
       before.health.reason === next.health.reason;
-    if (!same) this.told(this.#now);
+    if (same && !this.#owed) return;
+    this.#owed = false;
+    this.told(this.#now);
   }
 }
 
