@@ -187,7 +187,9 @@ describe('a change that needs approvals', () => {
     await world.dana.create(`/api/v1/namespaces/${world.namespace}/configmaps`, stray);
     const { code, stdout } = await orphans('--target', 'prod');
     expect(code).toBe(1);
-    expect(stdout).toMatch(new RegExp(`^TARGET +OBJECT .*\nprod +ConfigMap ${world.namespace}/stray +.+Z +kubectl-create\n$`));
+    expect(stdout).toMatch(
+      new RegExp(`^TARGET +OBJECT .*\nprod +ConfigMap ${world.namespace}/stray +.+Z +kubectl-create\n$`),
+    );
     const json = JSON.parse((await orphans('--output', 'json')).stdout) as unknown;
     expect(json).toMatchObject([{ target: 'prod', count: 1, notRead: [] }]);
     expect(await world.dana.get(world.path('configmaps', 'stray'))).not.toBeNull();
