@@ -132,7 +132,8 @@ const starter = (profile: 'baseline' | 'off') =>
       data: json.default({}),
     })
     .default({ profile, off: [], data: {} });
-const schema = z.strictObject({
+/** countersign.yaml, as it is written. */
+export const settingsSchema = z.strictObject({
   apiVersion: z.literal('countersign.dev/v1'),
   environments: z.array(environmentSchema).default([]),
   policies: z
@@ -160,10 +161,10 @@ const schema = z.strictObject({
 /** Reads a countersign.yaml. Throws `config-invalid` that names every fault at once, each with file and line. */
 export function parseSettings(content: string, file = SETTINGS_FILE): GovernanceSettings {
   const settings = readSettings(content, file);
-  const parsed = schema.safeParse(settings.value, { reportInput: true });
+  const parsed = settingsSchema.safeParse(settings.value, { reportInput: true });
   const faults = parsed.success
     ? [...duplicates(parsed.data.environments), ...wrongStars(parsed.data.environments)]
-    : faultsOf(parsed.error, schema);
+    : faultsOf(parsed.error, settingsSchema);
   if (parsed.success && faults.length === 0) {
     const { environments, policies, organisation } = parsed.data;
     return {

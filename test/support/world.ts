@@ -10,6 +10,9 @@ import type { ControlPlane, ControlPlaneUser } from '../../src/adapters/kubernet
 import { RegoEvaluator } from '../../src/adapters/opa/evaluator.js';
 import { openLogForReading } from '../../src/adapters/postgres/open-log.js';
 import { parseTrust } from '../../src/audit/policy-file.js';
+import { undescribedIn } from '../../src/report/entries-page.js';
+import type { JsonObject } from '../../src/cluster/object.js';
+import type { EntryType } from '../../src/audit/entry.js';
 import { verifyEvidence, type Verification } from '../../src/audit/verify.js';
 import { createLogger } from '../../src/commentary.js';
 import { loadConfig } from '../../src/config.js';
@@ -397,6 +400,11 @@ ${this.options.limits ?? ''}
   async check({ replay = false } = {}): Promise<Verification> {
     const verification = await this.verifyLog({ replay });
     const [entries, runs, audit] = [await this.entries(), await this.runs(null), this.writes()];
+    // What docs/entries.md does not tell of is not logged.
+    const undescribed = entries.flatMap(({ type, predicate }) =>
+      undescribedIn(type as EntryType, predicate as JsonObject),
+    );
+    if (undescribed.length > 0) throw new Error(`src/report/entries-page.ts does not know ${undescribed.join(', ')}`);
     const allows = new Map(
       entries
         .filter(({ type, predicate }) => type === 'decision' && predicate['outcome'] === 'allow')
