@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from 'node:util';
 import { parse } from 'yaml';
 import { type Column, Listing, type ListingOptions } from './output.js';
 
@@ -57,7 +58,7 @@ describe('a listing', () => {
     const long = { ...ann, name: 'a'.repeat(60) };
     const text = await printed([long], { output: 'text' }, 40);
     for (const line of text.trimEnd().split('\n'))
-      expect(line.replaceAll(/\u001b\[\d+m/g, '').length).toBeLessThanOrEqual(40);
+      expect(stripVTControlCharacters(line).length).toBeLessThanOrEqual(40);
     expect(text).toContain('…');
     expect(text).toContain('\u001b[2mNAME');
     expect(await printed([long], { output: 'text' }, 40, { NO_COLOR: '1' })).not.toContain('\u001b');
