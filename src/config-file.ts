@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { type ContentKind, contentKinds } from './audit/retention.js';
 import { exportPeriods } from './report/scheduled-exports.js';
 import { roles } from './review/authority.js';
 import { bytes, milliseconds } from './units.js';
@@ -54,6 +55,9 @@ const grants = z
     }),
   )
   .default([]);
+
+/** At least a day: what was recorded a moment ago is looked at by whoever follows it. */
+const kept = milliseconds({ atLeast: 86_400_000, atMost: 36_500 * 86_400_000 }).optional();
 
 /** A folder, or a bucket and what belongs to it. */
 const filePlace = {
@@ -190,6 +194,9 @@ export const fileSchema = z.strictObject({
         expiring: milliseconds({ atLeast: 60_000, atMost: 90 * 86_400_000 }).optional(),
       }),
     )
+    .optional(),
+  retention: z
+    .strictObject(Object.fromEntries(contentKinds.map((kind) => [kind, kept])) as Record<ContentKind, typeof kept>)
     .optional(),
   exports: z
     .array(

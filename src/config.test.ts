@@ -75,6 +75,7 @@ limits: {manifestBytes: 10MiB, evaluation: 2s, wasmMemory: 128MiB}
       instance: hostname(),
       logLevel: 'info',
       notifications: [],
+      retention: {},
       exports: [],
       repositories: [
         {

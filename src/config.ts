@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { MOST_COMMITS } from './change/proposed-change.js';
+import type { Retention } from './audit/retention.js';
 import { CountersignError } from './errors.js';
 import { faultsError, faultsOf, readSettings, suggest, type Fault } from './settings.js';
 import { fileSchema, instanceName, logLevels, type Written } from './config-file.js';
@@ -46,6 +47,8 @@ export interface Config {
   readonly gates: readonly GateConfig[];
   /** Who is told of what happens. */
   readonly notifications: readonly NotificationConfig[];
+  /** For how long contents are kept; those of no kind in it for ever. */
+  readonly retention: Retention;
   /** Reports that are taken by themselves. */
   readonly exports: readonly ExportConfig[];
   readonly limits: Limits;
@@ -372,6 +375,7 @@ function resolveAll(written: Written, file: string | null, { data, env }: Config
     gates: written.gates.map((gate, i) =>
       resolveGate(gate, repositories, base, env, (p, m) => fault(['gates', i, ...p], m)),
     ),
+    retention: Object.fromEntries(Object.entries(written.retention ?? {}).filter(([, life]) => life !== undefined)),
     exports: (written.exports ?? []).map((one, i) =>
       resolveExport(one, base, env, (p, m) => fault(['exports', i, ...p], m)),
     ),

@@ -46,6 +46,7 @@ import { Attributing, type AuditState } from './attributing.js';
 import { openBlaming, openOrphans, type OrphansQuestion, type TargetOrphans } from './inquiries.js';
 import type { BlameAnswer, BlameQuestion } from './report/blame-question.js';
 import { openReports } from './reporting.js';
+import { beginRetaining } from './retaining.js';
 import { ListedLive } from './reconcile/listed-live.js';
 import { WatchedInventory } from './reconcile/live-inventory.js';
 import { RecordedRefs } from './reconcile/recorded-refs.js';
@@ -367,6 +368,19 @@ export async function startService(config: Config, commentary: Commentary): Prom
       );
       opened.push(() => duty.withdraw());
     }
+    const retaining = leases.share('duty', 'retention', (lease) =>
+      beginRetaining(
+        {
+          dataSource,
+          ledger,
+          retention: config.retention,
+          onFault: (fault) => commentary.warn({ trouble: describeTrouble(fault) }, `retention: ${fault.message}`),
+          onRemoved: ({ removed, held }) => commentary.info({ removed, held }, 'contents had been kept long enough'),
+        },
+        lease,
+      ),
+    );
+    opened.push(() => retaining.withdraw());
     const notifications: Service['notifications'] = async () => cursors.states(await ledger.size());
     logDuties.start(); // the mirrors are there by now, which anchors are written through
     const ready = () => readiness(dataSource, records, deployments, logDuties);

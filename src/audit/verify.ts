@@ -97,6 +97,9 @@ class Verifier {
   /** What erasures say that they took away, and how many there were. */
   readonly #erased = new TextSet();
   #erasures = 0;
+  /** The same of what went because it had been kept as long as was asked for. */
+  readonly #expired = new TextSet();
+  #expiries = 0;
   /** Of whom a bundle is that may not see everything; and what is not in it, as nothing of theirs names it. */
   #reach: Reach | undefined;
   readonly #beyond = new TextSet();
@@ -361,8 +364,10 @@ class Verifier {
     const list = contentsOf(predicate).get('erased');
     const bytes = list && (await this.#content(list));
     if (!bytes) return;
-    this.#erasures += 1;
-    for (const digest of erasedBy(bytes)) this.#erased.add(digest);
+    const expired = predicate['by'] === 'retention';
+    if (expired) this.#expiries += 1;
+    else this.#erasures += 1;
+    for (const digest of erasedBy(bytes)) (expired ? this.#expired : this.#erased).add(digest);
   }
 
   async #checkContent(digest: string, index: number, within: boolean): Promise<void> {
@@ -437,11 +442,13 @@ class Verifier {
     if (this.#checked.size + withheld.size === 0) return;
     const erased = manifest.withheld.filter((digest) => this.#erased.has(digest) && !this.#isBeyond(digest)).length;
     const beyond = manifest.withheld.filter(this.#isBeyond).length;
+    const expired = manifest.withheld.filter((digest) => this.#expired.has(digest) && !this.#erased.has(digest) && !this.#isBeyond(digest)).length; // prettier-ignore
     if (beyond !== this.#beyondCount)
       throw invalid('the manifest does not name all that its reader may not see', evidenceFiles.manifest);
-    const kept = withheld.size - erased - beyond;
+    const kept = withheld.size - erased - expired - beyond;
     const gone = [
       ...(erased > 0 ? [`${number.format(erased)} erased, as ${count(this.#erasures, 'erasure')} in the log ${this.#erasures === 1 ? 'says' : 'say'}`] : []), // prettier-ignore
+      ...(expired > 0 ? [`${number.format(expired)} withheld by retention, as ${count(this.#expiries, 'removal')} in the log ${this.#expiries === 1 ? 'says' : 'say'}`] : []), // prettier-ignore
       ...(beyond > 0 ? [`${number.format(beyond)} of what is not for the reader of this bundle`] : []),
       ...(kept > 0 ? [`${number.format(kept)} withheld`] : []),
     ];
@@ -450,7 +457,7 @@ class Verifier {
       detail: gone.length === 0 ? 'none missing' : `${gone.join(', ')}; their digests stay`,
     });
     if (kept > 0)
-      this.onItsWord.push(`${count(kept, 'content')} that the service withheld, and no erasure in the log took away`);
+      this.onItsWord.push(`${count(kept, 'content')} that the service withheld, and no removal in the log took away`);
   }
 
   /** Named by nothing that is for the reader. */

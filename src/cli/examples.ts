@@ -57,6 +57,11 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
   'log recover': ['countersign log recover --data data --from /srv/log'],
   'log continue': ['countersign log continue --data data --origin countersign.example.org/prod-2'],
   gc: ['countersign gc --data data --dry-run'],
+  'legal-hold add': [
+    'countersign legal-hold add case-2026-7 --data data --repository shop --since 2026-01-01 --reason "case 7" --by "C. Doe"',
+  ],
+  'legal-hold release': ['countersign legal-hold release case-2026-7 --data data --reason "settled" --by "C. Doe"'],
+  'legal-hold list': ['countersign legal-hold list --data data'],
   'erase request': [
     'countersign erase request --data data --subject ann@example.org --also "Ann Example" --reason "art. 17" --ticket P-7',
   ],

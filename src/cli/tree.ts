@@ -34,6 +34,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
   fsck: 'derive every tile and index from the entries again, and compare',
   log: 'bring back a log that lost entries, or open one that follows it',
   gc: 'remove contents that no entry names',
+  'legal-hold': 'keep contents from being removed, by retention or by an erasure',
   erase: 'take a person out of what the log names, as two people have signed',
   witness: 'sign that logs only grow, for others to rely on',
   policy: 'list, test and explain rules',

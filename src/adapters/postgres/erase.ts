@@ -6,8 +6,10 @@ import type { Ledger } from '../../audit/ledger.js';
 import { contentsOf, parseStatement } from '../../audit/statement.js';
 import type { JsonObject } from '../../cluster/object.js';
 import { type Authoriser, type ErasureStatement, refused } from '../../review/erasure.js';
+import { held } from '../../review/legal-hold.js';
 import type { Subject } from '../../review/subject.js';
 import { CountersignError } from '../../errors.js';
+import { holdOn } from './retain.js';
 import { loadContent, type StoredContent, unpacked } from './content-store.js';
 
 export interface Naming {
@@ -122,6 +124,10 @@ export async function erase(erasing: Erasing): Promise<Erased> {
     await manager.query('LOCK TABLE content IN SHARE ROW EXCLUSIVE MODE');
     const { contents } = await contentsNaming(manager, subject, erasing.progress ?? (() => undefined));
     requireSame(statement.contents, contents);
+    // Also one that was added since two people signed.
+    await manager.query('LOCK TABLE legal_hold IN SHARE ROW EXCLUSIVE MODE');
+    const hold = await holdOn(manager, contents);
+    if (hold) throw held(hold);
     await manager.query('DELETE FROM content WHERE digest = ANY($1)', [contents.map((digest) => fromHex(digest, 32))]);
     rows = await scrubRows(manager, subject);
     transaction.append({
@@ -166,7 +172,7 @@ const again = 'Nothing was erased; ask again with countersign erase request, and
 async function scrubRows(manager: EntityManager, subject: Subject): Promise<number> {
   const tables = await manager.query<{ name: string }[]>(
     `SELECT tablename AS name FROM pg_tables
-     WHERE schemaname = current_schema() AND tablename NOT LIKE 'log\\_%' AND tablename NOT IN ('content', 'migration') ORDER BY 1`,
+     WHERE schemaname = current_schema() AND tablename NOT LIKE 'log\\_%' AND tablename NOT IN ('content', 'migration', 'legal_hold') ORDER BY 1`,
   );
   let changed = 0;
   for (const { name } of tables) changed += await scrubTable(manager, `"${name}"`, subject);

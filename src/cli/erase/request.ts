@@ -2,11 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import type { DataSource } from 'typeorm';
 import { contentsNaming, inForceBy, type Naming } from '../../adapters/postgres/erase.js';
+import { holdOn } from '../../adapters/postgres/retain.js';
 import { openLogDatabase } from '../../adapters/postgres/open-log.js';
 import { readOrigin } from '../../adapters/keys/file.js';
 import { randomSalt, toHex } from '../../audit/crypto.js';
 import { CountersignError } from '../../errors.js';
 import { erasureText, refused } from '../../review/erasure.js';
+import { held } from '../../review/legal-hold.js';
 import { Subject } from '../../review/subject.js';
 import type { RequestOptions } from '../erase.js';
 import { follow } from '../follow.js';
@@ -39,6 +41,8 @@ export async function writeRequest(options: RequestOptions): Promise<Requested> 
         `Take the person out of its .countersign/ and countersign.yaml first`,
       );
     }
+    const hold = await holdOn(dataSource.manager, naming.contents);
+    if (hold) throw held(hold);
     const beside = await namesBeside(dataSource, subject);
     const salt = randomSalt();
     const file = options.out ?? `erasure-${ticket.replaceAll(/[^\w.-]+/g, '-')}.json`;
