@@ -47,7 +47,7 @@ counts once it is in the log.`,
     .option('--entries <from-to>', 'of these entries, as 1200-1300')
     .option('--person <name>', 'that name this address or principal')
     .action(add);
-  common(hold.command('release').argument('<name>'))
+  common(hold.command('release').argument('<name>', 'of the hold'))
     .description('end a hold')
     .requiredOption('--reason <text>', 'why')
     .requiredOption('--by <name>', 'who asks for it')

@@ -68,6 +68,8 @@ async function verified(name: string) {
   return { fault: found.fault?.message, contents: found.proven.find(({ claim }) => claim.includes('content'))?.detail };
 }
 
+const refusal = async (...args: string[]) => (await runCli(['legal-hold', ...args, '--data', log.data, '--database', log.url, '--reason', 'r', '--by', 'b'])).stderr; // prettier-ignore
+
 it('removes what was kept long enough, by kind, and says so; leaves and proofs stay', async () => {
   await log.ledger.append(decision('old', 'shop', 'shop/production'));
   expect(await expire({ inputs: 30 * DAY }, 29)).toEqual({ removed: 0, held: 0 });
@@ -162,11 +164,10 @@ it('refuses an erasure of what is held, and names the hold', async () => {
 }, 60_000);
 
 it('refuses holds that say nothing of what they hold', async () => {
-  const cli = async (...args: string[]) => (await runCli(['legal-hold', ...args, '--data', log.data, '--database', log.url, '--reason', 'r', '--by', 'b'])).stderr; // prettier-ignore
-  expect(await cli('add', '../x')).toContain('is no name for a hold');
-  expect(await cli('add', 'x', '--since', '2026-10-01', '--until', '2026-07-01')).toContain('before it begins');
-  expect(await cli('add', 'x', '--entries', '9-3')).toContain('is no range of entries');
-  expect(await cli('add', 'x', '--person', 'a')).toContain('too short to look for');
-  expect(await cli('add', 'ann')).toContain('there is a legal hold ann already');
-  expect(await cli('release', 'case-8')).toContain('there is no legal hold case-8 that could be released');
+  expect(await refusal('add', '../x')).toContain('is no name for a hold');
+  expect(await refusal('add', 'x', '--since', '2026-10-01', '--until', '2026-07-01')).toContain('before it begins');
+  expect(await refusal('add', 'x', '--entries', '9-3')).toContain('is no range of entries');
+  expect(await refusal('add', 'x', '--person', 'a')).toContain('too short to look for');
+  expect(await refusal('add', 'ann')).toContain('there is a legal hold ann already');
+  expect(await refusal('release', 'case-8')).toContain('there is no legal hold case-8 that could be released');
 }, 60_000);

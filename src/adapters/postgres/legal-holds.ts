@@ -20,10 +20,11 @@ interface Row {
 
 type Asks = Pick<EntityManager, 'query'> | Pick<DataSource, 'query'>;
 
+const index = (text: string | null): number | null => (text === null ? null : Number(text));
+
 /** All, those that were released included, by name. */
 export async function legalHolds(manager: Asks): Promise<readonly LegalHold[]> {
   const rows = await manager.query<Row[]>('SELECT * FROM legal_hold ORDER BY name');
-  const index = (text: string | null): number | null => (text === null ? null : Number(text));
   return rows.map((row) => ({
     name: row.name,
     scope: row.scope,
