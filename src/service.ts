@@ -39,7 +39,12 @@ import { openGates } from './gates.js';
 import type { JsonObject } from './cluster/object.js';
 import { type LogDuties, openLogDuties, requireWitnessesNotAhead } from './log-duties.js';
 import { openFollowing, type OpenRepository } from './following.js';
-import { Deployments, type LeasedRecords } from './reconcile/deployments.js';
+import {
+  Deployments,
+  type DeploymentsParts,
+  type EnvironmentProgress,
+  type LeasedRecords,
+} from './reconcile/deployments.js';
 import type { Cluster } from './reconcile/cluster.js';
 import type { ReportsState } from './report/cluster-reports.js';
 import { Attributing, type AuditState } from './attributing.js';
@@ -129,6 +134,8 @@ export interface Service {
   readonly approving: { readonly approvals: LoginApprovals; readonly log: AccessLog };
   /** Looks at a repository now rather than at its next poll; a webhook may say whose push it is about. */
   hint(repository: string, claim: PusherClaim | null): void;
+  /** How far each environment is that goes to a target. */
+  progress(): Promise<readonly EnvironmentProgress[]>;
   /** Finishes what is under way, in order, and stops what it started. */
   close(): Promise<void>;
 }
@@ -137,7 +144,11 @@ export interface Service {
  * Starts the service: database, log, policy, one follower a repository, one reconciler an environment. Whatever was begun is
  * stopped again when a later step throws.
  */
-export async function startService(config: Config, commentary: Commentary): Promise<Service> {
+export async function startService(
+  config: Config,
+  commentary: Commentary,
+  options: Pick<DeploymentsParts, 'rebuild'> = {},
+): Promise<Service> {
   const opened: (() => Promise<void>)[] = [];
   const close = async (): Promise<void> => {
     while (opened.length > 0) await opened.pop()!();
@@ -256,6 +267,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
       trust: parseTrust(keys.log.vkey, 'our own key'),
       onFault: (trouble, repository, environment) =>
         commentary.warn({ repository, environment, trouble }, trouble.message),
+      ...options,
       onRollout: (repository, news) => repositories.get(repository)?.shared.rolledOut(news),
       onShown: (repository, environment) => {
         tellReports(repository, environment);
@@ -421,7 +433,7 @@ export async function startService(config: Config, commentary: Commentary): Prom
       received: (target, body) => attributing.received(target, body),
       refused: (target, reason) => attributing.refused(target, reason),
     };
-    return { config, ledger, records, dataSource, leases, close, hint, approving, ready, explain, blame, orphans, promotion, notifications, holdings: held, controls, tags, impact, checkpoint, targets, admission, audit }; // prettier-ignore
+    return { config, ledger, records, dataSource, leases, close, hint, approving, ready, explain, blame, orphans, promotion, progress: () => deployments.progress(), notifications, holdings: held, controls, tags, impact, checkpoint, targets, admission, audit }; // prettier-ignore
   } catch (thrown) {
     await close().catch((again: unknown) =>
       commentary.error({ trouble: describeTrouble(toCountersignError(again)) }, 'while stopping'),

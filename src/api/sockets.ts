@@ -104,7 +104,7 @@ class Sockets {
       this.#asked(connection, query, variables ?? {}, operationName ?? undefined),
     subscribe: (args) => subscribe(args),
     onNext: (_connection, _id, _payload, _args, result) =>
-      result.errors ? (formatErrors(result, this.parts.logger).response as never) : undefined,
+      result.errors ? formatErrors(result, this.parts.logger).response : undefined,
   });
 
   constructor(private readonly parts: SocketParts) {

@@ -22,6 +22,10 @@ const EXAMPLES: Readonly<Record<string, readonly string[]>> = {
     'countersign approve --request 7 --comment "looked at the plan" --yes',
     'countersign approve --withdraw 3f9a1c22d0b4',
   ],
+  rebuild: [
+    'countersign rebuild --config service.yaml --data /var/lib/countersign --reason "eu-1 burned down"',
+    'countersign rebuild --target prod --environment shop/production --reason "moved" --output json',
+  ],
   token: ['countersign token --login bo --role viewer --repository shop --environment "shop/*" --expires 30'],
   sessions: ['countersign sessions', 'countersign sessions --end bo --url https://countersign.example.org'],
   'exception request': [

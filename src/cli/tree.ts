@@ -25,6 +25,7 @@ const COMMANDS: Readonly<Record<string, string>> = {
   orphans: 'list what is in governed namespaces that no commit explains',
   explain: 'say why a recorded decision came out as it did',
   serve: 'follow repositories, judge, record and apply',
+  rebuild: 'bring a cluster that was lost back to what is approved',
   admission: 'print what makes an API server ask the service before it writes',
   keys: 'show or make the keys of a data folder',
   report: 'take listings for auditors from a running service',

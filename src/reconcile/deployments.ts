@@ -28,8 +28,10 @@ import { EnvironmentReconciler } from './loop.js';
 import type { ReconcilerState } from './reconciler-state.js';
 import type { Inventory } from './inventory.js';
 import type { RecordedRuns } from './recorded-runs.js';
+import { rebuildEntry, requireLost } from './rebuild.js';
 import { RolloutWatch } from './rollout-watch.js';
 import { TIMEOUT } from './run.js';
+import { suspension } from './windows.js';
 import type { RunStart } from './run-log.js';
 
 export interface DeploymentsParts {
@@ -57,6 +59,8 @@ export interface DeploymentsParts {
   readonly onFault: (trouble: Trouble, repository: string, environment: string) => void;
   /** A rollout got healthy, or did not. */
   readonly onRollout?: (repository: string, news: RolloutNews) => void;
+  /** Why an environment's target is taken for lost and made anew from what is approved; null: it is not. Asked once, at the start. */
+  readonly rebuild?: (repository: string, environment: string, target: string) => string | null;
   /** After the state of an environment was recorded. */
   readonly onShown?: (repository: string, environment: string) => void;
 }
@@ -77,6 +81,18 @@ interface Held extends LeasedRecords {
 interface Shown {
   readonly gate?: GateState | null;
   readonly by?: Pick<LeasedRecords, 'ledger' | 'records'> | null;
+}
+
+/** How far an environment is. */
+export interface EnvironmentProgress {
+  readonly repository: string;
+  readonly environment: string;
+  readonly target: string | null;
+  /** All that is approved is there. */
+  readonly isLive: boolean;
+  readonly objects: number;
+  readonly healthy: number;
+  readonly trouble: CountersignError | null;
 }
 
 interface Deployment {
@@ -103,6 +119,8 @@ interface Deployment {
     failed: boolean;
   } | null;
   timer: NodeJS.Timeout | null;
+  /** What kept it from being handed over. */
+  failed: CountersignError | null;
   /** Why it stays as it is though its rollout failed. */
   stays: Trouble | null;
   /** One step at a time for one environment; others are not delayed. */
@@ -255,6 +273,7 @@ export class Deployments {
         rollout: null,
         timer: null,
         stays: null,
+        failed: null,
         work: Promise.resolve(),
       };
       // The same environment on another target: what holds it to the old one ends first.
@@ -305,7 +324,8 @@ export class Deployments {
       deployment.known = true;
     };
     deployment.work = deployment.work.then(step).catch(async (thrown: unknown) => {
-      const trouble = describeTrouble(toCountersignError(thrown));
+      deployment.failed = toCountersignError(thrown);
+      const trouble = describeTrouble(deployment.failed);
       if (!deployment.held || trouble.code === 'lease-lost') return; // whoever reconciles it says what is wrong
       this.parts.onFault(trouble, repository, environment);
       // The environment stays as it is and says why (invariant 7).
@@ -323,14 +343,19 @@ export class Deployments {
     const gated = parts.gateOf?.(change.environment.target ?? '', repository);
     deployment.elsewhere = held || gated ? null : new ApprovedElsewhere(change, inventory, parts.redactor);
     if (!held) return;
-    deployment.reconciler ??= this.#keeper(deployment, held, inventory);
+    if (!deployment.reconciler) {
+      const isLost = !gated && (await this.#rebuild(deployment, held, change, inventory));
+      deployment.reconciler = isLost
+        ? this.#keeper(deployment, held, new Map(), change.decision)
+        : this.#keeper(deployment, held, inventory);
+    }
     const key = `${repository}\0${environment.name}`;
     deployment.reconciler.configure(this.#settings.has(key) ? this.#settings.get(key) : environment.reconcile);
     if (change.purpose === 'deploy' && !gated) await this.#beginRollout(deployment, change);
     deployment.reconciler.approve(change);
   }
 
-  #keeper(deployment: Deployment, { lease, runs, refs }: Held, inventory: Inventory): Keeper {
+  #keeper(deployment: Deployment, { lease, runs, refs }: Held, inventory: Inventory, restores?: number): Keeper {
     const { parts } = this;
     const { repository, environment, target } = deployment;
     const epoch = (): number => {
@@ -355,6 +380,7 @@ export class Deployments {
       // Asked before each batch, and again as each write is sent: a process that wakes up late writes nothing.
       writer: (as ? cluster.actingAs(as) : cluster).guarded(epoch),
       redactor: parts.redactor,
+      ...(restores === undefined ? {} : { restores }),
     });
   }
 
@@ -383,6 +409,53 @@ export class Deployments {
       { repository, environment, head, objects, inclusion, purpose },
       { ...facts, trust: parts.trust, redactor: parts.redactor },
     );
+  }
+
+  /** True: nothing that our runs made is there any more, and the log says that it is made anew. */
+  async #rebuild(
+    deployment: Deployment,
+    { ledger }: Held,
+    approved: ApprovedChange,
+    inventory: Inventory,
+  ): Promise<boolean> {
+    const { repository, environment, target } = deployment;
+    const cluster = this.#informers.get(target ?? '')?.cluster;
+    const reason = this.parts.rebuild?.(repository, environment, target ?? '') ?? null;
+    const settings = this.#settings.get(`${repository}\0${environment}`) ?? approved.environment.reconcile;
+    if (!cluster || target === null || reason === null || suspension(settings, Date.now())) return false;
+    await requireLost(environment, cluster, inventory);
+    if (inventory.size === 0) return false;
+    const { decision, head } = approved;
+    const time = new Date().toISOString();
+    const said = { repository, environment, target, decision, head, lost: inventory.size, reason, time };
+    await ledger.record(async (transaction) => transaction.append(rebuildEntry(said)));
+    return true;
+  }
+
+  /** How far each environment is that goes to a target. */
+  async progress(): Promise<readonly EnvironmentProgress[]> {
+    const approved = (await this.parts.records.find('environment')).filter(
+      ({ target, approvedDecision, status }) => target !== null && approvedDecision !== null && status !== 'removed',
+    );
+    return approved.map(({ repository, name: environment, target }) => {
+      const deployment = this.#deployments.get(`${repository}\0${environment}`);
+      const state = deployment?.reconciler?.state;
+      const change = deployment?.reconciler?.approved;
+      const found = deployment?.reconciler?.objects() ?? [];
+      const isLive = change !== undefined && change !== null && state?.applied === change.decision && !state.trouble;
+      const elsewhere = deployment?.elsewhere ? heldElsewhere(environment) : null;
+      const trouble = state?.trouble ?? deployment?.failed ?? elsewhere;
+      const healthy = found.filter(({ health: { status } }) => status === 'healthy').length;
+      return {
+        repository,
+        environment,
+        target,
+        isLive,
+        objects: found.length,
+        healthy,
+        trouble: isLive ? null : trouble,
+      };
+    });
   }
 
   /** Follows what is about to be rolled out, unless it is known to be healthy from before. */
@@ -533,4 +606,11 @@ export class Deployments {
 
 function hasEnded(until: unknown): boolean {
   return typeof until === 'string' && Date.parse(until) <= Date.now();
+}
+
+function heldElsewhere(environment: string): CountersignError {
+  return new CountersignError('lease-lost', `${environment} is reconciled by another instance of the service`, {
+    remedy: 'Stop all of them first',
+    retry: true,
+  });
 }

@@ -37,6 +37,8 @@ export interface ReconcilerParts {
   readonly stillApproved?: (change: ApprovedChange) => Promise<void>;
   /** After every change of state. */
   readonly onState?: (state: ReconcilerState) => void;
+  /** Log index of the decision whose change was live before its target was lost: that comes back without waiting for a window. */
+  readonly restores?: number;
   readonly now?: () => Date;
 }
 
@@ -215,7 +217,10 @@ export class EnvironmentReconciler {
     this.#recordEnd = null;
 
     // 2. People may hold it. What is live is kept meanwhile, but for when it is suspended.
-    const { held, resumed } = this.#hold.look(this.#applied === newest, this.#now().getTime());
+    const { held, resumed } = this.#hold.look(
+      this.#applied === newest || this.parts.restores === newest.decision,
+      this.#now().getTime(),
+    );
     // What was only recorded meanwhile is put right from here on.
     if (resumed) for (const key of this.#standing.keys) this.#dirty.add(key);
     const approved = held && this.#applied ? this.#applied : newest;

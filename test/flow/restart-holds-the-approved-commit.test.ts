@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type ControlPlane, startControlPlane } from '../../src/adapters/kubernetes/control-plane.js';
 import { runCli } from '../support/cli.js';
 import { oneWorld } from '../support/one-world.js';
 import { cart, configMap, eventually, PRODUCTION, settings, type World } from '../support/world.js';
@@ -14,8 +15,13 @@ async function setStatus(world: World, more: object): Promise<void> {
   await world.dana.edit(`${world.path('deployments', 'cart')}/status`, { status });
 }
 
+const rebuild = (world: World, ...more: string[]) =>
+  runCli(['rebuild', '--config', world.configFile, '--data', world.data, '--reason', 'the cluster is gone', ...more]); // prettier-ignore
+
 describe('a service that is stopped and started', () => {
   const here = oneWorld();
+  let other: ControlPlane | undefined;
+  afterAll(() => other?.stop());
 
   it('writes nothing at rest', async () => {
     const { world, plane } = here;
@@ -179,5 +185,45 @@ describe('a service that is stopped and started', () => {
       await eventually('it to be well', async () => (await returned()).healthy === bad);
       await world.live(await world.pushGood(9));
     });
+  });
+
+  describe('and whose cluster is lost', () => {
+    it('is not rebuilt while the service runs, nor where it is not lost at all', async () => {
+      const { world } = here;
+      expect((await rebuild(world)).stderr).toMatch(/the service of this folder runs .*Stop it first/);
+      await world.stop();
+      const { code, stdout } = await rebuild(world);
+      expect({ code, stdout }).toMatchObject({ code: 1, stdout: expect.stringMatching(/this is no empty cluster.*\nnot all of it is back   0 of 1/) }); // prettier-ignore
+      await world.start();
+    });
+
+    it('is rebuilt in one command, whatever keeps others from going live, as it was', async () => {
+      const { world } = here;
+      // Neither a window, nor drift that is only reported, is about what was live.
+      const kept = `reconcile: {drift: report, afterOutage: report, windows: [{kind: deny, schedule: "* * * * *", duration: 2h, reason: audit}]}`;
+      const files = { 'countersign.yaml': settings(world.namespace).replace('target: prod', `target: prod, ${kept}`) };
+      const head = await world.push({ author: world.bo, files });
+      await eventually('it to be held', async () => (await world.environment())!.approved === head);
+      const [before, replicas] = [await world.liveObjects(), await world.replicas()];
+      const [decisions, events] = [(await world.decisions()).length, (await world.entries()).length];
+      await world.stop();
+      other = await startControlPlane();
+      await world.moveTo(other);
+      const { code, stdout, stderr } = await rebuild(world);
+      expect({ code, stderr, stdout }).toMatchObject({ code: 0, stderr: '' });
+      expect(stdout).toMatch(/^✓ shop shop\/production {3}prod {3}\d objects, \d healthy {3}[\d.]+ s\nrebuilt {3}1 of 1 environments live as approved, \d objects, [\d.]+ s\n$/); // prettier-ignore
+      const bare = (found: typeof before) => found.map(({ plural, metadata: { name } }) => `${plural}/${name}`).filter((one) => !one.includes('kube-root-ca')).toSorted(); // prettier-ignore
+      expect(bare(await world.liveObjects())).toEqual(bare(before));
+      expect(await world.replicas()).toBe(replicas);
+      await world.start();
+      const actions = (await world.entries('action')).slice(-1);
+      expect(actions).toMatchObject([
+        { predicate: { action: 'rebuild', environment: PRODUCTION, target: 'prod', head } },
+      ]);
+      // It is no drift, and nothing was decided anew.
+      expect((await world.entries('drift')).filter(({ index }) => index >= events)).toEqual([]);
+      expect(await world.decisions()).toHaveLength(decisions);
+      await eventually('it to be as before', async () => ['suspended', 'synced', 'progressing'].includes((await world.environment())!.status)); // prettier-ignore
+    }, 120_000);
   });
 });

@@ -72,7 +72,7 @@ export interface NewPush {
 export class World {
   readonly data: string;
   readonly configFile: string;
-  readonly dana: Person;
+  dana: Person;
   /** What the service said on its standard output and error. */
   readonly said: string[] = [];
   /** Processes of the service, where it is a child. */
@@ -81,7 +81,7 @@ export class World {
   #running: RunningService | null = null;
 
   private constructor(
-    private readonly options: WorldOptions,
+    private options: WorldOptions,
     readonly root: string,
     readonly repository: ScratchRepository,
     readonly namespace: string,
@@ -141,6 +141,14 @@ export class World {
     await world.writeConfig();
     if (world.instances.length > 1) await shareKeys(world.instances.map(({ data }) => data));
     return world;
+  }
+
+  /** Another cluster in the place of the one that was lost. */
+  async moveTo(plane: ControlPlane): Promise<void> {
+    await this.dana.close();
+    this.options = { ...this.options, plane };
+    this.dana = new Person(plane, 'dana');
+    await this.writeConfig();
   }
 
   async writeConfig(): Promise<void> {
