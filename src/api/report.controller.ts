@@ -7,6 +7,7 @@ import {
   parseOptionalSampling,
   parsePopulationQuery,
   parseSampling,
+  requireOnce,
 } from '../report/population-query.js';
 import type { LoggedReports, RunningExport } from '../report/reports.js';
 import { placesOf, reachOf } from '../review/authority.js';
@@ -98,6 +99,7 @@ export class ReportController {
     @Res() reply: FastifyReply,
   ): Promise<void> {
     if (format !== 'json') throw new NotFoundException();
+    requireOnce({ controls });
     const by = authorityOf(request);
     const query = parsePopulationQuery(words);
     requireReach(by, 'export', query.repository, query.environment);

@@ -27,15 +27,16 @@ describe('the period of a listing', () => {
     [{ since: '2026-10-01', zone: 'Europe/Berln' }, 'which there is not'],
     [{ decision: 'alow' }, 'did you mean "allow"?'],
     [{ enviroment: 'x' }, 'did you mean "environment"?'],
+    [{ repository: ['shop', 'payroll'] as unknown as string }, '"repository" is said more than once'],
   ])('refuses %j', (words, wrong) => {
     expect(() => parsePopulationQuery(words)).toThrow(wrong);
   });
 });
 
 it('writes cells that no spreadsheet takes for formulas, and any reader for what they were', () => {
-  expect(csvRecord(['=1+1', '+1', '-1', '@x', '\tx', -1, null, true, ['a', '=b'], ['=a'], 'a,"b"\nc', 'ü 😀'])).toBe(
-    `'=1+1,'+1,'-1,'@x,'\tx,-1,,true,a; =b,'=a,"a,""b""\nc",ü 😀\r\n`,
-  );
+  expect(
+    csvRecord(['=1+1', '+1', '-1', '@x', '\tx', '＝1', -1, null, true, ['a', '=b'], ['=a'], 'a,"b"\nc', 'ü 😀']),
+  ).toBe(`'=1+1,'+1,'-1,'@x,'\tx,'＝1,-1,,true,a; =b,'=a,"a,""b""\nc",ü 😀\r\n`);
 });
 
 it('documents every column of the listing, and no other', () => {

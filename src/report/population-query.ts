@@ -19,6 +19,7 @@ const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:\d{2})
  * does. Throws `query-invalid` for what is no date, a period upside down, an unknown word.
  */
 export function parsePopulationQuery(words: Readonly<Record<string, string | undefined>>): PopulationQuery {
+  requireOnce(words);
   for (const name of Object.keys(words)) {
     if (!(KNOWN as readonly string[]).includes(name)) {
       throw invalid(
@@ -47,6 +48,12 @@ export function parsePopulationQuery(words: Readonly<Record<string, string | und
   };
 }
 
+/** An address may say a word twice, and then nobody knows which of them was meant. Throws `query-invalid`. */
+export function requireOnce(words: Readonly<Record<string, unknown>>): void {
+  const twice = Object.entries(words).find(([, value]) => value !== undefined && typeof value !== 'string');
+  if (twice) throw invalid(`"${twice[0].slice(0, 40)}" is said more than once`, 'Say each word once');
+}
+
 /** Of what cannot be narrowed: a word that is not heeded would give more than was asked for. Throws `query-invalid`. */
 export function parseNothing(words: Readonly<Record<string, string | undefined>>): void {
   const [name] = Object.keys(words);
@@ -62,6 +69,7 @@ export function parseSampling({
   readonly sample?: string | undefined;
 }): Sampling {
   // prettier-ignore
+  requireOnce({ seed, sample });
   const size = /^\d{1,3}$/.test(sample) ? Number(sample) : Number.NaN;
   if (!(size >= 1 && size <= MOST_SAMPLED)) {
     throw invalid(

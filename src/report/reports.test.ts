@@ -274,6 +274,28 @@ describe('junitReport', () => {
   });
 });
 
+describe('what people write', () => {
+  it.each([
+    '\u0000\u0008\u001b[31m',
+    '\ud800 lone',
+    '\ufffe\uffff',
+    ']]>',
+    '</testcase><x a="',
+    '&#0;',
+    '\u202e',
+    'a\nb\tc',
+  ])('%j is neither markup nor what XML cannot write, and is what it was in SARIF', (text) => {
+    const hostile = verdict({ violations: [violation({ message: text, rule: text, fix: text })] });
+    const xml = junitReport(report({ ...hostile, change: { ...hostile.change, environment: { ...hostile.change.environment, name: text } } })); // prettier-ignore
+    expect(/[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/u.test(xml)).toBe(false);
+    const bare = xml.replaceAll(/<\/?[a-z]+(?: [a-z]+="[^"<]*")*\/?>|<\?xml[^>]*>/g, '');
+    expect(/[<>"]|&(?!amp;|lt;|gt;|quot;)/.test(bare)).toBe(false);
+    const sarif = sarifReport(report(hostile));
+    expect(faultsOf(JSON.parse(JSON.stringify(sarif)))).toEqual([]);
+    expect(JSON.stringify(sarif)).toContain(JSON.stringify(text).slice(1, -1));
+  });
+});
+
 describe('jsonReport', () => {
   it('holds everything the text says', () => {
     expect(jsonReport(report(verdict({})))).toMatchObject({

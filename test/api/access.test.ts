@@ -337,6 +337,14 @@ describe('an evidence bundle', () => {
       { report: 'evidence', reach: some.manifest.reach },
     ]);
     expect((await get('/reports/evidence.zip?repository=shop', 'auditor')).status).toBe(400);
+    // Two answers to one question are none: neither of them widens the other.
+    for (const path of [
+      'changes.csv?repository=shop&repository=payroll',
+      'changes.csv?sample=1&sample=2',
+      'oscal.json?repository=shop&controls=A&controls=B',
+      'vsa.jsonl?zone=UTC&zone=x',
+    ])
+      expect([path, (await get(`/reports/${path}`, 'shop-auditor')).status]).toEqual([path, 400]);
     expect((await get('/reports/evidence.zip', 'developer')).status).toBe(403);
   });
 });
