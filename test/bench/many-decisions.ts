@@ -4,26 +4,17 @@ import type { DataSource } from 'typeorm';
 import { Frontier } from '../../src/audit/merkle.js';
 
 export const environments = 200;
-/** Names that rows of any history are found by. */
-export const known = {
-  repository: 'team-3',
-  environment: 'team-3/production',
-  object: { kind: 'Deployment', namespace: 'ns-30', name: 'app-7' },
-  person: 'person-7@example.org',
-  rule: 'rule.r3',
-  control: 'SOC2:CC8.3',
-  team: '@team/t3',
-  ticket: 'T-3001',
-} as const;
 /** When the decision `n` of a history was made: one in a minute and a half. */
 export const decidedAt = (n: number): string => new Date(Date.UTC(2023, 0, 1) + n * 95_000).toISOString();
-export const decisionId = (n: number): string => `(md5('decision' || ${n})::uuid)::text`;
+/** SQL. */
+export const decisionId = (n: string): string => `(md5('decision' || ${n})::uuid)::text`;
 
 const at = (seconds = 0): string => `timestamptz '2023-01-01Z' + (n * 95 + ${seconds}) * interval '1 second'`;
 const id = (of: string, n = 'n'): string => `(md5('${of}' || ${n})::uuid)::text`;
 const hex = (of: string, n = 'n'): string => `left(encode(sha256(('${of}' || ${n})::bytea), 'hex'), 40)`;
 const digest = (of: string): string => `encode(sha256(('${of}' || n)::bytea), 'hex')`;
-const place = `(n * 37) % ${environments}`;
+// Not in step with what else is chosen by n.
+const place = `(n * 37 + n / ${environments} * 3) % ${environments}`;
 const stages = `(ARRAY['production','staging','test','dev','eu','us','load','demo','qa','dr'])`;
 const repository = `'team-' || (${place}) / 10`;
 const environment = `'team-' || (${place}) / 10 || '/' || ${stages}[(${place}) % 10 + 1]`;
@@ -56,7 +47,7 @@ export async function fillDecisions(
     ['log_entry', `SELECT 2 * n, sha256('\\x00'::bytea || leaf), 2 * n, 'push', leaf FROM (SELECT n, ${leaf('push')} AS leaf ${each}) AS l
        UNION ALL SELECT 2 * n + 1, sha256('\\x00'::bytea || leaf), 2 * n + 1, 'decision', leaf FROM (SELECT n, ${leaf('decision')} AS leaf ${each}) AS l`],
     ['repository (name, url, state, governance_ref, updated_at)', `SELECT 'team-' || n, 'file:///srv/git/' || n, 'followed', 'refs/heads/main', now() FROM generate_series(0, ${environments / 10 - 1}) n`],
-    ['push (id, repository, ref, kind, old, new, time, log_index)', `SELECT ${id('push')}, ${repository}, 'refs/heads/main', 'update', ${hex('commit', '(n - 1)')}, ${hex('commit')}, ${at(-2)}, 2 * n ${each}`],
+    ['push (id, repository, ref, kind, old, new, time, log_index)', `SELECT ${id('push')}, ${repository}, 'refs/heads/main', 'advanced', ${hex('commit', '(n - 1)')}, ${hex('commit')}, ${at(-2)}, 2 * n ${each}`],
     ['commit', `SELECT ${repository}, ${hex('commit')}, ${hex('tree')}, jsonb_build_array(${hex('commit', '(n - 1)')}),
        jsonb_build_object('name', 'Person ' || (n * 31) % 50, 'email', ${person(0)}, 'time', '2026-01-01T00:00:00+00:00'),
        jsonb_build_object('name', 'Person ' || (n * 31) % 50, 'email', ${person(0)}, 'time', '2026-01-01T00:00:00+00:00'),
@@ -97,7 +88,7 @@ export async function fillDecisions(
     ['live_object (repository, environment, api_group, version, kind, namespace, name, target, uid, resource_version, commit_id, decision, path, line, digest, health, health_reason, updated_at)', `SELECT ${repository}, ${environment}, 'apps', 'v1', 'Deployment', 'ns-' || ${place}, 'app-' || j, 'prod', ${id('uid', "(n * 100 + j)")}, '1', ${hex('commit')},
        greatest(0, ${count} - 1 - (n + j * 37) % least(${count}, 40000)) * 2 + 1, 'apps/cart/deployment.yaml', 12, ${digest('d')}, CASE WHEN (n + j) % 50 = 0 THEN 'degraded' ELSE 'healthy' END, '', now() FROM generate_series(0, ${environments - 1}) n, generate_series(0, 99) j`],
     ['environment (repository, name, path, ref, target, namespace, labels, ignore, head, approved, head_decision, head_outcome, approved_decision, no_longer_compliant, status, updated_at)', `SELECT ${repository}, ${environment}, 'environments/' || n, 'refs/heads/main', 'prod', 'ns-' || ${place}, '{"tier": "production"}', '[]', ${hex('commit')}, ${hex('commit')}, ${id('decision')}, 'allow', ${id('decision')}, false,
-       CASE WHEN n % 20 = 0 THEN 'drifted' ELSE 'synced' END, now() FROM generate_series(0, ${environments - 1}) n`],
+       CASE WHEN n % 20 = 0 THEN 'degraded' ELSE 'synced' END, now() FROM generate_series(0, ${environments - 1}) n`],
   ]; // prettier-ignore
   const indexes = await dataSource.query<{ name: string; made: string }[]>(
     `SELECT indexrelid::regclass::text AS name, pg_get_indexdef(indexrelid) AS made FROM pg_index JOIN pg_class ON pg_class.oid = indrelid

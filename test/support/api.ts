@@ -85,15 +85,17 @@ export interface TestAccess {
   readonly known: KnownQueries;
   /** People sign in with a browser, by this issuer. */
   readonly issuer: BrowserSignIn;
+  /** A database that is there already, and stays. */
+  readonly database: string;
 }
 
 export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi> {
   const { tokens = [], anonymous = true, publicLog = false } = given;
-  const server = await startPostgres();
+  const server = given.database === undefined ? await startPostgres() : undefined;
   let stopped: Promise<void> | undefined;
-  const stopServer = (): Promise<void> => (stopped ??= server.stop());
+  const stopServer = (): Promise<void> => (stopped ??= server?.stop() ?? Promise.resolve());
   const data = mkdtempSync(join(tmpdir(), 'countersign-api-'));
-  const dataSource = await openDatabase({ url: await server.database() });
+  const dataSource = await openDatabase({ url: given.database ?? (await server!.database()) });
   const keys = await openKeys({ data, origin: 'log.example.org/test' });
   const ledger = await openLedger({ dataSource, keys, dataDir: data });
   const logged: string[] = [];

@@ -33,6 +33,12 @@ export class Places {
     return places;
   }
 
+  /** Those that have an environment of that name, or had. */
+  async repositoriesOf(environment: string): Promise<readonly string[]> {
+    const rows = await this.dataSource.query<{ repository: string }[]>('SELECT repository FROM environment WHERE name = $1', [environment]); // prettier-ignore
+    return rows.map(({ repository }) => repository);
+  }
+
   async #names(): Promise<Names> {
     try {
       return await this.dataSource.query<Names>(

@@ -42,6 +42,9 @@ const holds =
 const environment = { repository: equal('repository'), environment: equal('environment') };
 const object = { group: equal('group'), kind: equal('kind'), namespace: equal('namespace'), name: equal('name') };
 
+/** The rules that denied, as an index has them. */
+export const rulesOf = (row: string): string => `jsonb_path_query_array(${row}.violations, '$[*].rule')`;
+
 const conditions: { readonly [K in ListName]: Conditions<K> } = {
   environment: { repository: equal('repository'), status: oneOf('status'), target: equal('target') },
   push: { ...period('time'), repository: equal('repository'), ref: equal('ref'), kind: oneOf('kind') },
@@ -60,7 +63,7 @@ const conditions: { readonly [K in ListName]: Conditions<K> } = {
       'EXISTS (SELECT 1 FROM change judged WHERE judged.id = row.change AND judged.operation = ANY(:operations))',
       { operations },
     ],
-    rule: (rule) => ['row.violations @> CAST(:rule AS jsonb)', { rule: JSON.stringify([{ rule }]) }],
+    rule: (rule) => [`${rulesOf('row')} @> CAST(:rule AS jsonb)`, { rule: JSON.stringify([rule]) }], // prettier-ignore
     control: holds('controls'),
     team: holds('teams'),
     ticket: holds('tickets'),
@@ -178,15 +181,16 @@ export class PostgresQueries implements Queries {
     return await available((await this.#filtered(list, filter)).getCount());
   }
 
-  /** The rows that match as SQL: the primary key `id` of each, and under what `key` (SQL over `row`, which may give several) it is counted. */
-  async keyed<K extends ListName>(
+  /** As SQL, how many rows match under each `key` (SQL over `row`): both, `key` and `n`. */
+  async counted<K extends ListName>(
     list: K,
     key: string,
     filter: Filters[K],
   ): Promise<[sql: string, parameters: unknown[]]> {
     return (await this.#filtered(list, filter))
-      .select('row.id', 'id')
-      .addSelect(key, 'key')
+      .select(key, 'key')
+      .addSelect('count(*)', 'n')
+      .groupBy('1')
       .getQueryAndParameters() as [string, unknown[]];
   }
 
@@ -288,6 +292,17 @@ export class PostgresQueries implements Queries {
 
   async #filtered<K extends ListName>(list: K, filter: Filters[K]): Promise<SelectQueryBuilder<Tables[K]>> {
     const query = await this.#rows(list);
+    // An environment's rows are found by its repository and its name; most names are in one repository only.
+    if (
+      judged.includes(list) &&
+      'environment' in filter &&
+      filter.environment &&
+      !('repository' in filter && filter.repository)
+    ) {
+      const repositories = await available(this.#places.repositoriesOf(filter.environment));
+      if (repositories.length === 1)
+        query.andWhere('row.repository = :place_repository', { place_repository: repositories[0] });
+    }
     const known = conditions[list] as Readonly<Record<string, (value: unknown) => Condition>>;
     for (const [name, value] of Object.entries(filter)) {
       if (value !== undefined && value !== null) query.andWhere(...known[name](value));
@@ -295,6 +310,9 @@ export class PostgresQueries implements Queries {
     return query;
   }
 }
+
+/** Lists of which each row belongs to an environment that is known. */
+const judged: readonly ListName[] = ['decision', 'change', 'run'];
 
 const everywhere = { whole: null, repositories: [], environments: [] };
 

@@ -5,25 +5,32 @@ import type { Counts, DecisionGroup, Delivery, DriftGroup, PastState, Statistics
 import type { Reach } from '../../audit/reach.js';
 import { contentOfEntry } from './content-store.js';
 import { rowsOf } from './log-storage.js';
-import type { PostgresQueries } from './queries.js';
+import { rulesOf, type PostgresQueries } from './queries.js';
 import { PostgresRecords } from './records.js';
 
-const each = (column: string): string => `jsonb_array_elements_text(row.${column})`;
+/** A list of keys, each of which counts once. */
+const each = (column: string): Key => ({ sql: `row.${column}`, isList: true });
+const one = (sql: string): Key => ({ sql, isList: false });
 const month = (column: string): string => `to_char(row.${column} AT TIME ZONE 'UTC', 'YYYY-MM')`;
 const environment = `row.repository || ' ' || row.environment`;
 
-/** What a row is counted under: an expression over `row`, which may give several. */
-const decisionKeys: Readonly<Record<DecisionGroup, string>> = {
-  rule: `jsonb_array_elements(row.violations) ->> 'rule'`,
+/** What a row is counted under: an expression over `row`. */
+interface Key {
+  readonly sql: string;
+  readonly isList: boolean;
+}
+
+const decisionKeys: Readonly<Record<DecisionGroup, Key>> = {
+  rule: { sql: `CASE WHEN row.violations = '[]' THEN '[]' ELSE ${rulesOf('row')} END`, isList: true },
   control: each('controls'),
   team: each('teams'),
   signer: each('signers'),
   approver: each('approvers'),
   ticket: each('tickets'),
-  repository: 'row.repository',
-  environment,
-  outcome: 'row.outcome',
-  month: month('time'),
+  repository: one('row.repository'),
+  environment: one(environment),
+  outcome: one('row.outcome'),
+  month: one(month('time')),
 };
 
 const driftKeys: Readonly<Record<DriftGroup, string>> = {
@@ -63,22 +70,28 @@ export class PostgresStatistics implements Statistics {
   }
 
   drift(by: DriftGroup, filter: Filters['drift'], first: number): Promise<Counts> {
-    return this.#counts('drift', driftKeys[by], filter, first);
+    return this.#counts('drift', one(driftKeys[by]), filter, first);
   }
 
-  async #counts<K extends ListName>(list: K, key: string, filter: Filters[K], first: number): Promise<Counts> {
-    const [inner, parameters] = await this.queries.keyed(list, key, filter);
-    const [total, groups] = await Promise.all([
-      this.queries.count(list, filter),
-      rowsOf<{ key: string; count: number; groups: number }>(
-        this.dataSource,
-        `SELECT key, count(DISTINCT id)::int AS count, (count(*) OVER ())::int AS groups FROM (${inner}) AS keyed
-         WHERE key IS NOT NULL GROUP BY key ORDER BY count DESC, key LIMIT ${first}`,
-        parameters,
-      ),
-    ]);
-    const found = groups.map((group) => ({ key: group.key, count: group.count }));
-    return { total, groups: found, more: (groups[0]?.groups ?? 0) - found.length };
+  /** Rows that have the same keys are counted together before these are told apart: a list is made up of few of them. */
+  async #counts<K extends ListName>(list: K, { sql, isList }: Key, filter: Filters[K], first: number): Promise<Counts> {
+    const [counted, parameters] = await this.queries.counted(list, sql, filter);
+    const single = isList
+      ? `SELECT key ->> 0 AS key, n FROM counted WHERE jsonb_array_length(key) = 1 UNION ALL
+         SELECT single.key, n FROM counted, LATERAL (SELECT DISTINCT jsonb_array_elements_text(counted.key) AS key) AS single
+         WHERE jsonb_array_length(counted.key) > 1`
+      : 'SELECT key, n FROM counted';
+    const rows = await rowsOf<{ total: number; key: string | null; count: number; groups: number }>(
+      this.dataSource,
+      `WITH counted AS MATERIALIZED (${counted}), grouped AS (
+         SELECT key, sum(n)::int AS count, (count(*) OVER ())::int AS groups FROM (${single}) AS keyed
+         WHERE key IS NOT NULL GROUP BY key ORDER BY count DESC, key LIMIT ${first})
+       SELECT (SELECT coalesce(sum(n), 0)::int FROM counted) AS total, grouped.* FROM (SELECT) AS nothing LEFT JOIN grouped ON true
+       ORDER BY count DESC, key`,
+      parameters,
+    );
+    const found = rows.flatMap(({ key, count }) => (key === null ? [] : { key, count }));
+    return { total: rows[0].total, groups: found, more: (rows[0].groups ?? 0) - found.length };
   }
 
   async delivery({ from, to, repository, environment: name }: Period & InEnvironment): Promise<Delivery> {
@@ -87,17 +100,18 @@ export class PostgresStatistics implements Statistics {
       // What came after the period tells how a deployment in it went.
       `WITH deployment AS (
          SELECT DISTINCT ON (run.decision) run.repository, run.environment, run.finished_at, run.outcome = 'succeeded' AS succeeded,
-           change.operation, extract(epoch FROM run.finished_at - seen.first) AS lead
-         FROM run JOIN decision ON decision.id = run.decision JOIN change ON change.id = decision.change,
-           LATERAL (SELECT min(commit.first_seen) AS first FROM commit WHERE commit.repository = change.repository
-             AND (commit.id = change.head OR commit.id IN (SELECT jsonb_array_elements_text(change.commits)))) AS seen
+           change.operation, extract(epoch FROM run.finished_at - least(head.first_seen,
+             CASE WHEN change.commits <> jsonb_build_array(change.head) THEN (SELECT min(commit.first_seen) FROM commit
+               WHERE commit.repository = change.repository AND commit.id IN (SELECT jsonb_array_elements_text(change.commits))) END)) AS lead
+         FROM run JOIN decision ON decision.id = run.decision JOIN change ON change.id = decision.change
+           LEFT JOIN commit AS head ON head.repository = change.repository AND head.id = change.head
          WHERE run.outcome IN ('succeeded', 'failed') AND ($1::timestamptz IS NULL OR run.finished_at >= $1)
            AND ($3::text IS NULL OR run.repository = $3) AND ($4::text IS NULL OR run.environment = $4)
          ORDER BY run.decision, run.finished_at),
        followed AS (
          SELECT *, NOT succeeded OR coalesce(lead(operation) OVER later IN ('rollback', 'break_glass'), false) AS failed,
-           min(finished_at) FILTER (WHERE succeeded) OVER (PARTITION BY repository, environment ORDER BY finished_at
-             ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS recovered
+           min(finished_at) FILTER (WHERE succeeded) OVER (PARTITION BY repository, environment ORDER BY finished_at DESC
+             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS recovered
          FROM deployment WINDOW later AS (PARTITION BY repository, environment ORDER BY finished_at)),
        measured AS (
          SELECT *, CASE WHEN succeeded THEN lead END AS lead_time,
