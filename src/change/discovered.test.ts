@@ -21,6 +21,9 @@ const chart = 'chart: ./charts/shop, sourceRef: {kind: GitRepository, name: r}';
 const release = (spec: string, more = 'interval: 1m') =>
   `apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: h, namespace: apps}\nspec: {${more}, chart: {spec: {${spec}}}}\n`; // prettier-ignore
 
+const other = (name: string, path: string, dependsOn: string) =>
+  flux(`path: ${path}, dependsOn: [${dependsOn}]`).replace('name: prod', `name: ${name}`);
+
 describe('discover', () => {
   it('understands an Application of Argo CD with a folder, and one with a chart', () => {
     expect(found(application('path: apps/shop, targetRevision: release')).environments).toEqual([
@@ -35,6 +38,24 @@ describe('discover', () => {
     expect(found(`${flux('path: ./clusters/prod')}---\n${gitRepository('branch: live')}`).environments).toEqual([
       { name: 'prod', path: 'clusters/prod', ref: 'refs/heads/live' },
     ]);
+  });
+
+  it('waits for what a Kustomization of Flux depends on, and names what is not here', () => {
+    const text = [
+      other('web', 'apps', '{name: shop}, {name: shop, namespace: elsewhere}'),
+      other('shop', 'apps/shop', '{name: base, namespace: flux-system}'),
+      other('base', 'clusters/prod', ''),
+      gitRepository('branch: main'),
+    ].join('---\n');
+    const { environments, problems } = found(text);
+    expect(environments.map(({ name, dependsOn }) => [name, dependsOn])).toEqual([
+      ['web', ['shop']],
+      ['shop', ['base']],
+      ['base', undefined],
+    ]);
+    expect(problems).toEqual([expect.stringMatching(/gitops\.yaml:\d+ .*depends on Kustomization "shop", which is no environment/)]); // prettier-ignore
+    const settings = parseSettings(JSON.stringify({ apiVersion: 'countersign.dev/v1', environments }));
+    expect(settings.environments.map(({ name }) => name)).toEqual(['base', 'shop', 'web']);
   });
 
   it('understands a HelmRelease with its chart in the repository', () => {

@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import type { Json, JsonObject, ManifestObject } from '../cluster/object.js';
+import { isJsonObject, type Json, type JsonObject, type ManifestObject } from '../cluster/object.js';
 import { CountersignError } from '../errors.js';
 import { normalizeFolder } from '../source/path.js';
 import { applicationsOf } from './application-set.js';
@@ -13,6 +13,8 @@ export interface DiscoveredEnvironment {
   readonly ref: string;
   readonly namespace?: string;
   readonly helm?: HelmSettings;
+  /** Names of the others that it waits for. */
+  readonly dependsOn?: readonly string[];
 }
 
 export interface Discovery {
@@ -31,10 +33,13 @@ const FLUX = ['kustomize.toolkit.fluxcd.io', 'helm.toolkit.fluxcd.io'];
 export function discover(objects: readonly ManifestObject[], folders: ReadonlySet<string>): Discovery {
   const environments: DiscoveredEnvironment[] = [];
   const problems: CountersignError[] = [];
+  /** What became of each Flux object, by kind, namespace and name. */
+  const named = new Map<string, { readonly at: number; readonly of: ManifestObject }>();
   for (const entry of objects) {
     try {
       for (const { of, found } of definitions(entry, objects, folders)) {
         if (!folders.has(found.path)) throw unsupported(of, `its path ${found.path} is no folder of this repository`);
+        named.set(fluxName(of.identity.kind, of.identity.namespace, of.identity.name), { at: environments.length, of });
         environments.push({ ...found, name: unusedName(found.name, of, environments) });
       }
     } catch (thrown) {
@@ -42,7 +47,28 @@ export function discover(objects: readonly ManifestObject[], folders: ReadonlySe
       problems.push(thrown);
     }
   }
+  for (const { at, of } of named.values()) {
+    if (!FLUX.includes(of.identity.group)) continue;
+    const { kind, namespace } = of.identity;
+    const wanted = dependenciesOf(of).map((other) => [other, named.get(fluxName(kind, other.namespace || namespace, other.name))] as const); // prettier-ignore
+    for (const [{ name }, found] of wanted) {
+      if (!found) problems.push(unsupported(of, `it depends on ${kind} ${JSON.stringify(name)}, which is no environment of this repository`)); // prettier-ignore
+    }
+    const dependsOn = wanted.flatMap(([, found]) => (found ? [environments[found.at].name] : []));
+    if (dependsOn.length > 0) environments[at] = { ...environments[at], dependsOn };
+  }
   return { environments, problems };
+}
+
+const fluxName = (kind: string, namespace: string, name: string): string => `${kind} ${namespace}/${name}`;
+
+const text = (value: Json | undefined): string => (typeof value === 'string' ? value : '');
+
+function dependenciesOf({ object }: ManifestObject): { readonly namespace: string; readonly name: string }[] {
+  const { dependsOn } = member(object, 'spec');
+  return (Array.isArray(dependsOn) ? dependsOn : [])
+    .filter(isJsonObject)
+    .map(({ namespace, name }) => ({ namespace: text(namespace), name: text(name) }));
 }
 
 interface Definition {

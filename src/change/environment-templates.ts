@@ -61,7 +61,7 @@ function filled(template: Environment, path: string, matches: readonly string[])
       },
     );
   }
-  const { helm, namespace, target } = template;
+  const { helm, namespace, target, dependsOn } = template;
   return {
     ...template,
     name,
@@ -70,6 +70,7 @@ function filled(template: Environment, path: string, matches: readonly string[])
     target: target && fill(target),
     labels: Object.fromEntries(Object.entries(template.labels).map(([key, value]) => [key, fill(value)])),
     ...(helm && { helm: filledHelm(helm, fill) }),
+    ...(dependsOn && { dependsOn: dependsOn.map(fill) }),
   };
 }
 

@@ -17,6 +17,8 @@ export interface Environment {
   readonly helm?: HelmSettings;
   /** How it is kept; what it does not say is as usual. */
   readonly reconcile?: ReconcileSettings;
+  /** Names of others of its repository: a change goes live here only when they are at their approved commits, and healthy. */
+  readonly dependsOn?: readonly string[];
   /** The commit that it is held at, whatever its ref points to. */
   readonly pin?: Pin;
 }

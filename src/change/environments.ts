@@ -5,6 +5,7 @@ import { type Fault, faultsError, faultsOf, readSettings } from '../settings.js'
 import { OBJECT_ID } from '../source/object-id.js';
 import { isUnsafePath, normalizeFolder } from '../source/path.js';
 import type { TreeEntry } from '../source/repository.js';
+import { dependencyFaults, inDependencyOrder } from './dependencies.js';
 import { type Environment, GOVERNANCE } from './environment.js';
 import { ENVIRONMENT_NAME, expandTemplate, stars } from './environment-templates.js';
 import { reconcileSchema } from './reconcile-settings.js';
@@ -114,6 +115,7 @@ const environmentSchema = z.strictObject({
     })
     .optional(),
   reconcile: reconcileSchema.optional(),
+  dependsOn: z.array(text.min(1, { error: 'it must not be empty' })).optional(),
   pin: z
     .strictObject({
       commit: text.regex(OBJECT_ID, { error: 'it must be a full commit id' }),
@@ -163,12 +165,16 @@ export function parseSettings(content: string, file = SETTINGS_FILE): Governance
   const settings = readSettings(content, file);
   const parsed = settingsSchema.safeParse(settings.value, { reportInput: true });
   const faults = parsed.success
-    ? [...duplicates(parsed.data.environments), ...wrongStars(parsed.data.environments)]
+    ? [
+        ...duplicates(parsed.data.environments),
+        ...wrongStars(parsed.data.environments),
+        ...wrongDependencies(parsed.data.environments),
+      ]
     : faultsOf(parsed.error, settingsSchema);
   if (parsed.success && faults.length === 0) {
     const { environments, policies, organisation } = parsed.data;
     return {
-      environments: environments.filter((environment) => !isTemplate(environment)),
+      environments: inDependencyOrder(environments.filter((environment) => !isTemplate(environment))),
       templates: environments.filter(isTemplate),
       policies,
       organisation,
@@ -192,8 +198,8 @@ export function withTemplates(
     .flatMap((template) => expandTemplate(template, entries))
     .filter((environment) => !isNamed(environment));
   const environments = [...settings.environments, ...made];
-  const [fault] = duplicates(environments);
-  if (!fault) return { ...settings, environments };
+  const [fault] = [...duplicates(environments), ...wrongDependencies(environments)];
+  if (!fault) return { ...settings, environments: inDependencyOrder(environments) };
   const { name, path } = environments[Number(fault.path[1])];
   throw new CountersignError('config-invalid', `environment "${name}" (${path}): ${fault.message}`, {
     place: { file: SETTINGS_FILE },
@@ -201,9 +207,18 @@ export function withTemplates(
   });
 }
 
+/** Where there are templates, their folders may be what is depended on. */
+function wrongDependencies(environments: readonly Environment[]): Fault[] {
+  const open = environments.some(isTemplate);
+  return dependencyFaults(environments, { open }).map(({ environment, position, message }) => ({
+    path: ['environments', environment, 'dependsOn', position],
+    message,
+  }));
+}
+
 /** A star stands for the name of a folder: whole parts of the path only, and as many in the name, so that no two are called the same. */
 function wrongStars(environments: readonly Environment[]): Fault[] {
-  return environments.flatMap(({ name, path, namespace, target, helm }, i) => {
+  return environments.flatMap(({ name, path, namespace, target, helm, dependsOn }, i) => {
     const faults: Fault[] = [];
     const add = (field: string, message: string) => faults.push({ path: ['environments', i, field], message });
     const wanted = stars(path);
@@ -212,6 +227,7 @@ function wrongStars(environments: readonly Environment[]): Fault[] {
     for (const [field, value] of Object.entries({ namespace, target })) {
       if (stars(value ?? '') > wanted) add(field, `it has more "*" than the path, which has ${wanted}`);
     }
+    if ((dependsOn ?? []).some((other) => stars(other) > wanted)) add('dependsOn', `it has more "*" than the path, which has ${wanted}`); // prettier-ignore
     const texts = [helm?.chart, helm?.release, helm?.namespace, ...(helm?.values ?? [])];
     if (texts.some((value) => stars(value ?? '') > wanted))
       add('helm', `it has more "*" than the path, which has ${wanted}`);

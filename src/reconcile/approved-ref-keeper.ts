@@ -10,6 +10,7 @@ import { Hold, heldTrouble } from './hold.js';
 import type { Keeper } from './keeper.js';
 import { Passes } from './passes.js';
 import { isAt, nameOf, type PeerState } from './peers.js';
+import type { Held } from './windows.js';
 import type { ReconcilerState, ReconcilerStatus } from './reconciler-state.js';
 import type { Drift, RunEnd, RunLog, RunOutcome, RunStart, WriteOperation, WriteResult } from './run-log.js';
 
@@ -23,6 +24,7 @@ export interface RefKeeperParts {
   /** The lease's epoch; throws when it is lost. */
   readonly epoch: () => number;
   readonly stillApproved?: (change: ApprovedChange) => Promise<void>;
+  readonly waitsFor?: (change: ApprovedChange) => Promise<Held | null>;
   readonly onState?: (state: ReconcilerState) => void;
   readonly now?: () => Date;
 }
@@ -156,7 +158,9 @@ export class ApprovedRefKeeper implements Keeper {
     if (ours && !foreign && commit === newest.head) this.#applied = newest;
 
     // 3. People may hold it: what it was moved to last is kept meanwhile, but for when it is suspended.
-    const { held } = this.#hold.look(this.#applied === newest, this.#now().getTime());
+    const isApplied = this.#applied === newest;
+    const waits = isApplied ? null : ((await this.parts.waitsFor?.(newest)) ?? null);
+    const { held } = this.#hold.look(isApplied, this.#now().getTime(), waits);
     const approved = held && this.#applied ? this.#applied : newest;
     const holding = held && heldTrouble(this.environment, held);
     if (holding && !this.#applied) return this.#show('suspended', holding);

@@ -18,6 +18,8 @@ import type { RolloutNews } from '../review/returns.js';
 import { describeTrouble } from '../review/trouble.js';
 import type { ApprovedState, ApprovedView } from './admission.js';
 import { ApprovedElsewhere } from './approved-elsewhere.js';
+import { waitsFor } from './dependencies.js';
+import type { Held as Waiting } from './windows.js';
 import type { Cluster, Impersonation } from './cluster.js';
 import type { Gate, RefHistory } from './approved-ref.js';
 import { ApprovedRefKeeper } from './approved-ref-keeper.js';
@@ -135,6 +137,8 @@ export class Deployments {
   readonly #shares = new Map<string, Share>();
   readonly #held = new Map<string, Held>();
   #closing = false;
+  /** What each environment waits for, as governance has it now. */
+  readonly #dependencies = new Map<string, readonly string[]>();
 
   constructor(private readonly parts: DeploymentsParts) {
     for (const [target, cluster] of parts.clusters) this.#informers.set(target, new Informers(cluster));
@@ -159,7 +163,8 @@ export class Deployments {
 
   /** How environments are kept from now on, whatever is approved under it. */
   governed(repository: string, environments: readonly Environment[]): void {
-    for (const { name, reconcile } of environments) {
+    for (const { name, reconcile, dependsOn = [] } of environments) {
+      this.#dependencies.set(`${repository}\0${name}`, dependsOn);
       this.#settings.set(`${repository}\0${name}`, reconcile);
       this.#deployments.get(`${repository}\0${name}`)?.reconciler?.configure(reconcile);
     }
@@ -367,6 +372,7 @@ export class Deployments {
       grants: parts.grants.get(target ?? '') ?? [],
       epoch,
       stillApproved: (waiting: ApprovedChange) => this.#requireInForce(waiting),
+      waitsFor: (waiting: ApprovedChange) => this.#waitsFor(waiting),
       onState: (state: ReconcilerState) => this.#then(deployment, () => this.#learn(deployment, state)),
     };
     const gated = parts.gateOf?.(target ?? '', repository);
@@ -509,6 +515,23 @@ export class Deployments {
     deployment.timer = setTimeout(look, Math.min(due - Date.now() + 1, 2 ** 31 - 1)).unref();
   }
 
+  /** What was live before it waits for nobody: it is kept. */
+  async #waitsFor(change: ApprovedChange): Promise<Waiting | null> {
+    const { repository, environment } = change;
+    const names = this.#dependencies.get(`${repository}\0${environment.name}`) ?? environment.dependsOn ?? [];
+    if (names.length === 0 || change.purpose === 'repair' || (await this.#isLive(change))) return null;
+    return waitsFor(names, await this.parts.records.find('environment', { repository, name: names }), Date.now());
+  }
+
+  /** Whoever may have waited for this one looks again. */
+  #tellDependents(repository: string, environment: string): void {
+    for (const [key, names] of this.#dependencies) {
+      if (!names.includes(environment) || !key.startsWith(`${repository}\0`)) continue;
+      const reconciler = this.#deployments.get(key)?.reconciler;
+      if (reconciler?.state.status === 'suspended') reconciler.configure(this.#settings.get(key));
+    }
+  }
+
   /** From the records, not from whoever says that something is approved. */
   async #gateFacts(
     repository: string,
@@ -580,6 +603,7 @@ export class Deployments {
       gate: state.gate ?? null,
     });
     await this.#followRollout(deployment);
+    this.#tellDependents(repository, environment);
   }
 
   /** What is wrong with an environment is in its record while it lasts, and in the log when it begins. */

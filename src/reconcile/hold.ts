@@ -23,18 +23,22 @@ export class Hold {
   }
 
   /** Why nothing new may be written now, or nothing at all. `resumed`: it was suspended the last time. */
-  look(isApplied: boolean, now: number): { readonly held: Held | null; readonly resumed: boolean } {
+  look(
+    isApplied: boolean,
+    now: number,
+    waits: Held | null = null,
+  ): { readonly held: Held | null; readonly resumed: boolean } {
     const suspended = suspension(this.#settings, now);
     const resumed = this.#suspended && suspended === null;
     this.#suspended = suspended !== null;
-    const held = suspended ?? (isApplied ? null : closedWindow(this.#settings, now));
+    const held = suspended ?? (isApplied ? null : (closedWindow(this.#settings, now) ?? waits));
     this.#until = held?.until ?? Infinity;
     return { held, resumed };
   }
 }
 
-export function heldTrouble(environment: string, { reason }: Held): CountersignError {
+export function heldTrouble(environment: string, { reason, remedy }: Held): CountersignError {
   return new CountersignError('suspended', `nothing is changed in ${environment}: ${reason}`, {
-    remedy: 'Lift it in countersign.yaml: countersign resume',
+    remedy: remedy ?? 'Lift it in countersign.yaml: countersign resume',
   });
 }

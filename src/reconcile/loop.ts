@@ -20,6 +20,7 @@ import { StateKeeper, type ReconcilerState, type ReconcilerStatus } from './reco
 import { driftSign, reconcile, type ToldFailure } from './run.js';
 import type { Drift, RunLog } from './run-log.js';
 import type { RunResult } from './run-state.js';
+import type { Held } from './windows.js';
 import { StandingDrift } from './standing-drift.js';
 
 export interface ReconcilerParts {
@@ -35,6 +36,8 @@ export interface ReconcilerParts {
   readonly epoch: () => number;
   /** Asked before a change is applied as a whole, which may be long after it was approved; throws when it may not be any more. */
   readonly stillApproved?: (change: ApprovedChange) => Promise<void>;
+  /** What else has to be live before a change goes live. Asked before, and again when that may have changed. */
+  readonly waitsFor?: (change: ApprovedChange) => Promise<Held | null>;
   /** After every change of state. */
   readonly onState?: (state: ReconcilerState) => void;
   /** Log index of the decision whose change was live before its target was lost: that comes back without waiting for a window. */
@@ -217,10 +220,9 @@ export class EnvironmentReconciler {
     this.#recordEnd = null;
 
     // 2. People may hold it. What is live is kept meanwhile, but for when it is suspended.
-    const { held, resumed } = this.#hold.look(
-      this.#applied === newest || this.parts.restores === newest.decision,
-      this.#now().getTime(),
-    );
+    const wasLive = this.#applied === newest || this.parts.restores === newest.decision;
+    const waits = wasLive ? null : ((await this.parts.waitsFor?.(newest)) ?? null);
+    const { held, resumed } = this.#hold.look(wasLive, this.#now().getTime(), waits);
     // What was only recorded meanwhile is put right from here on.
     if (resumed) for (const key of this.#standing.keys) this.#dirty.add(key);
     const approved = held && this.#applied ? this.#applied : newest;

@@ -6,6 +6,8 @@ export interface Held {
   readonly reason: string;
   /** Milliseconds since the epoch, when to look again; Infinity: when somebody changes it. */
   readonly until: number;
+  /** What to do about it, where that is something else than to lift it. */
+  readonly remedy?: string;
 }
 
 /** Whether an environment is suspended: then nothing at all is written. Pure. */

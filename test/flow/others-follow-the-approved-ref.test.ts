@@ -43,7 +43,9 @@ describe('Argo CD and Flux follow a ref that only decisions move', () => {
       message: 'begin',
       files: {
         'countersign.yaml': `apiVersion: countersign.dev/v1
-environments: [{name: shop/production, path: deploy, target: gitops, namespace: shop}]
+environments:
+  - {name: shop/web, path: web, target: gitops, namespace: shop, dependsOn: [shop/production]}
+  - {name: shop/production, path: deploy, target: gitops, namespace: shop}
 policies: {starter: {profile: off}}
 `,
         '.countersign/allowed_signers': allowedSigners([ann]),
@@ -54,6 +56,7 @@ policies: {starter: {profile: off}}
 deny contains "this value is not allowed" if input.changes[_].after.data.value == "bad"
 `,
         'deploy/map.yaml': map('1'),
+        'web/map.yaml': map('1').replace('name: map', 'name: web'),
       },
     });
     hosted = await ScratchRepository.clone(work.path, folder.path('srv', 'shop.git'), '--bare');
@@ -92,8 +95,14 @@ gates:
       await service.query<{ environment: State }>(`{ environment(repository: "shop", name: "shop/production") {
         status approved trouble { code message } gate { ref commit unheard peers { tool kind namespace name revision sync health message } } } }`)
     ).environment;
-  const push = async (value: string): Promise<string> => {
-    const head = await work.commit({ author: ann, message: value, files: { 'deploy/map.yaml': map(value) } });
+  const waiting = async () =>
+    (
+      await service.query<{ environment: State }>(
+        '{ environment(repository: "shop", name: "shop/web") { status approved trouble { code message } } }',
+      )
+    ).environment;
+  const push = async (value: string, more: Record<string, string> = {}): Promise<string> => {
+    const head = await work.commit({ author: ann, message: value, files: { 'deploy/map.yaml': map(value), ...more } });
     await work.push(hosted.path, 'HEAD:main');
     return head;
   };
@@ -126,7 +135,8 @@ gates:
       const allow = decision.find((one) => one.index === predicate['decision']);
       expect(allow?.predicate).toMatchObject({ outcome: 'allow', head: predicate['head'] });
       expect(allow!.index).toBeLessThan(index);
-      expect(predicate['move']).toMatchObject({ ref: REF, to: predicate['head'] });
+      const ref = `refs/heads/countersign/approved/${String(predicate['environment'])}`;
+      expect(predicate['move']).toMatchObject({ ref, to: predicate['head'] });
     }
   });
 
@@ -202,10 +212,31 @@ gates:
     await eventually('all is well', async () => (await state()).status === 'synced');
   });
 
+  it('waits for that of another environment, until those who follow that say that it is live', async () => {
+    const web = REF.replace('production', 'web');
+    const webTip = (): Promise<string> => hosted.git('rev-parse', '--verify', '--quiet', web).catch(() => 'none');
+    const before = await webTip();
+    const next = await push('4', { 'web/map.yaml': map('4').replace('name: map', 'name: web') });
+    await eventually('the first goes on', async () => (await tip()) === next);
+    await eventually('the second waits', async () => (await waiting()).status === 'suspended');
+    expect(await waiting()).toMatchObject({ approved: next, trouble: { code: 'suspended', message: expect.stringContaining('it waits until shop/production is at the approved commit') as string } }); // prettier-ignore
+    expect(await webTip()).toBe(before);
+    await say('/apis/argoproj.io/v1alpha1/namespaces/gitops/applications/shop', { sync: { status: 'Synced', revision: next }, health: { status: 'Healthy' } }); // prettier-ignore
+    await say('/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/gitops/kustomizations/shop', {
+      observedGeneration: 1,
+      lastAppliedRevision: `countersign/approved/shop/production@sha1:${next}`,
+      conditions: [{ type: 'Ready', status: 'True' }],
+    });
+    await eventually('the second follows', async () => (await webTip()) === next);
+  });
+
   it('goes back with a pin, which is a decision like any other', async () => {
-    const before = await hosted.head('main~3');
+    const before = await hosted.head('main~4');
     const settings = await readFile(`${work.path}/countersign.yaml`, 'utf8');
-    const pinned = settings.replace('namespace: shop}', `namespace: shop, pin: {commit: ${before}, reason: INC-9}}`);
+    const pinned = settings.replace(
+      'gitops, namespace: shop}',
+      `gitops, namespace: shop, pin: {commit: ${before}, reason: INC-9}}`,
+    );
     await work.commit({ author: ann, message: 'back', files: { 'countersign.yaml': pinned } });
     await work.push(hosted.path, 'HEAD:main');
     await eventually('it is back', async () => (await tip()) === before);

@@ -65,6 +65,32 @@ describe('manifests say how they are reconciled', () => {
       },
     });
 
+  it('waits for what it depends on with what is new, and keeps what is live meanwhile', async () => {
+    const held = { reason: 'it waits until db is at the approved commit and healthy', remedy: 'See db', until: 0 };
+    let waits = false;
+    const looks = { count: 0 };
+    const waitsFor = () => {
+      looks.count += 1;
+      return Promise.resolve(waits ? { ...held, until: Date.now() + 50 } : null);
+    };
+    const { world, ns, begin, apply } = await open({}, { waitsFor });
+    await apply('a', [configMap(ns, 'map', { a: '1' })]);
+    waits = true;
+    const next = await begin('b', [configMap(ns, 'map', { a: '2' })]);
+    await until('it waits', () => world.reconciler.state.status === 'suspended');
+    expect(world.reconciler.state.trouble).toMatchObject({ message: expect.stringContaining('it waits until db') as string, remedy: 'See db' }); // prettier-ignore
+    await cluster.dana.edit(`${maps(ns)}/map`, { data: { a: '3' } });
+    const data = async () =>
+      ((await cluster.dana.must(`${maps(ns)}/map`)) as unknown as { data: { a: string } }).data.a;
+    await until('what is live is kept', async () => (await data()) === '1');
+    const { count } = looks;
+    await until('it looks again by itself', () => looks.count > count);
+    waits = false;
+    await until('it goes on', () => world.reconciler.state.applied === next.decision);
+    expect(await data()).toBe('2');
+    expect(world.reconciler.state.status).toBe('synced');
+  });
+
   it('tells other tools which objects belong together, as an ApplySet of their own kind, and stops to', async () => {
     const ns = 'asked-applyset';
     const set = { applySet: { parent: 'set' } };

@@ -7,7 +7,7 @@ import type { JsonObject } from '../../src/cluster/object.js';
 import type { Impersonation, LiveObject } from '../../src/reconcile/cluster.js';
 import { Informers } from '../../src/reconcile/informer.js';
 import type { InventoryEntry } from '../../src/reconcile/inventory.js';
-import { EnvironmentReconciler } from '../../src/reconcile/loop.js';
+import { EnvironmentReconciler, type ReconcilerParts } from '../../src/reconcile/loop.js';
 import type { ReconcilerState } from '../../src/reconcile/reconciler-state.js';
 import { redactor, RunRecorder } from './approvals.js';
 
@@ -108,6 +108,7 @@ export class World {
       inventory?: Iterable<InventoryEntry>;
       kubeconfig?: string;
       allowExec?: boolean;
+      waitsFor?: ReconcilerParts['waitsFor'];
       request?: number;
       as?: Impersonation;
     } = {},
@@ -130,6 +131,7 @@ export class World {
       },
       redactor,
       grants: options.grants ?? everything,
+      ...(options.waitsFor ? { waitsFor: options.waitsFor } : {}),
       epoch: () => world?.epoch ?? 1,
       onState: (state) => world?.states.push(state),
     });
