@@ -9,10 +9,13 @@ import {
   parseSampling,
   requireOnce,
 } from '../report/population-query.js';
+import type { PopulationQuery } from '../report/population.js';
+import type { Queries } from '../report/queries.js';
 import type { LoggedReports, RunningExport } from '../report/reports.js';
-import { placesOf, reachOf } from '../review/authority.js';
+import { type Authority, placesOf, reachOf } from '../review/authority.js';
 import { authorityOf, requireReach } from './context.js';
-import { REPORTS } from './state.js';
+import { requireKnownNames } from './known-names.js';
+import { QUERIES, REPORTS } from './state.js';
 
 const TYPES: Readonly<Record<ReportFormat, string>> = {
   csv: 'text/csv; charset=utf-8; header=present',
@@ -22,7 +25,10 @@ const TYPES: Readonly<Record<ReportFormat, string>> = {
 /** Listings for auditors. What is in one is told by the entry that is logged before its first byte, and by the header of the answer. */
 @Controller('reports')
 export class ReportController {
-  constructor(@Inject(REPORTS) private readonly reports: LoggedReports) {}
+  constructor(
+    @Inject(REPORTS) private readonly reports: LoggedReports,
+    @Inject(QUERIES) private readonly queries: Queries,
+  ) {}
 
   @Get('changes.:format')
   async changes(
@@ -35,8 +41,7 @@ export class ReportController {
     const by = authorityOf(request);
     const query = parsePopulationQuery(words);
     const sampling = parseOptionalSampling({ seed, sample });
-    // A listing is complete or not there at all: nobody gets one that leaves out, unsaid, what they may not see.
-    requireReach(by, 'export', query.repository, query.environment);
+    await this.#allow(by, query);
     await send(reply, await this.reports.changes(query, format, by, sampling), TYPES[format], `changes.${format}`);
   }
 
@@ -65,7 +70,7 @@ export class ReportController {
     if (format !== 'jsonl') throw new NotFoundException();
     const by = authorityOf(request);
     const query = parsePopulationQuery(words);
-    requireReach(by, 'export', query.repository, query.environment);
+    await this.#allow(by, query);
     await send(reply, await this.reports.summaries(query, by), TYPES[format], 'vsa.jsonl');
   }
 
@@ -80,7 +85,7 @@ export class ReportController {
     const sampling = parseSampling({ seed, sample });
     const by = authorityOf(request);
     const query = parsePopulationQuery(words);
-    requireReach(by, 'export', query.repository, query.environment);
+    await this.#allow(by, query);
     const whole = await this.reports.management(query, format, sampling, by);
     const body = format === 'json' ? JSON.stringify(whole) : Buffer.from(await this.reports.print(whole));
     await reply
@@ -102,7 +107,7 @@ export class ReportController {
     requireOnce({ controls });
     const by = authorityOf(request);
     const query = parsePopulationQuery(words);
-    requireReach(by, 'export', query.repository, query.environment);
+    await this.#allow(by, query);
     const { manifest, document } = await this.reports.oscal(query, controls, by);
     await reply
       .type('application/oscal+json')
@@ -110,6 +115,13 @@ export class ReportController {
       .header('content-disposition', 'attachment; filename="assessment-results.json"')
       .header('countersign-export', JSON.stringify(manifest))
       .send(JSON.stringify(document));
+  }
+
+  /** A listing is complete or not there at all: nobody gets one that leaves out, unsaid, what they may not see, or of a name that is none. */
+  async #allow(by: Authority, query: PopulationQuery): Promise<void> {
+    requireReach(by, 'export', query.repository, query.environment);
+    const reach = reachOf(by, 'export');
+    if (reach) await requireKnownNames(this.queries.within(reach), query);
   }
 }
 

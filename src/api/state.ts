@@ -94,6 +94,7 @@ export interface LogFiles {
 
 /** Nest's tokens of what resolvers and controllers are given. */
 export const STATE = Symbol('state');
+export const QUERIES = Symbol('queries');
 export const REPORTS = Symbol('reports');
 export const STATISTICS = Symbol('statistics');
 export const METRICS = Symbol('metrics');

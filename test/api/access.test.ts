@@ -232,6 +232,16 @@ describe('whoever may see one repository only', () => {
     };
     expect(await listing('repository=shop')).toEqual(await listing('repository=nothing'));
     expect((await listing(''))[0]).toBe(403);
+    // Nobody takes the listing of a name that is none for a clean one.
+    for (const [words, meant] of [
+      ['repository=shpo', 'there is no repository "shpo" (did you mean "shop"?)'],
+      ['environment=shop/prodction', 'there is no environment "shop/prodction" (did you mean "shop/production"?)'],
+      ['repository=shop&environment=payroll/production', 'there is no environment "payroll/production"'],
+    ]) {
+      const response = await get(`/reports/changes.csv?${words}`, 'auditor');
+      const { detail } = (await response.json()) as { detail: string };
+      expect([response.status, detail]).toEqual([404, expect.stringContaining(meant)]);
+    }
     expect((await get('/reports/changes.csv?repository=payroll', 'payroll-auditor')).status).toBe(200);
     expect((await get('/reports/changes.csv?repository=shop', 'shop-auditor')).status).toBe(200);
     expect((await get('/metrics', 'payroll-operator')).status).toBe(403);
