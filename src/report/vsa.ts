@@ -4,7 +4,7 @@ import type { LoggedEntry } from '../audit/entry.js';
 import type { Json, JsonObject } from '../cluster/object.js';
 
 const STATEMENT = 'https://in-toto.io/Statement/v1';
-export const VSA_PREDICATE = 'https://slsa.dev/verification_summary/v1';
+const VSA_PREDICATE = 'https://slsa.dev/verification_summary/v1';
 /** DSSE's, for a Statement of in-toto. */
 export const VSA_PAYLOAD = 'application/vnd.in-toto+json';
 

@@ -39,6 +39,8 @@ function folderPlace(root: string): ExportPlace {
         else await writeFile(staging, content.text);
         const file = await open(staging, 'r+');
         try {
+          // They name people: for their owner, and whoever that one's group is made of.
+          await file.chmod(0o640);
           await file.sync();
         } finally {
           await file.close();
