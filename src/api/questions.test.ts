@@ -130,7 +130,7 @@ describe('/reports/management', () => {
     ['pdf?sample=0', 'from 1 to 200'],
     ['pdf?sample=many', 'from 1 to 200'],
     ['pdf?seed=two%20words', 'without a space'],
-    ['pdf?repository=shpo', 'no repository shpo is known'],
+    ['pdf?repository=shpo', 'there is no repository'],
   ])('refuses %s with what to do', async (query, words) => {
     const answer = await asked(query);
     expect(answer.ok).toBe(false);
