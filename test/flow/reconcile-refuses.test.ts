@@ -1,4 +1,6 @@
-import { createServer, type Server } from 'node:net';
+import { createServer as createHttps } from 'node:https';
+import { createServer, type AddressInfo, type Server } from 'node:net';
+import { json } from 'node:stream/consumers';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +10,7 @@ import { ApiTransport } from '../../src/adapters/kubernetes/transport.js';
 import { CountersignError } from '../../src/errors.js';
 import { ApprovedChange } from '../../src/reconcile/gate.js';
 import { reconcile } from '../../src/reconcile/run.js';
+import { ownCertificate } from '../support/certificate.js';
 import { configMap, deployment, namespace, until } from '../support/cluster.js';
 import { clusterWorlds } from '../support/cluster-worlds.js';
 import { environmentNamed, redactor, RunRecorder } from '../support/approvals.js';
@@ -130,6 +133,47 @@ describe('what must not be written is not written', () => {
     expect(writes() - start).toBe(0);
   });
 
+  let noSayer: { readonly url: string; readonly authority: string; readonly close: () => void };
+  beforeAll(async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'countersign-webhook-'));
+    const files = ownCertificate(folder);
+    const [cert, key] = await Promise.all([readFile(files.certificate), readFile(files.key)]);
+    await rm(folder, { recursive: true });
+    const server = createHttps({ cert, key }, async (request, response) => {
+      const { request: asked } = (await json(request)) as { request: { uid: string } };
+      const answer = { uid: asked.uid, allowed: false, status: { message: 'not on a Friday', code: 403 } };
+      response.setHeader('content-type', 'application/json');
+      response.end(JSON.stringify({ apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response: answer }));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const { port } = server.address() as AddressInfo;
+    noSayer = { url: `https://127.0.0.1:${port}/`, authority: cert.toString('base64'), close: () => server.close().closeAllConnections() }; // prettier-ignore
+  });
+  afterAll(() => noSayer?.close());
+
+  /** A ConfigMap of a namespace whose ConfigMaps such a webhook is asked about. */
+  const judgedBy = async (ns: string, name: string, clientConfig: object): Promise<object> => {
+    await cluster.dana.create('/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations', {
+      apiVersion: 'admissionregistration.k8s.io/v1',
+      kind: 'ValidatingWebhookConfiguration',
+      metadata: { name: `${name}-${ns}` },
+      webhooks: [
+        {
+          name,
+          admissionReviewVersions: ['v1'],
+          sideEffects: 'None',
+          clientConfig,
+          namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': ns } },
+          rules: [{ apiGroups: [''], apiVersions: ['v1'], operations: ['*'], resources: ['configmaps'] }],
+        },
+      ],
+    });
+    // A new configuration counts a moment after it was made.
+    const path = `/api/v1/namespaces/${ns}/configmaps?dryRun=All&x=`;
+    await until('it counts', () => cluster.dana.create(path, configMap(ns, 'probe', {})).then(() => false, () => true)); // prettier-ignore
+    return configMap(ns, 'judged', {});
+  };
+
   it.each<[string, (ns: string) => Promise<object>, RegExp]>([
     [
       'a namespace that is being deleted',
@@ -157,33 +201,13 @@ describe('what must not be written is not written', () => {
     ],
     [
       'a webhook that is away',
-      async (ns) => {
-        const api = '/apis/admissionregistration.k8s.io/v1';
-        await cluster.dana.create(`${api}/validatingwebhookconfigurations`, {
-          apiVersion: 'admissionregistration.k8s.io/v1',
-          kind: 'ValidatingWebhookConfiguration',
-          metadata: { name: `away-${ns}` },
-          webhooks: [
-            {
-              name: 'away.example.org',
-              admissionReviewVersions: ['v1'],
-              sideEffects: 'None',
-              clientConfig: { url: 'https://127.0.0.1:1/' },
-              namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': ns } },
-              rules: [{ apiGroups: [''], apiVersions: ['v1'], operations: ['*'], resources: ['configmaps'] }],
-            },
-          ],
-        });
-        // A new configuration counts a moment after it was made.
-        await until('it counts', () =>
-          cluster.dana
-            .create(`/api/v1/namespaces/${ns}/configmaps?dryRun=All&x=`, configMap(ns, 'probe', {}))
-            .then(() => false)
-            .catch(() => true),
-        );
-        return configMap(ns, 'judged', {});
-      },
+      (ns) => judgedBy(ns, 'away.example.org', { url: 'https://127.0.0.1:1/' }),
       /failed calling webhook "away\.example\.org"/,
+    ],
+    [
+      'a webhook that says no',
+      (ns) => judgedBy(ns, 'no.example.org', { url: noSayer.url, caBundle: noSayer.authority }),
+      /ConfigMap .*judged \(403\).*admission webhook "no\.example\.org" denied the request: not on a Friday.*An admission rule of the cluster says no/,
     ],
     [
       'an admission rule that says no',
