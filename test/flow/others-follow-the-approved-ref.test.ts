@@ -1,6 +1,12 @@
 import { createHmac, randomUUID } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
+import { exportBundle } from '../../src/adapters/evidence/export.js';
+import { openZip } from '../../src/adapters/evidence/zip.js';
+import { readKeys } from '../../src/adapters/keys/file.js';
 import { startControlPlane, type ControlPlane } from '../../src/adapters/kubernetes/control-plane.js';
+import { openLogForReading } from '../../src/adapters/postgres/open-log.js';
+import { parseTrust } from '../../src/audit/policy-file.js';
+import { verifyEvidence } from '../../src/audit/verify.js';
 import { runCli } from '../support/cli.js';
 import { namespace, Person as Client } from '../support/cluster.js';
 import { allowedSigners, createRepository, person, type Person, ScratchRepository, temporaryFolder } from '../support/git-fixture.js'; // prettier-ignore
@@ -244,6 +250,19 @@ gates:
     expect(move.filter((one) => one?.to === before).map((one) => one?.forced)).toContain(true);
     // Their word is about a commit that is no longer approved.
     await eventually('they are behind', async () => (await state()).status === 'progressing');
+  });
+
+  it('is proven by the exported log alone: each move after the allow that it is made under', async () => {
+    const [keys, log] = [await readKeys(service.data), await openLogForReading(service.data, service.database)];
+    const file = folder.path('evidence.zip');
+    await exportBundle(log, keys, file, () => {}).finally(() => log.close());
+    const evidence = await openZip(file);
+    try {
+      const { fault } = await verifyEvidence(evidence, { trust: parseTrust(keys.log.vkey, 'trust') });
+      expect(fault ?? null).toBeNull();
+    } finally {
+      await evidence.close();
+    }
   });
 
   const tell = async (before: string, after: string, name: string) => {
