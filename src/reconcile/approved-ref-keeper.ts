@@ -14,7 +14,7 @@ import type { Held } from './windows.js';
 import type { ReconcilerState, ReconcilerStatus } from './reconciler-state.js';
 import type { Drift, RunEnd, RunLog, RunOutcome, RunStart, WriteOperation, WriteResult } from './run-log.js';
 
-export interface RefKeeperParts {
+interface RefKeeperParts {
   readonly gate: Gate;
   /** The repository's own address: what peers may name it by. */
   readonly url: string;
@@ -332,7 +332,7 @@ export class ApprovedRefKeeper implements Keeper {
 }
 
 /** The ref is where it should be; whether it is live is others' word. Nobody's: then it is done for us. Pure. */
-export function withPeers(
+function withPeers(
   status: ReconcilerStatus,
   trouble: CountersignError | null,
   commit: string | null,

@@ -5,7 +5,7 @@ import type { Held } from './windows.js';
 const AGAIN = 2_000;
 
 /** Whether an environment is at its approved commit, and all of it healthy as far as is known. Pure. */
-export function isSettled({ approved, approvedDecision, healthyDecision, status, gate }: EnvironmentRecord): boolean {
+function isSettled({ approved, approvedDecision, healthyDecision, status, gate }: EnvironmentRecord): boolean {
   if (approvedDecision === null || status !== 'synced') return false;
   return gate ? gate.commit === approved : healthyDecision === approvedDecision;
 }

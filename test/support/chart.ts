@@ -5,7 +5,7 @@ import { SandboxRenderer } from '../../src/adapters/render/renderer.js';
 import type { KubernetesObject } from '../../src/cluster/object.js';
 import { readManifest } from '../../src/cluster/manifest.js';
 
-export const CHART = 'install/chart/countersign';
+const CHART = 'install/chart/countersign';
 
 /** The chart of this repository as `helm template countersign --namespace countersign` prints it; `values` go over its own. */
 export async function renderChart(values: object = {}): Promise<string> {
