@@ -135,6 +135,7 @@ export const fileSchema = z.strictObject({
         kubeconfig: z.string(),
         context: z.string().optional(),
         allowExec: z.boolean().optional(),
+        events: z.boolean().optional(),
         audit: z
           .strictObject({ tokenEnv: envName.optional(), tokenFile: z.string().optional(), log: z.string().optional() })
           .optional(),

@@ -148,6 +148,8 @@ export interface TargetConfig {
   readonly context?: string;
   /** Whether a program that the kubeconfig names for credentials may be run. */
   readonly allowExec?: boolean;
+  /** Whether what happens is told there as Kubernetes Events. */
+  readonly events?: boolean;
   readonly grants: readonly Grant[];
   /** In whose name an environment's objects are written; the first that fits counts. Our own user's for those of none. */
   readonly impersonate?: readonly {

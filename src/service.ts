@@ -13,6 +13,8 @@ import { openLedger, type PostgresLedger } from './adapters/postgres/ledger.js';
 import type { Queries } from './report/queries.js';
 import { PostgresQueries } from './adapters/postgres/queries.js';
 import { type DestinationState, PostgresCursors } from './adapters/postgres/cursors.js';
+import { beginClusterNews } from './cluster-news.js';
+import { Feed } from './report/feed.js';
 import { beginNotifying } from './notifying.js';
 import { PostgresRecords } from './adapters/postgres/records.js';
 import { instanceId } from './adapters/folder/instance-id.js';
@@ -364,6 +366,18 @@ export async function startService(
       approvals: new LoginApprovals(new Map([...repositories].map(([name, { shared }]) => [name, shared])), records),
     };
     commentary.info({ version, data: config.data }, 'following');
+    const told = new Map([...clusters].filter(([name]) => config.targets.find((one) => one.name === name)?.events));
+    if (told.size > 0) {
+      const telling = {
+        feed: new Feed(ledger),
+        records,
+        origin: keys.origin,
+        onTrouble: (target: string, trouble: CountersignError) =>
+          commentary.warn({ target, trouble: describeTrouble(trouble) }, `events: ${trouble.message}`),
+      };
+      const duty = leases.share('duty', 'events', async (lease) => beginClusterNews(told, telling, lease));
+      opened.push(() => duty.withdraw());
+    }
     const cursors = new PostgresCursors(dataSource);
     if (config.notifications.length > 0) {
       const notifying = {

@@ -172,7 +172,7 @@ export const describedEntries: Readonly<Record<EntryType, Described>> = {
   },
   action: {
     tells:
-      'Something was done beside the flow: `override` (an administrator let a change of governance in), `bypass` (a named user passed the admission webhook), `return` (an environment went back by itself), `log-recovered`.',
+      'Something was done beside the flow: `override` (an administrator let a change of governance in), `bypass` (a named user passed the admission webhook), `return` (an environment went back by itself), `rebuild` (a lost cluster is made anew), `log-recovered`.',
     fields: {
       ...PLACE,
       action: 'which of these',
@@ -187,6 +187,7 @@ export const describedEntries: Readonly<Record<EntryType, Described>> = {
       subResource: 'of that object, where it was one',
       from: 'of a return, the commit; of a recovery, the first entry',
       to: 'likewise, the commit or the entry after the last; null for none',
+      lost: 'of a rebuild: how many objects the lost cluster had',
       contentsFound: 'how many contents came with the recovered entries',
       contentsMissing: 'how many did not',
     },
@@ -261,7 +262,8 @@ export const describedEntries: Readonly<Record<EntryType, Described>> = {
 /** What every entry has. */
 const ALWAYS = {
   id: 'its own id',
-  time: 'RFC 3339, UTC: when the service recorded it',
+  time: 'RFC 3339, UTC: when it happened, by the service’s clock',
+  recordedAt: 'RFC 3339, UTC: when the service recorded it',
   contents: 'media type, SHA-256 and salt of each content, by role',
 };
 

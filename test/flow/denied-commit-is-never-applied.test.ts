@@ -16,7 +16,7 @@ describe('a commit that policy does not allow', () => {
     const limits = `notifications:
   - {name: ops, url: '${receiver.url}', secretFile: ${file}, types: [decision.*, run.finished, drift.*], environments: [shop/*]}
   - {name: chat, url: '${receiver.url}', types: [decision.recorded], outcomes: [deny], text: '{outcome}: {summary}'}`;
-    return { limits };
+    return { limits, target: 'events: true' };
   });
   afterAll(() => receiver.close());
 
@@ -88,6 +88,36 @@ describe('a commit that policy does not allow', () => {
     ]);
     expect(events.map(({ id }) => Number(id))).toEqual(events.map(({ id }) => Number(id)).toSorted((a, b) => a - b));
     await eventually('it to be well', async () => !(await failing()));
+  });
+
+  it('is told in the cluster, and so is a drift of the object that drifted', async () => {
+    const { world } = here;
+    const events = async () => {
+      const path = `/apis/events.k8s.io/v1/namespaces/${world.namespace}/events`;
+      const { items } = (await world.dana.must(path)) as unknown as { items: Record<string, unknown>[] };
+      return items.filter((one) => one['reportingController'] === 'countersign.dev/countersign');
+    };
+    const reasons = async (reason: string) => (await events()).filter((one) => one['reason'] === reason);
+    const [denied] = await eventually('it to be told', async () => {
+      const found = await reasons('Denied');
+      return found.length > 0 ? found : null;
+    });
+    expect(denied).toMatchObject({
+      type: 'Warning',
+      note: expect.stringMatching(/^shop\/production: deny [0-9a-f]{12}: images\.pinned/) as string,
+      regarding: { kind: 'Namespace', name: world.namespace },
+    });
+    // The same again is one event.
+    const deployment = world.path('deployments', 'cart');
+    for (const replicas of [8, 9]) {
+      await world.dana.edit(deployment, { spec: { replicas } });
+      await eventually('the edit to be corrected', async () => (await world.replicas()) === 1);
+    }
+    const drifted = await eventually('both to be told', async () => {
+      const [one] = await reasons('Drifted');
+      return one?.['series'] ? one : null;
+    });
+    expect(drifted).toMatchObject({ regarding: { kind: 'Deployment', name: 'cart' }, series: { count: 2 } });
   });
 
   it('does not keep the last approved one from being repaired', async () => {

@@ -490,6 +490,7 @@ ${this.options.limits ?? ''}
 
 /** Reports are our own, about what runs, and no part of it. */
 function isReport({ objectRef, requestURI }: ApiAuditEvent): boolean {
+  if (objectRef?.resource === 'events') return true;
   return /^\/apis\/(openreports|wgpolicyk8s)\.io\//.test(requestURI) && (objectRef?.resource ?? '').endsWith('reports');
 }
 
