@@ -56,6 +56,17 @@ describe('the API under hostile input', () => {
     expect(await refusal(query)).toMatchObject({ status: 400, code: 'query-invalid' });
   });
 
+  it.each([
+    ['{ decisions(filter: {outcom: [deny]}) { totalCount } }', '"outcome"'],
+    ['{ decisions(filter: {outcome: [deni]}) { totalCount } }', '"deny"'],
+    ['{ decisions(fisrt: 1) { totalCount } }', '"first"'],
+    ['{ decisions { nodes { outcme } } }', '"outcome"'],
+    ['{ decisoins { totalCount } }', '"decisions"'],
+  ])('says what was probably meant by %s', async (query, meant) => {
+    const { code, message } = await refusal(query);
+    expect([code, message]).toEqual(['query-invalid', expect.stringMatching(`Did you mean .*${meant}`)]);
+  });
+
   it('refuses variables of the wrong type, and NUL in them', async () => {
     const query = 'query ($name: String!) { repository(name: $name) { name } }';
     expect(await refusal(query, { name: { $ne: '' } })).toMatchObject({ status: 400, code: 'query-invalid' });

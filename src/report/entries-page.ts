@@ -23,7 +23,7 @@ const BUNDLE = {
 const OBJECT = { object: 'identity of the object: group, version, kind, namespace, name' };
 
 /** Every field that an entry may have. The tests hold what the service logs to this table. */
-export const describedEntries: Readonly<Record<EntryType, Described>> = {
+const describedEntries: Readonly<Record<EntryType, Described>> = {
   genesis: {
     tells: 'A repository is followed from this commit on; or a log begins that follows a lost one.',
     fields: {

@@ -155,6 +155,25 @@ describe('a stranger', () => {
     },
   );
 
+  it.each(Object.entries(routes).filter(([, permission]) => permission === 'own'))(
+    'is answered by %s without a word of what is here',
+    async (route) => {
+      const [method, url] = route.split(' ');
+      const path = url.replace(':forge', 'github').replace(':repository', 'shop').replace(':target', 'prod');
+      for (const headers of [
+        {},
+        { authorization: 'Bearer cs_old' },
+        { cookie: `countersign-session=${'a'.repeat(43)}` },
+      ]) {
+        const response = await fetch(api.url + path, { method, headers, redirect: 'manual' });
+        const text = await response.text();
+        expect([route, response.status < 500, text.replaceAll(path, '').match(/shop|ann@|payroll/g)]).toEqual([route, true, null]); // prettier-ignore
+        expect(response.headers.get('set-cookie') ?? '').not.toMatch(/session=[^;]/);
+        expect(response.headers.get('access-control-allow-origin')).toBeNull();
+      }
+    },
+  );
+
   it('learns that the service is alive and ready, and not why not', async () => {
     api.reasons.push('repository shop: it is away');
     expect(await (await get('/readyz')).json()).toEqual({ status: 'degraded' });

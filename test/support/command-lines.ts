@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import { pathOf } from '../../src/cli/examples.js';
 import { commandTree } from '../../src/cli/tree.js';
 
-export interface ParsedLine {
+interface ParsedLine {
   /** `policy test`. */
   readonly path: string;
   /** What commander says against it. */
@@ -33,7 +33,7 @@ export async function parseCommandLine(line: string): Promise<ParsedLine> {
 }
 
 /** Words of a POSIX shell, up to where another command or a redirection begins. */
-export function wordsOf(line: string): string[] {
+function wordsOf(line: string): string[] {
   const words: string[] = [];
   let [word, open, begun] = ['', '', false];
   const end = (): void => {
