@@ -1,7 +1,7 @@
-import { createHmac, randomUUID } from 'node:crypto';
 import { allowedSigners, createRepository, person, temporaryFolder } from '../support/git-fixture.js';
 import { type ForgeServer, startForgeServer } from '../support/forge-server.js';
 import { startTestService, type TestService } from '../support/service.js';
+import { sendGithub } from '../support/webhook.js';
 import { eventually } from '../support/world.js';
 
 const folder = temporaryFolder();
@@ -98,17 +98,8 @@ describe('an open request', () => {
     await repository.checkout('main');
     forge.requests = [{ number: 7, head: good, target: 'main' }];
     const hook = async (): Promise<void> => {
-      const body = JSON.stringify({ action: 'synchronize', number: 7, delivery: randomUUID() });
-      const response = await fetch(`${service!.url}/webhook/github/shop`, {
-        method: 'POST',
-        body,
-        headers: {
-          'x-github-event': 'pull_request',
-          'x-github-delivery': randomUUID(),
-          'x-hub-signature-256': `sha256=${createHmac('sha256', SECRET).update(body).digest('hex')}`,
-        },
-      });
-      expect(response.status).toBe(202);
+      const told = { action: 'synchronize', number: 7 };
+      expect(await sendGithub(`${service!.url}/webhook/github/shop`, SECRET, 'pull_request', told)).toBe(202);
     };
     await hook();
     expect(await status(good, 'countersign/shop/production', 'success')).toMatchObject({ description: 'allowed' });

@@ -1,4 +1,3 @@
-import { createHmac, randomUUID } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import { exportBundle } from '../../src/adapters/evidence/export.js';
 import { openZip } from '../../src/adapters/evidence/zip.js';
@@ -12,6 +11,7 @@ import { namespace, Person as Client } from '../support/cluster.js';
 import { allowedSigners, createRepository, person, type Person, ScratchRepository, temporaryFolder } from '../support/git-fixture.js'; // prettier-ignore
 import { startGitServer, type GitServer } from '../support/git-server.js';
 import { startTestService, type TestService } from '../support/service.js';
+import { sendGithub } from '../support/webhook.js';
 import { eventually } from '../support/world.js';
 
 const folder = temporaryFolder();
@@ -266,17 +266,8 @@ gates:
   });
 
   const tell = async (before: string, after: string, name: string) => {
-    const body = JSON.stringify({ ref: REF, before, after, pusher: { name }, nonce: randomUUID() });
-    const response = await fetch(`${service.url}/webhook/github/shop`, {
-      method: 'POST',
-      body,
-      headers: {
-        'x-github-event': 'push',
-        'x-github-delivery': randomUUID(),
-        'x-hub-signature-256': `sha256=${createHmac('sha256', SECRET).update(body).digest('hex')}`,
-      },
-    });
-    expect(response.status).toBe(202);
+    const told = { ref: REF, before, after, pusher: { name } };
+    expect(await sendGithub(`${service.url}/webhook/github/shop`, SECRET, 'push', told)).toBe(202);
   };
 });
 

@@ -1,10 +1,11 @@
-import { createHash, createHmac, randomUUID } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { forgetPeople, person, type Person } from '../../src/adapters/git/scratch-repository.js';
 import { ApprovingOffice, config, PRODUCTION } from '../support/approving.js';
 import { runCli } from '../support/cli.js';
 import { type ForgeServer, startForgeServer } from '../support/forge-server.js';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
+import { sendGithub } from '../support/webhook.js';
 import { eventually } from '../support/world.js';
 
 /** Others may be using the machine. */
@@ -103,17 +104,8 @@ async function advised(outcome: string, head: string): Promise<AdviceRow> {
 
 /** The webhook of a forge where something happened. */
 async function hook(event = 'pull_request'): Promise<void> {
-  const body = JSON.stringify({ action: 'synchronize', nonce: randomUUID() });
-  const response = await fetch(`${office.url}/webhook/github/shop`, {
-    method: 'POST',
-    body,
-    headers: {
-      'x-github-event': event,
-      'x-github-delivery': randomUUID(),
-      'x-hub-signature-256': `sha256=${createHmac('sha256', SECRET).update(body).digest('hex')}`,
-    },
-  });
-  expect(response.status).toBe(202);
+  const told = { action: 'synchronize' };
+  expect(await sendGithub(`${office.url}/webhook/github/shop`, SECRET, event, told)).toBe(202);
 }
 
 /** A request by Ann for another value in production, as a forge keeps it: on no branch that is followed. */

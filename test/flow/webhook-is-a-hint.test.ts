@@ -1,4 +1,3 @@
-import { createHmac, randomUUID } from 'node:crypto';
 import {
   allowedSigners,
   createRepository,
@@ -8,6 +7,7 @@ import {
   temporaryFolder,
 } from '../support/git-fixture.js';
 import { startTestService, type TestService } from '../support/service.js';
+import { sendGithub } from '../support/webhook.js';
 import { eventually } from '../support/world.js';
 
 const folder = temporaryFolder();
@@ -55,18 +55,10 @@ warn contains sprintf("%s (%s) pushed, says the %s", [input.push.pusher, input.p
   const pushes = async () =>
     (await service.query<{ pushes: { nodes: Seen[] } }>('{ pushes { nodes { new pusher } } }')).pushes.nodes;
   const pusherOf = async (head: string) => (await pushes()).find((push) => push.new === head)?.pusher;
+  const post = (secret: string, told: object) =>
+    sendGithub(`${service.url}/webhook/github/shop`, secret, 'push', { ref: 'refs/heads/main', ...told });
   const tell = async (before: string, after: string, name = 'ann-codes') => {
-    const body = JSON.stringify({ ref: 'refs/heads/main', before, after, pusher: { name }, nonce: randomUUID() });
-    const response = await fetch(`${service.url}/webhook/github/shop`, {
-      method: 'POST',
-      body,
-      headers: {
-        'x-github-event': 'push',
-        'x-github-delivery': randomUUID(),
-        'x-hub-signature-256': `sha256=${createHmac('sha256', SECRET).update(body).digest('hex')}`,
-      },
-    });
-    expect(response.status).toBe(202);
+    expect(await post(SECRET, { before, after, pusher: { name } })).toBe(202);
   };
   const warned = async (head: string) => {
     const { decisions } = await service.query<{
@@ -85,22 +77,11 @@ warn contains sprintf("%s (%s) pushed, says the %s", [input.push.pusher, input.p
     await eventually('the first look', async () => (await heads()).length === 1);
 
     const second = await repository.commit({ author: ann, message: 'more' });
-    const body = JSON.stringify({ ref: 'refs/heads/main', before: first, after: 'f'.repeat(40) });
-    const post = (secret: string) =>
-      fetch(`${service.url}/webhook/github/shop`, {
-        method: 'POST',
-        body,
-        headers: {
-          'content-type': 'application/json',
-          'x-github-event': 'push',
-          'x-github-delivery': randomUUID(),
-          'x-hub-signature-256': `sha256=${createHmac('sha256', secret).update(body).digest('hex')}`,
-        },
-      });
-    expect((await post('somebody else’s secret')).status).toBe(401);
+    const told = { before: first, after: 'f'.repeat(40) };
+    expect(await post('somebody else’s secret', told)).toBe(401);
     await new Promise((later) => setTimeout(later, 300));
     expect(await heads()).toEqual([first]);
-    expect((await post(SECRET)).status).toBe(202);
+    expect(await post(SECRET, told)).toBe(202);
     await eventually('the push to be seen', async () => (await heads()).includes(second));
     expect((await heads()).toSorted()).toEqual([first, second].toSorted());
     expect(service.said.join('')).not.toContain(SECRET);

@@ -1,10 +1,9 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { copyFile, mkdir, open, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { stat } from 'node:fs/promises';
 import { CountersignError } from '../../errors.js';
 import type { ExportPlace } from '../../report/scheduled-exports.js';
-import { syncFolder, unavailable } from './folder.js';
+import { isThere, writeWhole } from './folder.js';
 import { openS3, type S3Location } from './s3.js';
 
 const DAY = 86_400_000;
@@ -20,38 +19,13 @@ export function openExportPlace(to: Place): Promise<ExportPlace> {
 function folderPlace(root: string): ExportPlace {
   return {
     where: root,
-    async has(name) {
-      try {
-        return (await stat(join(root, name))).isFile();
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
-        throw unavailable(root, error);
-      }
-    },
-    async put(name, content) {
-      const path = join(root, name);
-      // Beside the folder and renamed into it, as a copy of the log is written.
-      const staging = join(`${root}.new`, randomBytes(8).toString('hex'));
-      try {
-        await mkdir(dirname(staging), { recursive: true });
-        await mkdir(dirname(path), { recursive: true });
-        if ('file' in content) await copyFile(content.file, staging);
-        else await writeFile(staging, content.text);
-        const file = await open(staging, 'r+');
-        try {
-          // They name people: for their owner, and whoever that one's group is made of.
-          await file.chmod(0o640);
-          await file.sync();
-        } finally {
-          await file.close();
-        }
-        await rename(staging, path);
-        await syncFolder(dirname(path));
-      } catch (error) {
-        await rm(staging, { force: true }).catch(() => undefined);
-        throw unavailable(root, error);
-      }
-    },
+    has: (name) => isThere(root, name),
+    put: (name, content) =>
+      writeWhole(root, name, async (file) => {
+        // They name people: for their owner, and whoever that one's group is made of.
+        await file.chmod(0o640);
+        await file.writeFile('file' in content ? createReadStream(content.file) : content.text);
+      }),
   };
 }
 

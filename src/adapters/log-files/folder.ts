@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { invalid } from '../../audit/evidence.js';
 import type { WritableLogFiles } from '../../audit/mirroring.js';
@@ -19,35 +19,8 @@ export function folderFiles(root: string): WritableLogFiles {
         throw unavailable(root, error);
       }
     },
-    async exists(name) {
-      try {
-        return (await stat(join(root, name))).isFile();
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
-        throw unavailable(root, error);
-      }
-    },
-    async write(name, bytes) {
-      const path = join(root, name);
-      // Beside the folder and renamed into it: a reader sees it whole or not at all, and no leftovers of a process that was killed.
-      const staging = join(`${root}.new`, randomBytes(8).toString('hex'));
-      try {
-        await mkdir(dirname(staging), { recursive: true });
-        await mkdir(dirname(path), { recursive: true });
-        const file = await open(staging, 'wx', 0o644);
-        try {
-          await file.writeFile(bytes);
-          await file.sync();
-        } finally {
-          await file.close();
-        }
-        await rename(staging, path);
-        await syncFolder(dirname(path));
-      } catch (error) {
-        await rm(staging, { force: true }).catch(() => undefined);
-        throw unavailable(root, error);
-      }
-    },
+    exists: (name) => isThere(root, name),
+    write: (name, bytes) => writeWhole(root, name, (file) => file.writeFile(bytes)),
     async remove(name) {
       try {
         await rm(join(root, name), { force: true });
@@ -66,7 +39,42 @@ export function folderFiles(root: string): WritableLogFiles {
   };
 }
 
-export async function syncFolder(path: string): Promise<void> {
+/** Throws `mirror-unavailable`. */
+export async function isThere(root: string, name: string): Promise<boolean> {
+  try {
+    return (await stat(join(root, name))).isFile();
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+    throw unavailable(root, error);
+  }
+}
+
+/**
+ * Beside the folder and renamed into it: a reader sees it whole or not at all, and no leftovers of a process that was killed. Throws
+ * `mirror-unavailable`.
+ */
+export async function writeWhole(root: string, name: string, fill: (file: FileHandle) => Promise<void>): Promise<void> {
+  const path = join(root, name);
+  const staging = join(`${root}.new`, randomBytes(8).toString('hex'));
+  try {
+    await mkdir(dirname(staging), { recursive: true });
+    await mkdir(dirname(path), { recursive: true });
+    const file = await open(staging, 'wx', 0o644);
+    try {
+      await fill(file);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(staging, path);
+    await syncFolder(dirname(path));
+  } catch (error) {
+    await rm(staging, { force: true }).catch(() => undefined);
+    throw unavailable(root, error);
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
   const folder = await open(path, 'r');
   try {
     await folder.sync();
@@ -75,7 +83,7 @@ export async function syncFolder(path: string): Promise<void> {
   }
 }
 
-export function unavailable(root: string, error: unknown): CountersignError {
+function unavailable(root: string, error: unknown): CountersignError {
   if (error instanceof CountersignError) return error;
   const { code, message } = error as NodeJS.ErrnoException;
   return new CountersignError(code === 'ENOSPC' ? 'disk-full' : 'mirror-unavailable', `${root}: ${message}`, {
