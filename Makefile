@@ -85,7 +85,7 @@ docs: build
 
 .PHONY: bench
 bench: build control-plane
-	@for f in test/bench/*.bench.ts; do echo "== $$f"; $(NODE) --import ./test/support/typescript.js $$f $(ARGS) || exit 1; done
+	@status=0; for f in test/bench/*.bench.ts; do echo "== $$f"; $(NODE) --import ./test/support/typescript.js $$f $(ARGS) || status=1; done; exit $$status
 
 .PHONY: soak
 soak: build control-plane
