@@ -5,7 +5,7 @@ import type { Ledger } from './audit/ledger.js';
 import type { TargetConfig } from './config.js';
 import { CountersignError, toCountersignError } from './errors.js';
 import type { WriteRequest } from './reconcile/admission.js';
-import { AuditTrail, type TrailLimits } from './reconcile/audit-trail.js';
+import { type ApiWrite, AuditTrail, type TrailLimits } from './reconcile/audit-trail.js';
 import type { Cluster } from './reconcile/cluster.js';
 import { RecordedSupplements } from './reconcile/recorded-supplements.js';
 import type { Drift, RunEnd, RunStart } from './reconcile/run-log.js';
@@ -19,6 +19,8 @@ export interface AttributingParts {
   readonly ledger: Ledger;
   readonly records: Records;
   readonly onFault: (trouble: Trouble, target: string) => void;
+  /** What came here, for whichever instance reconciles what it is about. */
+  readonly tell: (target: string, writes: readonly ApiWrite[]) => void;
   readonly limits?: TrailLimits;
 }
 
@@ -59,7 +61,7 @@ export class Attributing {
       this.#readers.push(
         new AuditLogReader({
           path,
-          found: (writes) => trail.add(writes),
+          found: (writes) => this.#add(name, writes),
           lost: (reason) => trail.lost(reason),
         }),
       );
@@ -92,7 +94,7 @@ export class Attributing {
     const trail = this.#trails.get(target);
     const read = readEventList(body);
     if (!trail || !read) return false;
-    trail.add(read.writes);
+    this.#add(target, read.writes);
     if (read.unreadable > 0) trail.lost(`${read.unreadable} events of a batch cannot be read`);
     return true;
   }
@@ -108,7 +110,7 @@ export class Attributing {
     if (dryRun || operation === 'CONNECT') return;
     // A part of an object is asked for by the name of its resource, everything else by its kind.
     const isPart = subResource !== '';
-    this.#trails.get(target)?.add([
+    this.#add(target, [
       {
         source: 'admission',
         id: uid,
@@ -125,6 +127,18 @@ export class Attributing {
         time: Date.now(),
       },
     ]);
+  }
+
+  /** As `received`, by another instance. */
+  heardElsewhere(target: string, writes: readonly ApiWrite[]): void {
+    this.#trails.get(target)?.add(writes);
+  }
+
+  #add(target: string, writes: readonly ApiWrite[]): void {
+    const trail = this.#trails.get(target);
+    if (!trail || writes.length === 0) return;
+    trail.add(writes);
+    this.parts.tell(target, writes);
   }
 
   /** What the record of runs has just taken down. */

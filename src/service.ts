@@ -47,6 +47,7 @@ import {
   type EnvironmentProgress,
   type LeasedRecords,
 } from './reconcile/deployments.js';
+import type { ApiWrite } from './reconcile/audit-trail.js';
 import type { Cluster } from './reconcile/cluster.js';
 import type { ReportsState } from './report/cluster-reports.js';
 import { Attributing, type AuditState } from './attributing.js';
@@ -228,7 +229,14 @@ export async function startService(
     }
     const live = new WatchedInventory(clusters);
     opened.push(() => live.close());
-    const attributing = new Attributing({
+    const tellWrites = async (target: string, writes: readonly ApiWrite[]): Promise<void> => {
+      if (leases.isAlone || (await channel.tell('writes', { target, writes })) || writes.length < 2) return;
+      const half = writes.length >> 1;
+      await tellWrites(target, writes.slice(0, half));
+      await tellWrites(target, writes.slice(half));
+    };
+    const attributing: Attributing = new Attributing({
+      tell: (target, writes) => void tellWrites(target, writes),
       clusters,
       targets: config.targets,
       ledger,
@@ -236,6 +244,10 @@ export async function startService(
       onFault: (trouble, target) => commentary.warn({ target, trouble }, trouble.message),
     });
     opened.push(() => attributing.close());
+    channel.hear('writes', (body) => {
+      const { target, writes } = body as { readonly target: string; readonly writes: readonly ApiWrite[] };
+      attributing.heardElsewhere(target, writes);
+    });
     await attributing.start();
     const claims = new Map<string, PusherClaims>();
     const within = (ledgerThere: Ledger, recordsThere: Records) => ({

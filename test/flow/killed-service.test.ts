@@ -1,6 +1,8 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { forgetPeople } from '../../src/adapters/git/scratch-repository.js';
 import { startControlPlane, type ControlPlane } from '../../src/adapters/kubernetes/control-plane.js';
-import type { ApiAuditEvent } from '../support/approvals.js';
+import { type ApiAuditEvent, writesIn } from '../support/approvals.js';
 import type { Instance } from '../support/instance.js';
 import { surviveKillings } from '../support/killings.js';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
@@ -24,6 +26,7 @@ const by =
 
 describe('two processes of the service at one database', () => {
   const second = 'environments/second';
+  const token = 'an-audit-token-of-this-test';
   let server: TestPostgres;
   let world: World;
   let a: Instance;
@@ -31,12 +34,15 @@ describe('two processes of the service at one database', () => {
 
   beforeAll(async () => {
     server = await startPostgres();
+    const tokenFile = join(plane.directory, 'audit-token');
+    await writeFile(tokenFile, token);
     world = await World.prepare({
       plane,
       child: true,
       poll: '150ms',
       database: await server.database(),
       others: 1,
+      target: `audit: {tokenFile: ${tokenFile}}`,
       starter: 'profile: off',
       environments: [`{name: shop/second, path: ${second}, target: prod, namespace: NAMESPACE}`],
       files: { [`${second}/first.yaml`]: configMap('first', 'a') },
@@ -100,6 +106,26 @@ describe('two processes of the service at one database', () => {
     expect(first).toEqual(same);
     expect(first).toContain('countersign_leases{instance="a",kind="environment"} 1');
   }, 90_000);
+
+  it('trace drift of what one reconciles by what the API server told the other', async () => {
+    await balanced();
+    const heir = other(named((await holder('shop/production'))!.name));
+    world.ask(heir);
+    const path = world.path('deployments', 'cart');
+    await world.dana.edit(path, { spec: { replicas: 9 } }, 'robot');
+    await eventually('the edit to be corrected', async () => (await world.replicas()) === 2);
+    const [edit] = writesIn(plane.auditLog, 'dana').filter(({ requestURI }) => requestURI.startsWith(path));
+    const answer = await fetch(`${heir.url}/audit/prod`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
+      body: JSON.stringify({ apiVersion: 'audit.k8s.io/v1', kind: 'EventList', items: [edit] }),
+    });
+    expect(answer.status).toBe(200);
+    await eventually('the maker to be named', async () => {
+      const { drift } = await world.query<{ drift: { nodes: { strength: string }[] } }>('{ drift(first: 1) { nodes { strength } } }'); // prettier-ignore
+      return drift.nodes[0]?.strength === 'strong';
+    });
+  }, 60_000);
 
   it('take over within 15 s what one of them did that is killed', async () => {
     await balanced();

@@ -1,4 +1,4 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { CountersignError } from '../../errors.js';
 import { ApiTransport, type Call } from './transport.js';
@@ -13,18 +13,20 @@ describe('writes that are asked for at the last moment', () => {
   const came: string[] = [];
   let hold: Promise<void> | null = null;
 
+  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    let body = '';
+    try {
+      for await (const chunk of request) body += String(chunk);
+    } catch {
+      return; // it was not sent to its end
+    }
+    came.push(`${request.method} ${body}`);
+    await hold;
+    response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
+  };
+
   beforeAll(async () => {
-    server = createServer(async (request, response) => {
-      let body = '';
-      try {
-        for await (const chunk of request) body += String(chunk);
-      } catch {
-        return; // it was not sent to its end
-      }
-      came.push(`${request.method} ${body}`);
-      await hold;
-      response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
-    });
+    server = createServer((request, response) => void answer(request, response));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const connection = {
       server: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,

@@ -49,6 +49,7 @@ export class PostgresLeases implements Leases {
   #looking: Promise<void> | null = null;
   #again = false;
   #closed = false;
+  #isAlone = true;
 
   private constructor(private readonly options: LeasesOptions) {
     this.#times = options.times ?? TIMES;
@@ -81,6 +82,11 @@ export class PostgresLeases implements Leases {
         if (this.#shares.get(key) === work) this.#shares.delete(key);
       },
     };
+  }
+
+  /** Whether there was no other instance when this one last looked. */
+  get isAlone(): boolean {
+    return this.#isAlone;
   }
 
   /** Ends all work that is left, and takes leave of the others, who take it over at once. */
@@ -154,6 +160,7 @@ export class PostgresLeases implements Leases {
       const work = this.#shares.get(`${kind} ${name}`);
       if (work?.lease && (instance !== id || work.lease.epoch !== epoch)) work.lose();
     }
+    this.#isAlone = instances.length < 2;
     const now = performance.now();
     const candidate = ({ kind, name }: LeaseRow): boolean => this.#shares.get(`${kind} ${name}`)?.isFree(now) ?? false;
     const { take, ask, give } = shareOut({ me: id, instances: instances.map((one) => one.id), leases, candidate });
