@@ -1,6 +1,5 @@
-import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Agent, request, type Dispatcher } from 'undici';
+import { Agent, DecoratorHandler, request, type Dispatcher } from 'undici';
 import type { Json, JsonObject } from '../../cluster/object.js';
 import { isJsonObject } from '../../cluster/object.js';
 import { CountersignError } from '../../errors.js';
@@ -152,20 +151,20 @@ export class ApiTransport {
     const { beforeWrite } = this;
     const guard = call.method === 'GET' || call.query?.['dryRun'] !== undefined ? null : beforeWrite;
     guard?.();
-    const body = call.body === undefined ? undefined : Buffer.from(call.body);
+    const asked = guard
+      ? dispatcher.compose((dispatch) => (options, handler) => dispatch(options, new LastMoment(handler, guard)))
+      : dispatcher;
     return this.#reading(call, () =>
       request(`${this.connection.server}${call.path}${query ? `?${query}` : ''}`, {
         method: call.method,
-        body: body === undefined ? null : guard ? Readable.from(lastMoment(body, guard), { objectMode: false }) : body,
+        body: call.body ?? null,
         signal,
-        dispatcher,
+        dispatcher: asked,
         headers: {
           accept: call.accept ?? 'application/json',
           ...this.headers,
           ...(authorization === undefined ? {} : { authorization }),
-          ...(body === undefined
-            ? {}
-            : { 'content-type': call.contentType ?? 'application/json', 'content-length': String(body.length) }),
+          ...(call.body === undefined ? {} : { 'content-type': call.contentType ?? 'application/json' }),
         },
       }),
     );
@@ -222,12 +221,21 @@ export class ApiTransport {
 }
 
 /**
- * A body that is asked for when its request is really sent, which may be long after it was made: it waits for a connection, and a
- * process that is paused meanwhile would go on with it.
+ * Asks when its request is really sent, which may be long after it was made: it waits for a connection, and a process that is paused
+ * meanwhile would go on with it. Nothing else is done between this and the bytes on their way.
  */
-async function* lastMoment(body: Buffer, guard: () => void): AsyncGenerator<Buffer> {
-  guard();
-  yield body;
+class LastMoment extends DecoratorHandler {
+  constructor(
+    private readonly handler: Dispatcher.DispatchHandler,
+    private readonly guard: () => void,
+  ) {
+    super(handler);
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController, context: unknown): void {
+    this.guard();
+    this.handler.onRequestStart?.(controller, context);
+  }
 }
 
 /** What to do about a refusal, and whether it may end by itself. */
