@@ -255,7 +255,11 @@ gates:
   it('is proven by the exported log alone: each move after the allow that it is made under', async () => {
     const [keys, log] = [await readKeys(service.data), await openLogForReading(service.data, service.database)];
     const file = folder.path('evidence.zip');
-    await exportBundle(log, keys, file, () => {}).finally(() => log.close());
+    try {
+      await exportBundle(log, keys, file, () => {});
+    } finally {
+      await log.close();
+    }
     const evidence = await openZip(file);
     try {
       const { fault } = await verifyEvidence(evidence, { trust: parseTrust(keys.log.vkey, 'trust') });

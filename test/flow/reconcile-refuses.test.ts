@@ -1,3 +1,4 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer as createHttps } from 'node:https';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { json } from 'node:stream/consumers';
@@ -139,12 +140,7 @@ describe('what must not be written is not written', () => {
     const files = ownCertificate(folder);
     const [cert, key] = await Promise.all([readFile(files.certificate), readFile(files.key)]);
     await rm(folder, { recursive: true });
-    const server = createHttps({ cert, key }, async (request, response) => {
-      const { request: asked } = (await json(request)) as { request: { uid: string } };
-      const answer = { uid: asked.uid, allowed: false, status: { message: 'not on a Friday', code: 403 } };
-      response.setHeader('content-type', 'application/json');
-      response.end(JSON.stringify({ apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response: answer }));
-    });
+    const server = createHttps({ cert, key }, (request, response) => void refuse(request, response));
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const { port } = server.address() as AddressInfo;
     noSayer = { url: `https://127.0.0.1:${port}/`, authority: cert.toString('base64'), close: () => server.close().closeAllConnections() }; // prettier-ignore
@@ -543,3 +539,11 @@ describe('what must not be written is not written', () => {
     }
   });
 });
+
+/** A webhook's no. */
+async function refuse(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { request: asked } = (await json(request)) as { request: { uid: string } };
+  const answer = { uid: asked.uid, allowed: false, status: { message: 'not on a Friday', code: 403 } };
+  response.setHeader('content-type', 'application/json');
+  response.end(JSON.stringify({ apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response: answer }));
+}
