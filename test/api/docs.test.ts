@@ -67,7 +67,10 @@ describe('the pages of docs/', () => {
         [...text.matchAll(/^```(\w*)\n(.*?)^```/gms)].flatMap(([, , block]) =>
           [...block.matchAll(/^(?:\$ )?((?:bin\/)?countersign (?!is |refuses)(?:.*\\\n)*.*)$/gm)].map(([, line]) => ({
             page,
-            line: line.replaceAll(/\\\n\s*/g, ' ').replace('bin/countersign', 'countersign').split(/ {3,}/)[0],
+            line: line
+              .replaceAll(/\\\n\s*/g, ' ')
+              .replace('bin/countersign', 'countersign')
+              .split(/ {3,}/)[0],
           })),
         ),
       );
