@@ -1,62 +1,45 @@
 import { randomUUID } from 'node:crypto';
 import type { Lease, Leases, Share } from '../audit/lease.js';
 import type { Ledger } from '../audit/ledger.js';
-import type { Trust } from '../audit/policy-file.js';
 import type { Environment } from '../change/environment.js';
 import type { Grant } from '../change/grant.js';
 import type { ReconcileSettings } from '../change/reconcile-settings.js';
-import { identityKey, type ManifestObject } from '../cluster/object.js';
-import { objectDigest } from '../cluster/rendered.js';
-import type { Redactor } from '../cluster/secret.js';
+import { identityKey, type ObjectIdentity } from '../cluster/object.js';
 import { CountersignError, toCountersignError } from '../errors.js';
-import type { ObjectIdentity } from '../cluster/object.js';
-import { governedSince } from '../review/base.js';
-import { recordFault } from '../review/record-fault.js';
 import type { Approved } from '../review/followed-repository.js';
+import { recordFault } from '../review/record-fault.js';
 import type { EnvironmentRecord, FaultRecord, GateState, Records, Trouble } from '../review/records.js';
 import type { RolloutNews } from '../review/returns.js';
 import { describeTrouble } from '../review/trouble.js';
 import type { ApprovedState, ApprovedView } from './admission.js';
 import { ApprovedElsewhere } from './approved-elsewhere.js';
-import { waitsFor } from './dependencies.js';
-import type { Held as Waiting } from './windows.js';
-import type { Cluster, Impersonation } from './cluster.js';
-import type { Gate, RefHistory } from './approved-ref.js';
 import { ApprovedRefKeeper } from './approved-ref-keeper.js';
-import { approve, type ApprovedChange, type GateFacts } from './gate.js';
+import type { RefHistory } from './approved-ref.js';
+import type { Impersonation } from './cluster.js';
+import { waitsFor } from './dependencies.js';
+import type { ApprovedChange } from './gate.js';
 import { Informers } from './informer.js';
+import type { Inventory } from './inventory.js';
 import type { Keeper } from './keeper.js';
 import { EnvironmentReconciler } from './loop.js';
-import type { ReconcilerState } from './reconciler-state.js';
-import type { Inventory } from './inventory.js';
-import type { RecordedRuns } from './recorded-runs.js';
 import { rebuildEntry, requireLost } from './rebuild.js';
+import type { ReconcilerState } from './reconciler-state.js';
+import { RecordedGate, type RecordedGateParts } from './recorded-gate.js';
+import type { RecordedRuns } from './recorded-runs.js';
 import { RolloutWatch } from './rollout-watch.js';
-import { TIMEOUT } from './run.js';
-import { suspension } from './windows.js';
 import type { RunStart } from './run-log.js';
+import { TIMEOUT } from './run.js';
+import type { Held as Waiting } from './windows.js';
+import { suspension } from './windows.js';
 
-export interface DeploymentsParts {
-  /** By target name. */
-  readonly clusters: ReadonlyMap<string, Cluster>;
+export interface DeploymentsParts extends RecordedGateParts {
   readonly grants: ReadonlyMap<string, readonly Grant[]>;
   /** In whose name an environment's objects are written, where that is not our own. */
   readonly writerOf?: (target: string, repository: string, environment: string) => Impersonation | null;
-  /** Where others apply what is approved, by target and repository. */
-  readonly gateOf?: (target: string, repository: string) => { readonly gate: Gate; readonly url: string } | undefined;
   /** Each environment is reconciled by whoever has its lease; the others know what is approved, and wait. */
   readonly leases: Leases;
   /** What is written under a lease. */
   readonly under: (lease: Lease) => LeasedRecords;
-  /** For reading. */
-  readonly records: Records;
-  /** For reading. */
-  readonly runs: RecordedRuns;
-  /** For reading. */
-  readonly refs?: RefHistory;
-  readonly redactor: Redactor;
-  /** Our own log's key: what the gate holds a decision's checkpoint against. */
-  readonly trust: Trust;
   /** Where a failure to record goes: the log itself may be what fails. */
   readonly onFault: (trouble: Trouble, repository: string, environment: string) => void;
   /** A rollout got healthy, or did not. */
@@ -131,6 +114,7 @@ interface Deployment {
 
 /** Every environment's reconciler: what review approved goes through the gate to it, what it finds goes into the records. */
 export class Deployments {
+  readonly #gate: RecordedGate;
   readonly #informers = new Map<string, Informers>();
   readonly #deployments = new Map<string, Deployment>();
   readonly #settings = new Map<string, ReconcileSettings | undefined>();
@@ -141,6 +125,7 @@ export class Deployments {
   readonly #dependencies = new Map<string, readonly string[]>();
 
   constructor(private readonly parts: DeploymentsParts) {
+    this.#gate = new RecordedGate(parts);
     for (const [target, cluster] of parts.clusters) this.#informers.set(target, new Informers(cluster));
   }
 
@@ -341,7 +326,7 @@ export class Deployments {
   async #hand(deployment: Deployment, approved: Approved): Promise<void> {
     const { parts } = this;
     const { repository, environment } = approved;
-    const change = await this.#pass(approved);
+    const change = await this.#gate.pass(approved);
     if (!change) return;
     const inventory = await parts.runs.inventory(repository, environment.name, change.environment.target ?? '');
     const { held } = deployment;
@@ -371,7 +356,7 @@ export class Deployments {
       log: runs,
       grants: parts.grants.get(target ?? '') ?? [],
       epoch,
-      stillApproved: (waiting: ApprovedChange) => this.#requireInForce(waiting),
+      stillApproved: (waiting: ApprovedChange) => this.#gate.requireInForce(waiting),
       waitsFor: (waiting: ApprovedChange) => this.#waitsFor(waiting),
       onState: (state: ReconcilerState) => this.#then(deployment, () => this.#learn(deployment, state)),
     };
@@ -388,33 +373,6 @@ export class Deployments {
       redactor: parts.redactor,
       ...(restores === undefined ? {} : { restores }),
     });
-  }
-
-  /** Through the gate, here as at the instance that applies it; null where it is neither in force nor live. */
-  async #pass(approved: Approved): Promise<ApprovedChange | null> {
-    const { environment, head, objects, inclusion, repository, decision } = approved;
-    const { parts } = this;
-    const { target } = environment;
-    const informers = target === null ? undefined : this.#informers.get(target);
-    const gated = target === null ? undefined : parts.gateOf?.(target, repository);
-    if (target === null || (!informers && !gated)) {
-      throw new CountersignError('environment-not-granted', `${String(target)} is no target of this service`, {
-        remedy: "Add it under targets: in the service's configuration",
-      });
-    }
-    const facts = await this.#gateFacts(repository, environment.name);
-    const { bundleDigest, exceptionsUntil } = inclusion.entry.predicate;
-    const inForce =
-      bundleDigest === facts.bundleInForce && inclusion.entry.index > facts.governedSince && !hasEnded(exceptionsUntil);
-    // Under another bundle than it was judged by, or without an exception that it needed, what was never applied is not applied
-    // now; what was, is kept.
-    const live = inForce || (await this.#isLive({ repository, environment, head, objects, decisionId: decision.id }));
-    if (!live) return null;
-    const purpose = inForce ? 'deploy' : 'repair';
-    return approve(
-      { repository, environment, head, objects, inclusion, purpose },
-      { ...facts, trust: parts.trust, redactor: parts.redactor },
-    );
   }
 
   /** True: nothing that our runs made is there any more, and the log says that it is made anew. */
@@ -519,7 +477,7 @@ export class Deployments {
   async #waitsFor(change: ApprovedChange): Promise<Waiting | null> {
     const { repository, environment } = change;
     const names = this.#dependencies.get(`${repository}\0${environment.name}`) ?? environment.dependsOn ?? [];
-    if (names.length === 0 || change.purpose === 'repair' || (await this.#isLive(change))) return null;
+    if (names.length === 0 || change.purpose === 'repair' || (await this.#gate.isLive(change))) return null;
     return waitsFor(names, await this.parts.records.find('environment', { repository, name: names }), Date.now());
   }
 
@@ -530,59 +488,6 @@ export class Deployments {
       const reconciler = this.#deployments.get(key)?.reconciler;
       if (reconciler?.state.status === 'suspended') reconciler.configure(this.#settings.get(key));
     }
-  }
-
-  /** From the records, not from whoever says that something is approved. */
-  async #gateFacts(
-    repository: string,
-    name: string,
-  ): Promise<Pick<GateFacts, 'bundleInForce' | 'governedSince' | 'newestAllow'>> {
-    const [[governed], [environment]] = await Promise.all([
-      this.parts.records.find('repository', { name: repository }),
-      this.parts.records.find('environment', { repository, name }),
-    ]);
-    const id = environment?.approvedDecision;
-    const [decision] = id ? await this.parts.records.find('decision', { id }) : [];
-    return {
-      bundleInForce: governed?.bundleDigest ?? '',
-      governedSince: await governedSince(repository, this.parts.records),
-      newestAllow: decision?.index ?? -1,
-    };
-  }
-
-  /**
-   * What waited for its cluster was judged under the bundle that was in force then. It is applied under the one in force now, or
-   * not before that one has allowed it (invariant 1).
-   */
-  async #requireInForce(waiting: ApprovedChange): Promise<void> {
-    const { bundleInForce, governedSince: since } = await this.#gateFacts(waiting.repository, waiting.environment.name);
-    const ended = hasEnded(waiting.exceptionsUntil);
-    const { decision } = waiting;
-    const same = waiting.bundleDigest === bundleInForce && decision > since;
-    if ((same && !ended) || (await this.#isLive(waiting))) return;
-    const why = ended
-      ? 'used an exception that has ended'
-      : 'was made under another policy, or other signers, than are in force';
-    throw new CountersignError('not-approved', `decision ${decision} ${why}`, {
-      remedy: 'Nothing was written; push a commit that the policy in force allows',
-    });
-  }
-
-  /** Whether the target has exactly this as our runs left it; an approved commit that changed no object had no run of its own. */
-  async #isLive(
-    change: Pick<ApprovedChange, 'repository' | 'environment' | 'head' | 'objects' | 'decisionId'>,
-  ): Promise<boolean> {
-    const { repository, environment, objects, decisionId } = change;
-    const { records, runs, redactor, refs } = this.parts;
-    const gated = this.parts.gateOf?.(environment.target ?? '', repository)?.gate;
-    // A ref is at a commit whichever decision allowed it.
-    if (gated)
-      return (await refs!.left(repository, environment.name, gated.refOf(environment.name))).at === change.head;
-    const inventory = await runs.inventory(repository, environment.name, environment.target ?? '');
-    const same = ({ identity, object }: ManifestObject): boolean =>
-      inventory.get(identityKey(identity))?.digest === objectDigest(object, redactor);
-    if (objects.length > 0 && objects.length === inventory.size && objects.every(same)) return true;
-    return (await records.find('run', { decision: decisionId, outcome: 'succeeded' })).length > 0;
   }
 
   async #learn(deployment: Deployment, state: ReconcilerState): Promise<void> {
@@ -626,10 +531,6 @@ export class Deployments {
     const fault: FaultRecord = { id: randomUUID(), repository, environment, trouble, time, index: null };
     await recordFault(ledger, records, fault);
   }
-}
-
-function hasEnded(until: unknown): boolean {
-  return typeof until === 'string' && Date.parse(until) <= Date.now();
 }
 
 function heldElsewhere(environment: string): CountersignError {
