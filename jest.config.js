@@ -21,7 +21,7 @@ export default {
       },
     ],
   },
-  workerIdleMemoryLimit: '1GB',
+  workerIdleMemoryLimit: '512MB',
   maxWorkers: 2,
   testTimeout: 60_000,
 };

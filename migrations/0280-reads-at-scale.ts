@@ -15,7 +15,7 @@ export class ReadsAtScale1763750000280 implements MigrationInterface {
       CREATE INDEX commit_by_signer ON commit ((signature ->> 'principal'), first_seen DESC);
       CREATE INDEX commit_by_signature ON commit ((signature ->> 'status'), first_seen DESC);
       CREATE INDEX run_by_time ON run (started_at DESC, id);
-      CREATE INDEX run_by_end ON run (repository, environment, finished_at DESC) WHERE outcome = 'succeeded';
+      CREATE INDEX run_by_end ON run (repository, environment, outcome, finished_at DESC);
       CREATE INDEX approval_by_environment ON approval (environment, first_seen DESC, id);
       CREATE INDEX approval_not_accepted ON approval (first_seen DESC, id) WHERE status <> 'accepted';
       CREATE INDEX decision_by_rule ON decision USING gin (jsonb_path_query_array(violations, '$[*].rule') jsonb_path_ops);
