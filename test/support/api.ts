@@ -58,7 +58,7 @@ export interface TestApi {
   readonly keys: KeyRing;
   readonly reports: LoggedReports;
   /** Lines that the service logged. */
-  readonly logged: readonly string[];
+  readonly logged: string[];
   /** Whether it answers this, as `GET`, `/healthz`. */
   hasRoute(method: string, url: string): boolean;
   reasons: string[];
