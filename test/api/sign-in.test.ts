@@ -37,12 +37,19 @@ class Person {
 
   async get(path: string, headers: Record<string, string> = {}, method = 'GET', body?: string): Promise<Response> {
     const cookie = [...this.cookies].map(([name, value]) => `${name}=${value}`).join('; ');
-    const response = await fetch(new URL(path, api.url), {
-      method,
-      redirect: 'manual',
-      headers: { ...(cookie === '' ? {} : { cookie }), ...headers },
-      ...(body === undefined ? {} : { body }),
-    });
+    const ask = () =>
+      fetch(new URL(path, api.url), {
+        method,
+        redirect: 'manual',
+        headers: { ...(cookie === '' ? {} : { cookie }), ...headers },
+        ...(body === undefined ? {} : { body }),
+      });
+    let response = await ask();
+    // All of them come from one address, whose sign-ins are counted: a fast machine waits its turn.
+    while (response.status === 429) {
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      response = await ask();
+    }
     for (const line of response.headers.getSetCookie()) {
       if (!/; Path=\/; HttpOnly; SameSite=Lax; Max-Age=\d+$/.test(line))
         throw new Error(`a cookie that goes too far: ${line}`);
@@ -321,7 +328,8 @@ describe('in a browser', () => {
 
 describe('too many sign-ins from one place', () => {
   it('are not even asked about', async () => {
-    const answers = await Promise.all(Array.from({ length: 30 }, () => new Person().get('/login/callback?code=x')));
+    const callback = `${api.url}/login/callback?code=x`;
+    const answers = await Promise.all(Array.from({ length: 30 }, () => fetch(callback)));
     expect(answers.some(({ status }) => status === 429)).toBe(true);
   });
 });
