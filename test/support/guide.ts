@@ -72,9 +72,8 @@ export class Reader {
 
   #run(command: string): Promise<string> {
     return new Promise((done) => {
-      execFile('bash', ['-c', `${command} 2>&1`], { cwd: this.folder, env: this.#env }, (_error, stdout) =>
-        done(stdout),
-      );
+      const waiting = { cwd: this.folder, env: this.#env, timeout: 60_000 };
+      execFile('bash', ['-c', `${command} 2>&1`], waiting, (_error, stdout) => done(stdout));
     });
   }
 
