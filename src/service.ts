@@ -2,78 +2,73 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import type { DataSource } from 'typeorm';
 import { policyCache } from './adapters/folder/cache-folder.js';
-import { openCluster } from './adapters/kubernetes/cluster.js';
-import { openKeys } from './adapters/keys/file.js';
-import { RegoCompiler } from './adapters/opa/compiler.js';
-import { SandboxRenderer } from './adapters/render/renderer.js';
-import { RenderedFolders } from './change/rendered-folders.js';
-import { RegoEvaluator } from './adapters/opa/evaluator.js';
-import { openDatabase } from './adapters/postgres/connect.js';
-import { openLedger, type PostgresLedger } from './adapters/postgres/ledger.js';
-import type { Queries } from './report/queries.js';
-import { PostgresQueries } from './adapters/postgres/queries.js';
-import { type DestinationState, PostgresCursors } from './adapters/postgres/cursors.js';
-import { beginClusterNews } from './cluster-news.js';
-import { Feed } from './report/feed.js';
-import { beginNotifying } from './notifying.js';
-import { PostgresRecords } from './adapters/postgres/records.js';
+import { ImpactFiles } from './adapters/folder/impact-files.js';
 import { instanceId } from './adapters/folder/instance-id.js';
+import { openKeys } from './adapters/keys/file.js';
+import { openCluster } from './adapters/kubernetes/cluster.js';
+import { RegoCompiler } from './adapters/opa/compiler.js';
+import { RegoEvaluator } from './adapters/opa/evaluator.js';
 import { Channel } from './adapters/postgres/channel.js';
-import { applicationOf, PostgresLeases } from './adapters/postgres/leases.js';
+import { openDatabase } from './adapters/postgres/connect.js';
 import { PostgresCosigned } from './adapters/postgres/cosigned.js';
-import { HttpWitness } from './adapters/witness/client.js';
-import { Cosigning } from './audit/cosigning.js';
-import { cosigningLoop } from './audit/cosigning-loop.js';
-import type { Ledger } from './audit/ledger.js';
+import { type DestinationState, PostgresCursors } from './adapters/postgres/cursors.js';
+import { applicationOf, PostgresLeases } from './adapters/postgres/leases.js';
+import { openLedger, type PostgresLedger } from './adapters/postgres/ledger.js';
+import { PostgresPast } from './adapters/postgres/past-decisions.js';
+import { PostgresQueries } from './adapters/postgres/queries.js';
+import { PostgresRecords } from './adapters/postgres/records.js';
+import { SandboxRenderer } from './adapters/render/renderer.js';
+import type { AdmissionOptions } from './api/admission.js';
+import type { AuditWebhookOptions } from './api/audit-webhook.js';
+import { Attributing, type AuditState } from './attributing.js';
 import { FencedLedger } from './audit/fenced-ledger.js';
-import type { EndWork, Lease, Leases } from './audit/lease.js';
-import type { KeyRing } from './audit/keys.js';
+import type { Lease, Leases } from './audit/lease.js';
+import type { Ledger } from './audit/ledger.js';
 import type { MirroredLog } from './audit/mirroring.js';
-import { parseVkey } from './audit/note.js';
 import { parseTrust } from './audit/policy-file.js';
 import type { Grant } from './change/grant.js';
 import { ManifestCache } from './change/manifest-cache.js';
+import { RenderedFolders } from './change/rendered-folders.js';
+import { beginClusterNews } from './cluster-news.js';
+import type { JsonObject } from './cluster/object.js';
 import { Redactor } from './cluster/secret.js';
 import { writerOf } from './config-target.js';
-import { type Config, type WitnessConfig, withoutSecrets } from './config.js';
+import { type Config, withoutSecrets } from './config.js';
 import { CountersignError, toCountersignError } from './errors.js';
-import { openGates } from './gates.js';
-import type { JsonObject } from './cluster/object.js';
-import { type LogDuties, openLogDuties, requireWitnessesNotAhead } from './log-duties.js';
 import { openFollowing, type OpenRepository } from './following.js';
+import { openGates } from './gates.js';
+import { hear } from './hearing.js';
+import { openBlaming, openOrphans, type OrphansQuestion, type TargetOrphans } from './inquiries.js';
+import { openLogDuties } from './log-duties.js';
+import { beginNotifying } from './notifying.js';
+import type { Explanation } from './policy/explain.js';
+import { readiness } from './readiness.js';
+import type { ApiWrite } from './reconcile/audit-trail.js';
+import { bypassEntry } from './reconcile/bypass-entry.js';
+import type { Cluster } from './reconcile/cluster.js';
 import {
   Deployments,
   type DeploymentsParts,
   type EnvironmentProgress,
   type LeasedRecords,
 } from './reconcile/deployments.js';
-import type { ApiWrite } from './reconcile/audit-trail.js';
-import type { Cluster } from './reconcile/cluster.js';
-import type { ReportsState } from './report/cluster-reports.js';
-import { Attributing, type AuditState } from './attributing.js';
-import { openBlaming, openOrphans, type OrphansQuestion, type TargetOrphans } from './inquiries.js';
-import type { BlameAnswer, BlameQuestion } from './report/blame-question.js';
-import { openReports } from './reporting.js';
-import { beginRetaining } from './retaining.js';
 import { ListedLive } from './reconcile/listed-live.js';
 import { WatchedInventory } from './reconcile/live-inventory.js';
 import { RecordedRefs } from './reconcile/recorded-refs.js';
 import { RecordedRuns } from './reconcile/recorded-runs.js';
-import type { AdmissionOptions } from './api/admission.js';
-import type { AuditWebhookOptions } from './api/audit-webhook.js';
-import { bypassEntry } from './reconcile/bypass-entry.js';
-import type { Standing } from './review/governance.js';
-import type { SharedRepository } from './review/shared-repository.js';
-import type { RolloutNews } from './review/returns.js';
-import { repairIndexes } from './review/repair-indexes.js';
-import { serviceEntry } from './review/entries.js';
+import type { BlameAnswer, BlameQuestion } from './report/blame-question.js';
+import type { ReportsState } from './report/cluster-reports.js';
+import { allCatalogues, catalogueFiles, type GovernedControls } from './report/controls.js';
+import { Feed } from './report/feed.js';
+import type { Queries } from './report/queries.js';
+import { openReports } from './reporting.js';
+import { beginRetaining } from './retaining.js';
 import { AccessLog } from './review/access-log.js';
-import { LoginApprovals } from './review/login-approvals.js';
-import type { Explanation } from './policy/explain.js';
-import { ImpactJobs, type ImpactReport } from './review/impact-jobs.js';
-import { ImpactFiles } from './adapters/folder/impact-files.js';
-import { PostgresPast } from './adapters/postgres/past-decisions.js';
+import { serviceEntry } from './review/entries.js';
 import { explainDecision } from './review/explain-decision.js';
+import type { Standing } from './review/governance.js';
+import { ImpactJobs, type ImpactReport } from './review/impact-jobs.js';
+import { LoginApprovals } from './review/login-approvals.js';
 import {
   type Holding,
   holdings,
@@ -81,11 +76,12 @@ import {
   type PromotionQuestion,
   Promotions,
 } from './review/promotions.js';
-import { allCatalogues, catalogueFiles, type GovernedControls } from './report/controls.js';
-import type { TagSignature } from './source/signature.js';
 import { type PusherClaim, PusherClaims } from './review/pusher.js';
-import type { DecisionRecord, Records, Trouble } from './review/records.js';
+import type { DecisionRecord, Records } from './review/records.js';
+import { repairIndexes } from './review/repair-indexes.js';
 import { describeTrouble } from './review/trouble.js';
+import type { TagSignature } from './source/signature.js';
+import { openWitnessing } from './witnessing.js';
 
 /** Where the service's running commentary goes. The log that counts is the ledger. */
 export interface Commentary {
@@ -152,6 +148,7 @@ export async function startService(
   commentary: Commentary,
   options: Pick<DeploymentsParts, 'rebuild'> = {},
 ): Promise<Service> {
+  const warn = (fault: CountersignError): void => commentary.warn({ trouble: describeTrouble(fault) }, fault.message);
   const opened: (() => Promise<void>)[] = [];
   const close = async (): Promise<void> => {
     while (opened.length > 0) await opened.pop()!();
@@ -177,12 +174,12 @@ export async function startService(
       id: instance,
       name: config.instance,
       version,
-      onFault: (fault) => commentary.warn({ trouble: describeTrouble(fault) }, fault.message),
+      onFault: warn,
     });
     opened.push(() => leases.close());
     const cosigned = new PostgresCosigned(dataSource);
     if (config.log.witnesses) {
-      const witnessing = await openWitnessing(config.log.witnesses, keys, ledger, cosigned, commentary);
+      const witnessing = await openWitnessing(config.log.witnesses, keys, ledger, cosigned, warn);
       const duty = leases.share('duty', 'witnesses', witnessing);
       opened.push(() => duty.withdraw());
     }
@@ -466,118 +463,6 @@ export async function startService(
     );
     throw toCountersignError(thrown);
   }
-}
-
-/** What other instances tell: of what this one follows or reconciles, and of what it only knows. */
-function hear(
-  channel: Channel,
-  {
-    repositories,
-    deployments,
-    tellReports,
-    vouch,
-  }: {
-    readonly repositories: ReadonlyMap<string, OpenRepository>;
-    readonly deployments: Deployments;
-    readonly tellReports: (repository: string, environment: string) => void;
-    readonly vouch: (repository: string, claim: PusherClaim | null) => void;
-  },
-): void {
-  const on = (topic: string, act: (told: Told, shared: SharedRepository) => void): void => {
-    channel.hear(topic, (body) => {
-      const told = body as Told;
-      const shared = repositories.get(told.repository)?.shared;
-      if (shared) act(told, shared);
-    });
-  };
-  on('look', ({ repository, claim = null }, shared) => {
-    vouch(repository, claim);
-    shared.hinted(claim);
-  });
-  on('rollout', ({ news }, shared) => {
-    if (news) shared.rolledOutElsewhere(news);
-  });
-  on('stays', ({ repository, environment, trouble = null }) => {
-    if (environment !== undefined) deployments.stays(repository, environment, trouble);
-  });
-  on('approvals', ({ ids = [] }, shared) => {
-    // They are in the records, too: the next start of a follower finds them.
-    void shared.approvalsTold(ids).catch(() => undefined);
-  });
-  on('recorded', ({ repository, environment }, shared) => {
-    shared.recordedElsewhere();
-    if (environment !== undefined) tellReports(repository, environment);
-  });
-  on('shown', ({ repository, environment }) => {
-    if (environment === undefined) return;
-    deployments.changedElsewhere(repository, environment);
-    tellReports(repository, environment);
-  });
-}
-
-/** By an instance of the same log: whoever may say something there may do all that we may. */
-interface Told {
-  readonly repository: string;
-  readonly environment?: string;
-  readonly claim?: PusherClaim | null;
-  readonly ids?: readonly string[];
-  readonly news?: RolloutNews;
-  readonly trouble?: Trouble | null;
-}
-
-async function openWitnessing(
-  config: WitnessConfig,
-  keys: KeyRing,
-  ledger: PostgresLedger,
-  cosigned: PostgresCosigned,
-  commentary: Commentary,
-): Promise<() => Promise<EndWork>> {
-  const trust = parseTrust(config.policy, config.file, parseVkey(keys.log.vkey));
-  const witnesses = [...trust.addresses].map(([key, address]) => new HttpWitness(key, address));
-  if (witnesses.length === 0) {
-    throw new CountersignError('config-invalid', 'no witness has an address', {
-      place: { file: config.file },
-      remedy: 'Add it at the end of its line: witness NAME VKEY https://witness.example.org',
-    });
-  }
-  const cosigning = new Cosigning(ledger, trust, witnesses, cosigned);
-  await requireWitnessesNotAhead(cosigning);
-  return async () => {
-    const loop = cosigningLoop(cosigning, ledger, config.everyMilliseconds, (fault) =>
-      commentary.warn({ trouble: describeTrouble(fault) }, fault.message),
-    );
-    loop.start();
-    return () => loop.stop();
-  };
-}
-
-async function readiness(
-  dataSource: DataSource,
-  records: Records,
-  deployments: Deployments,
-  logDuties: LogDuties,
-): Promise<{ ok: boolean; reasons: string[] }> {
-  try {
-    await dataSource.query('SELECT 1');
-  } catch (thrown) {
-    return { ok: false, reasons: [`database: ${toCountersignError(thrown).message}`] };
-  }
-  const faults = logDuties.faults();
-  // Others hold more of this log than its own database: nothing that it says now may be relied on.
-  const behind = faults.find(({ code }) => code === 'log-behind');
-  if (behind) return { ok: false, reasons: [`log: ${behind.sentence}`] };
-  const reasons = [
-    ...faults.map(({ message }) => `log: ${message}`),
-    ...(await records.find('repository')).flatMap(({ name, trouble }) =>
-      trouble ? [about(`repository ${name}`, trouble)] : [],
-    ),
-    ...deployments.troubles().map(({ target, trouble }) => about(`target ${target}`, trouble)),
-  ];
-  return { ok: reasons.length === 0, reasons };
-}
-
-function about(name: string, trouble: Trouble): string {
-  return `${name}: ${trouble.message}`;
 }
 
 export async function packageVersion(): Promise<string> {

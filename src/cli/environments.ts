@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { Environment } from '../change/environment.js';
+import type { GateState } from '../review/records.js';
 import { type Column, jsonLine, Listing, type Output, outputOption, print, printable } from './output.js';
 
 interface Options {
@@ -21,6 +22,8 @@ export function register(program: Command): void {
     .action(listEnvironments);
 }
 
+type AskedGate = Pick<GateState, 'ref' | 'commit' | 'unheard' | 'peers'>;
+
 interface Asked {
   readonly repository: string;
   readonly name: string;
@@ -31,22 +34,6 @@ interface Asked {
   readonly trouble: { readonly message: string; readonly remedy: string | null } | null;
   readonly return: { readonly from: string; readonly to: string | null; readonly reason: string } | null;
   readonly gate: AskedGate | null;
-}
-
-interface AskedGate {
-  readonly ref: string;
-  readonly commit: string | null;
-  readonly unheard: string | null;
-  readonly peers: readonly {
-    readonly tool: string;
-    readonly kind: string;
-    readonly namespace: string;
-    readonly name: string;
-    readonly revision: string | null;
-    readonly sync: string;
-    readonly health: string;
-    readonly message: string;
-  }[];
 }
 
 interface Answer {
