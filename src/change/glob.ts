@@ -14,10 +14,13 @@ export function globMatcher(glob: string): (path: string) => boolean {
   };
 }
 
+/** Up to the first comma in one way only: a brace that is never closed would else be tried at each of its commas. */
+const GROUP = /\{([^{},]*,[^{}]*)\}/;
+
 function alternatives(glob: string): string[] {
   let done: string[] = [''];
   let rest = glob;
-  for (let group = /\{([^{}]*,[^{}]*)\}/.exec(rest); group; group = /\{([^{}]*,[^{}]*)\}/.exec(rest)) {
+  for (let group = GROUP.exec(rest); group; group = GROUP.exec(rest)) {
     const before = rest.slice(0, group.index);
     const choices = group[1].split(',');
     if (done.length * choices.length > MAX_ALTERNATIVES) break;
