@@ -16,16 +16,12 @@ export interface Gates {
 
 const key = (target: string, repository: string): string => `${target}\0${repository}`;
 
-/** Throws `config-invalid` for a kubeconfig that cannot be used. */
+/** Throws `config-invalid` for a kubeconfig that cannot be used; nothing stays open then. */
 export async function openGates(config: Config): Promise<Gates> {
   const gates = new Map<string, { readonly gate: Gate; readonly url: string }>();
-  const peersOfAll: PeerWatch[] = [];
-  for (const { name, refs, remote, pollMilliseconds, status, grants } of config.gates) {
-    const { urls = [], ...connection } = status ?? {};
-    const peers = status
-      ? new PeerWatch(await openCluster({ name, kubeconfig: status.kubeconfig, ...connection }), urls)
-      : null;
-    if (peers) peersOfAll.push(peers);
+  const peersOfAll = await openPeers(config);
+  for (const { name, refs, remote, pollMilliseconds, grants } of config.gates) {
+    const peers = peersOfAll.get(name) ?? null;
     for (const repository of followedIn(config)) {
       if (!grants.some((grant) => grant.repository === repository.name)) continue;
       const { url, credentials, ssh } = remote ?? repository;
@@ -45,7 +41,23 @@ export async function openGates(config: Config): Promise<Gates> {
     },
     close: async () => {
       await Promise.all([...gates.values()].map(({ gate }) => gate.watch.close()));
-      await Promise.all(peersOfAll.map((peers) => peers.close()));
+      await Promise.all([...peersOfAll.values()].map((peers) => peers.close()));
     },
   };
+}
+
+/** Who follows the refs of each gate, where its `status` says how they are asked. */
+async function openPeers(config: Config): Promise<ReadonlyMap<string, PeerWatch>> {
+  const opened = new Map<string, PeerWatch>();
+  try {
+    for (const { name, status } of config.gates) {
+      if (!status) continue;
+      const { urls = [], ...connection } = status;
+      opened.set(name, new PeerWatch(await openCluster({ name, ...connection }), urls));
+    }
+    return opened;
+  } catch (thrown) {
+    await Promise.all([...opened.values()].map((peers) => peers.close()));
+    throw thrown;
+  }
 }

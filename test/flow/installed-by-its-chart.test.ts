@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { openCluster } from '../../src/adapters/kubernetes/cluster.js';
 import { identityKey, identityOf, type KubernetesObject } from '../../src/cluster/object.js';
 import { loadConfig } from '../../src/config.js';
+import { ClusterEvents } from '../../src/report/cluster-events.js';
+import type { News } from '../../src/report/news.js';
 import { runCli } from '../support/cli.js';
 import { clusterWorlds } from '../support/cluster-worlds.js';
 import { configMap, deployment, namespace, Person, until, World } from '../support/cluster.js';
@@ -82,6 +84,7 @@ describe('what the chart installs', () => {
         clusterKinds: [{ apiGroups: [''], resources: ['namespaces'] }],
         impersonate: [{ namespace: 'chart-other', serviceAccounts: ['deployer'] }],
         peers: true,
+        events: true,
         reports: true,
       },
       files: ['shop-ssh'],
@@ -94,6 +97,12 @@ describe('what the chart installs', () => {
     for (const object of objectsIn(await readFile('install/manifests/namespace.yaml', 'utf8'))) await cluster.dana.apply(pathOf(object), object, 'kubectl'); // prettier-ignore
     const objects = objectsIn(await renderChart(everything));
     await until('the kind is served', () => cluster.dana.get('/apis/monitoring.coreos.com/v1').then((found) => found !== null)); // prettier-ignore
+    // Where it writes as somebody else, it still tells what it did in its own name.
+    const telling = objects.filter(({ kind }) => kind === 'Role').map((role) => [role.metadata.namespace, JSON.stringify(role['rules'])]); // prettier-ignore
+    expect(telling).toEqual([
+      ['chart-shop', expect.stringMatching(/"events".*"policyreports"/)],
+      ['chart-other', expect.stringMatching(/"impersonate".*"events".*"policyreports"/)],
+    ]);
     for (const object of objects) {
       const applied = await cluster.dana.apply(pathOf(object), object, 'helm');
       expect(identityKey(identityOf(applied!))).toBe(identityKey(identityOf(object)));
@@ -121,7 +130,7 @@ describe('what the chart installs', () => {
 
     beforeAll(async () => {
       await cluster.dana.create('/api/v1/namespaces', namespace(ns));
-      for (const object of objectsIn(await renderChart({ rbac: { namespaces: [ns] } }))) {
+      for (const object of objectsIn(await renderChart({ rbac: { namespaces: [ns], events: true } }))) {
         if (/Role|ServiceAccount/.test(object.kind)) await cluster.dana.apply(pathOf(object), object, 'helm');
       }
       tokenFile = join(folder, 'token');
@@ -164,6 +173,28 @@ describe('what the chart installs', () => {
       expect(cluster.writes(ns, ACCOUNT).every(({ responseStatus }) => (responseStatus?.code ?? 0) < 300)).toBe(true);
     });
 
+    it('tells what it did as an event of the namespace', async () => {
+      const one = await openCluster({ name: 'prod', kubeconfig: join(folder, 'kubeconfig') });
+      const troubles: string[] = [];
+      const events = new ClusterEvents({
+        cluster: one,
+        origin: 'log.example.org/chart',
+        namespaceOf: () => Promise.resolve(ns),
+        onTrouble: ({ message }) => void troubles.push(message),
+      });
+      const applied: News = { type: 'run.finished', index: 7, id: '7', repository: 'shop', environment: 'chart', outcome: 'succeeded', time: '2026-11-21T10:00:00.000Z', data: { head: 'a'.repeat(40), planned: 2 } }; // prettier-ignore
+      try {
+        await events.tell(applied);
+        await events.tell({ ...applied, index: 9, id: '9' });
+      } finally {
+        await one.close();
+      }
+      expect(troubles).toEqual([]);
+      const found = (await cluster.dana.must(`/apis/events.k8s.io/v1/namespaces/${ns}/events`)) as unknown as { items: { reason: string; series?: { count: number }; reportingController: string }[] }; // prettier-ignore
+      const told = found.items.filter(({ reason }) => reason === 'Applied');
+      expect(told).toMatchObject([{ reason: 'Applied', series: { count: 2 } }]);
+    });
+
     it('is refused elsewhere, and says which right is missing', async () => {
       const one = await openCluster({ name: 'prod', kubeconfig: join(folder, 'kubeconfig') });
       try {
@@ -181,6 +212,8 @@ describe('what the chart installs', () => {
         ['create', 'apps', 'deployments', ns],
         ['patch', '', 'configmaps', ns],
         ['delete', 'batch', 'jobs', ns],
+        ['create', 'events.k8s.io', 'events', ns],
+        ['patch', 'events.k8s.io', 'events', ns],
       ] as const;
       const refused = [
         ['get', '', 'secrets', ns],
@@ -190,6 +223,8 @@ describe('what the chart installs', () => {
         ['create', 'apps', 'deployments', 'kube-system'],
         ['patch', '', 'configmaps', 'countersign'],
         ['update', '', 'configmaps', ns],
+        ['delete', 'events.k8s.io', 'events', ns],
+        ['create', 'events.k8s.io', 'events', 'default'],
         ['deletecollection', '', 'configmaps', ns],
         ['create', '', 'pods', ns],
         ['create', '', 'pods/exec', ns],

@@ -23,15 +23,21 @@ interface Client {
  */
 export class Lease {
   #lost = false;
+  /** The one that holds the lock. */
+  readonly connection: Queryable;
+  /** For what is done at the same time. */
+  readonly beside: Queryable;
 
   private constructor(
     private readonly runner: QueryRunner,
     private readonly client: Client,
     private readonly second: QueryRunner,
-    private readonly secondClient: Client,
+    secondClient: Client,
     readonly epoch: string,
     private readonly onStaged: () => void,
   ) {
+    this.connection = prepared(client);
+    this.beside = prepared(secondClient);
     client.on('notification', onStaged);
     client.on('error', this.#lose);
     client.on('end', this.#lose);
@@ -63,16 +69,6 @@ export class Lease {
     }
   }
 
-  /** The one that holds the lock. */
-  get connection(): Queryable {
-    return prepared(this.client);
-  }
-
-  /** For what is done at the same time. */
-  get beside(): Queryable {
-    return prepared(this.secondClient);
-  }
-
   get lost(): boolean {
     return this.#lost;
   }
@@ -99,11 +95,18 @@ export class Lease {
   };
 }
 
-/** Its statements are few, and planned once: planning takes longer than most of them. */
+/**
+ * Its statements are few, and planned once: planning takes longer than most of them. Several may be asked at once, the tiles of a tree
+ * for one, and a connection takes one at a time.
+ */
 function prepared(client: Client): Queryable {
+  let turn: Promise<unknown> = Promise.resolve();
   return {
-    query: async <T>(text: string, values: unknown[] = []) =>
-      (await client.query({ name: nameOf(text), text, values })).rows as T,
+    query: async <T>(text: string, values: unknown[] = []) => {
+      const answer = turn.then(() => client.query({ name: nameOf(text), text, values }));
+      turn = answer.catch(() => undefined);
+      return (await answer).rows as T;
+    },
   };
 }
 

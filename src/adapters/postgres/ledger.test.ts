@@ -25,6 +25,7 @@ import { beginRotation, finishRotation } from '../keys/rotation.js';
 import { openDatabase } from './connect.js';
 import { openLedger } from './ledger.js';
 import type { PostgresLedger } from './ledger.js';
+import { Lease } from './lease.js';
 
 const draft = (n: number): EntryDraft => ({ type: 'push', subjects: [], predicate: { n } });
 
@@ -164,6 +165,21 @@ describe.each(['embedded', 'installed'] as const)('ledger on the %s PostgreSQL',
     await expect(ledger.content(a.get('input')!)).rejects.toMatchObject({ code: 'content-corrupt' });
     await dataSource.query('DELETE FROM content WHERE digest = $1', [digest]);
     await expect(ledger.content(a.get('input')!)).rejects.toMatchObject({ code: 'content-missing' });
+  });
+
+  it('answers several questions at once on the connection that holds the log, whatever becomes of one', async () => {
+    await ledger.close();
+    const lease = (await Lease.tryAcquire(dataSource, () => undefined))!;
+    try {
+      const asked = [1, 2, 3, 4].map((n) => lease.connection.query<{ n: number }[]>('SELECT $1::int AS n', [n]));
+      const refused = lease.connection.query('SELECT 1 / $1::int', [0]);
+      await expect(refused).rejects.toThrow('division by zero');
+      expect((await Promise.all(asked)).map(([{ n }]) => n)).toEqual([1, 2, 3, 4]);
+      expect(await lease.connection.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
+    } finally {
+      await lease.release();
+      ledger = await openLedger({ dataSource, keys, dataDir: data });
+    }
   });
 
   it('goes on where it was when opened again', async () => {
