@@ -269,7 +269,10 @@ function withoutTheirSecrets({ credentials, webhook, forge, ...rest }: Repositor
 }
 
 /** All that are followed, the organisation's own first. */
-export function followedIn({ organisation, repositories }: Config): readonly RepositoryConfig[] {
+export function followedIn({
+  organisation,
+  repositories,
+}: Pick<Config, 'organisation' | 'repositories'>): readonly RepositoryConfig[] {
   return organisation ? [organisation, ...repositories] : repositories;
 }
 

@@ -1,11 +1,10 @@
 import { join } from 'node:path';
-import type { DataSource } from 'typeorm';
 import { CheckpointsRef } from './adapters/git/checkpoints-ref.js';
 import { folderFiles } from './adapters/log-files/folder.js';
-import { onlyOne } from './adapters/postgres/only-one.js';
 import { Anchoring } from './audit/anchoring.js';
 import type { Cosigning } from './audit/cosigning.js';
 import type { KeyRing } from './audit/keys.js';
+import type { Lease, Leases, Share } from './audit/lease.js';
 import { behindRemedy, Mirroring, type MirroredLog, type WritableLogFiles } from './audit/mirroring.js';
 import { parseVkey } from './audit/note.js';
 import { Repeating } from './audit/repeating.js';
@@ -20,11 +19,6 @@ export interface LogDuties {
   stop(): Promise<void>;
 }
 
-interface Duty {
-  readonly loop: Repeating;
-  readonly check: () => Promise<unknown>;
-}
-
 /** How long a start waits for those who keep checkpoints, in milliseconds. */
 const patience = 10_000;
 
@@ -33,9 +27,9 @@ const patience = 10_000;
  * restored, and nothing may be done by it. One that is away is asked again later.
  */
 export async function openLogDuties(
-  config: Config,
+  config: Pick<Config, 'data' | 'log' | 'organisation' | 'repositories'>,
   keys: KeyRing,
-  dataSource: DataSource,
+  leases: Leases,
   log: MirroredLog,
   onFault: (fault: CountersignError) => void,
 ): Promise<LogDuties> {
@@ -44,33 +38,75 @@ export async function openLogDuties(
   if (config.log.mirror) {
     const { to, everyMilliseconds } = config.log.mirror;
     const mirroring = new Mirroring(log, await openMirrorFiles(to), key);
-    const loop = new Repeating(
-      () => onlyOne(dataSource, 'mirror', () => mirroring.round()),
-      everyMilliseconds,
-      onFault,
-    );
-    duties.push({ loop, check: () => mirroring.check() });
+    duties.push(new Duty('mirror', mirroring, everyMilliseconds, leases, onFault));
   }
   for (const { name, url, refs, credentials, ssh, anchorMilliseconds } of followedIn(config)) {
     if (anchorMilliseconds === undefined) continue;
     const path = join(config.data, 'mirrors', `${name}.git`);
     const place = new CheckpointsRef(path, { url, refs, credentials, ssh }, keys.origin);
     const anchoring = new Anchoring(log, place, key);
-    const loop = new Repeating(
-      () => onlyOne(dataSource, 'anchor', () => anchoring.round()),
-      anchorMilliseconds,
-      onFault,
-    );
-    duties.push({ loop, check: () => anchoring.check() });
+    duties.push(new Duty(`anchor ${name}`, anchoring, anchorMilliseconds, leases, onFault));
   }
   for (const { check } of duties) await requireNotBehind(check);
   return {
-    start: () => duties.forEach(({ loop }) => loop.start()),
-    faults: () => duties.flatMap(({ loop }) => (loop.fault ? [loop.fault] : [])),
+    start: () => duties.forEach((duty) => duty.start()),
+    faults: () => duties.flatMap(({ fault }) => (fault ? [fault] : [])),
     stop: async () => {
-      await Promise.all(duties.map(({ loop }) => loop.stop()));
+      await Promise.all(duties.map((duty) => duty.stop()));
     },
   };
+}
+
+/** Work on a place that holds the log, too. */
+interface Keeping {
+  /** Throws `log-behind` if the place holds more of the log than the log itself. */
+  check(): Promise<unknown>;
+  /** That, and then gives the place what it lacks. */
+  round(lease: Lease): Promise<unknown>;
+}
+
+/** One instance gives the place what it lacks; the others look at it as often, for none of them may go on when it holds more than the log. */
+class Duty {
+  /** One at a time: two would be in each other's way at the place. */
+  #loop: Repeating | undefined;
+  #share: Share | undefined;
+  #stopped = false;
+
+  constructor(
+    private readonly name: string,
+    private readonly keeping: Keeping,
+    /** Milliseconds. */
+    private readonly every: number,
+    private readonly leases: Leases,
+    private readonly onFault: (fault: CountersignError) => void,
+  ) {}
+
+  get fault(): CountersignError | undefined {
+    return this.#loop?.fault;
+  }
+
+  readonly check = (): Promise<unknown> => this.keeping.check();
+
+  start(): void {
+    void this.#repeat(this.check);
+    this.#share = this.leases.share('duty', this.name, async (lease) => {
+      await this.#repeat(() => this.keeping.round(lease));
+      return () => this.#repeat(this.check);
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#share?.withdraw();
+    await this.#loop?.stop();
+  }
+
+  async #repeat(work: () => Promise<unknown>): Promise<void> {
+    await this.#loop?.stop();
+    if (this.#stopped) return;
+    this.#loop = new Repeating(work, this.every, this.onFault);
+    this.#loop.start();
+  }
 }
 
 async function openMirrorFiles(to: MirrorConfig['to']): Promise<WritableLogFiles> {

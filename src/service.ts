@@ -193,7 +193,7 @@ export async function startService(
       storedDigests: (digests) => ledger.storedDigests(digests),
       storedContent: (digest) => ledger.storedContent(digest),
     };
-    const logDuties = await openLogDuties(config, keys, dataSource, copied, (fault) =>
+    const logDuties = await openLogDuties(config, keys, leases, copied, (fault) =>
       commentary[fault.code === 'log-behind' ? 'error' : 'warn']({ trouble: describeTrouble(fault) }, fault.message),
     );
     opened.push(() => logDuties.stop());

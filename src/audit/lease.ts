@@ -1,3 +1,5 @@
+import { CountersignError } from '../errors.js';
+
 /**
  * The work that several instances of the service share: repositories to follow, environments to reconcile, and duties that are done
  * once for all of them.
@@ -55,4 +57,10 @@ export interface Leases {
    * late writes nothing; before it writes anywhere else it asks `lease.held`.
    */
   share(kind: LeaseKind, name: string, begin: (lease: Lease) => Promise<EndWork>): Share;
+}
+
+/** For whoever finds that it is. */
+export function leaseLost({ kind, name, epoch }: Lease): CountersignError {
+  const message = `${kind} ${name} is another instance's by now (this one had epoch ${epoch})`;
+  return new CountersignError('lease-lost', message, { retry: true });
 }

@@ -3,6 +3,7 @@ import { openCheckpoint } from './checkpoint.js';
 import { equalBytes, fromUtf8, utf8 } from './crypto.js';
 import { erasedBy } from './erasure.js';
 import { contentName, evidenceFiles, evidenceLimits } from './evidence.js';
+import { type Lease, leaseLost } from './lease.js';
 import type { LogFiles } from './log-files.js';
 import { rootAt } from './merkle.js';
 import type { NoteVerifier } from './note.js';
@@ -56,8 +57,11 @@ export class Mirroring {
     private readonly key: NoteVerifier,
   ) {}
 
-  /** Throws `log-behind` if the place holds more of this log, or other entries, than the log itself. */
-  async round(): Promise<Mirrored> {
+  /**
+   * Throws `log-behind` if the place holds more of this log, or other entries, than the log itself, and `lease-lost` (retry true) where another
+   * process copies by now: its tiles are the same as ours, its checkpoint may be newer.
+   */
+  async round(lease?: Lease): Promise<Mirrored> {
     const before = await this.check();
     const note = await this.log.checkpoint();
     const now = openCheckpoint(note, this.key);
@@ -65,6 +69,7 @@ export class Mirroring {
     const from = before?.size ?? 0;
     await this.#copyEntries(from, now.size);
     await this.#copyHashes(from, now.size);
+    if (lease && !lease.held) throw leaseLost(lease);
     await this.files.write(evidenceFiles.checkpoint, utf8(note));
     for (const tile of tilesBetween(from, now.size)) {
       if (tile.width === tileWidth && from > tile.index * tileWidth ** (levelOf(tile) + 1))

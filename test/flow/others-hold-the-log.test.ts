@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { exportBundle } from '../../src/adapters/evidence/export.js';
 import { openFolder } from '../../src/adapters/evidence/folder.js';
 import { CheckpointsRef, CHECKPOINTS_REF, readAnchors } from '../../src/adapters/git/checkpoints-ref.js';
@@ -13,13 +13,17 @@ import { openCheckpoint, signCheckpoint } from '../../src/audit/checkpoint.js';
 import { ed25519Signer, sha256, utf8 } from '../../src/audit/crypto.js';
 import { checkFiles, Findings } from '../../src/audit/fsck.js';
 import { checkpointOf } from '../../src/audit/log-files.js';
+import type { EndWork, Lease, Leases } from '../../src/audit/lease.js';
 import type { MirroredLog, WritableLogFiles } from '../../src/audit/mirroring.js';
 import { Mirroring } from '../../src/audit/mirroring.js';
 import { noteSigner, parseVkey, type NoteVerifier } from '../../src/audit/note.js';
 import { trustIn } from '../../src/audit/policy-file.js';
 import { verifyEvidence } from '../../src/audit/verify.js';
+import type { Config } from '../../src/config.js';
 import { CountersignError } from '../../src/errors.js';
+import { openLogDuties } from '../../src/log-duties.js';
 import { runCli } from '../support/cli.js';
+import { eventually } from '../support/eventually.js';
 import type { TestLog } from '../support/log.js';
 import { openTestLog, pushDraft } from '../support/log.js';
 import type { TestPostgres } from '../support/postgres.js';
@@ -246,6 +250,46 @@ describe('checkpoints anchored in the governed repository', () => {
       1,
       expect.stringMatching(/forked: its first 5 entries .* anchored in/),
     ]);
+  });
+
+  it('are pushed to each repository at once, by the one instance whose duty it is, while the others look', async () => {
+    const remotes = ['one', 'two'].map((name) => join(folder, `${name}.git`));
+    for (const path of remotes) git('init', '-q', '--bare', path);
+    const config = {
+      data: folder,
+      log: { origin: log.keys.origin },
+      repositories: remotes.map((path) => ({ name: basename(path, '.git'), url: `file://${path}`, refs: [], anchorMilliseconds: 3_600_000 })), // prettier-ignore
+    } as unknown as Pick<Config, 'data' | 'log' | 'repositories'>;
+    for (const { name, url } of config.repositories)
+      await (await openMirror(join(folder, 'mirrors', `${name}.git`), { url, refs: [] })).close();
+    // Whoever has the lease of everything, and whoever has none.
+    const shared = new Map<string, EndWork>();
+    const all: Leases = {
+      share: (kind, name, begin) => {
+        const lease: Lease = { kind, name, epoch: 1, held: true, fence: () => Promise.resolve() };
+        void begin(lease).then((end) => shared.set(name, end));
+        return { lease, withdraw: () => shared.get(name)!() };
+      },
+    };
+    const none: Leases = { share: () => ({ lease: null, withdraw: () => Promise.resolve() }) };
+    const [holder, other] = await Promise.all([all, none].map((leases) => openLogDuties(config, log.keys, leases, copied, () => {}))); // prettier-ignore
+    other.start();
+    await other.stop();
+    expect(remotes.map((path) => git('-C', path, 'for-each-ref', CHECKPOINTS_REF))).toEqual(['', '']);
+    holder.start();
+    await eventually('both to have the checkpoint', async () => remotes.every((path) => git('-C', path, 'for-each-ref', CHECKPOINTS_REF) !== '')); // prettier-ignore
+    expect([...shared.keys()]).toEqual(['anchor one', 'anchor two']);
+    await holder.stop();
+
+    // One that has no duty notices all the same what a place holds.
+    const [{ note }] = await readAnchors(remotes[0], log.keys.origin);
+    const watching = await openLogDuties(config, log.keys, none, older(note), () => {});
+    await log.ledger.append(pushDraft(1));
+    const place = new CheckpointsRef(join(folder, 'mirrors', 'one.git'), config.repositories[0], log.keys.origin);
+    await place.add(await log.ledger.checkpoint(), await log.ledger.size());
+    watching.start();
+    await eventually('that to be noticed', async () => watching.faults().some(({ code }) => code === 'log-behind'));
+    await watching.stop();
   });
 
   it('are not pushed where that is not allowed, and the service says so', async () => {

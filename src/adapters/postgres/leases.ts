@@ -1,5 +1,5 @@
 import type { EntityManager } from 'typeorm';
-import type { EndWork, Lease, LeaseKind, Leases, Share } from '../../audit/lease.js';
+import { type EndWork, type Lease, type LeaseKind, leaseLost, type Leases, type Share } from '../../audit/lease.js';
 import { CountersignError, toCountersignError } from '../../errors.js';
 import type { Channel } from './channel.js';
 import { type LeaseRow, shareOut } from './share-out.js';
@@ -288,16 +288,6 @@ class HeldLease implements Lease {
     );
     if (found.length === 0) throw leaseLost(this);
   }
-}
-
-export function leaseLost({ kind, name, epoch }: Lease): CountersignError {
-  return new CountersignError(
-    'lease-lost',
-    `${kind} ${name} is another instance's by now (this one had epoch ${epoch})`,
-    {
-      retry: true,
-    },
-  );
 }
 
 /** One piece of work, as it is done here or not. */
