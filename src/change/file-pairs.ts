@@ -28,16 +28,10 @@ export function fileChanges(pairs: readonly FilePair[]): ObjectChange[] {
     }
     deleted.push(...old.values());
   }
-  const gone = onlyOnes(deleted);
-  const come = onlyOnes(created);
-  for (const entry of created) {
-    const key = identityKey(entry.identity);
-    const from = come.has(key) ? gone.get(key) : undefined;
-    if (from) gone.delete(key);
-    push(changes, changeOf(from ?? null, entry));
-  }
-  const moved = new Set([...onlyOnes(deleted)].filter(([key]) => !gone.has(key)).map(([, entry]) => entry));
-  for (const entry of deleted) if (!moved.has(entry)) push(changes, changeOf(entry, null));
+  const moved = movedObjects(deleted, created);
+  for (const entry of created) push(changes, changeOf(moved.get(entry) ?? null, entry));
+  const kept = new Set(moved.values());
+  for (const entry of deleted) if (!kept.has(entry)) push(changes, changeOf(entry, null));
   return changes;
 }
 
@@ -68,6 +62,22 @@ function byIdentity(entries: readonly ManifestObject[]): Map<string, ManifestObj
     objects.set(name, entry);
   }
   return objects;
+}
+
+/** Where each object that came to a file was before: in another file that lost it. Of several with one identity nobody knows which it was. */
+function movedObjects(
+  deleted: readonly ManifestObject[],
+  created: readonly ManifestObject[],
+): ReadonlyMap<ManifestObject, ManifestObject> {
+  const moved = new Map<ManifestObject, ManifestObject>();
+  // Most commits only bring objects, or only change some.
+  if (deleted.length === 0 || created.length === 0) return moved;
+  const gone = onlyOnes(deleted);
+  for (const [key, entry] of onlyOnes(created)) {
+    const from = gone.get(key);
+    if (from) moved.set(entry, from);
+  }
+  return moved;
 }
 
 /** By identity, those whose identity no other of them has. */
