@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { AnchorPlace } from '../../audit/anchoring.js';
 import { CountersignError } from '../../errors.js';
 import type { RemoteOptions } from '../../source/repository.js';
-import { gitVersion, runGit } from './processes.js';
+import { complaint, gitVersion, runGit } from './processes.js';
 import { remoteOf, type Remote } from './remote.js';
 
 /** Each commit on it holds one signed checkpoint a log, in a file named like the log's origin. */
@@ -48,8 +48,7 @@ export class CheckpointsRef implements AnchorPlace {
       if (code === 0) return;
       if (attempt < attempts && /non-fast-forward|fetch first|stale info|cannot lock|already exists/i.test(stderr))
         continue;
-      const why =
-        stderr.split('\n').find((line) => /^(?:fatal|error|remote:|!| !)/.test(line)) ?? stderr.split('\n')[0];
+      const why = stderr.split('\n').find((line) => /^(?:fatal|error|remote:|!| !)/.test(line)) ?? complaint(stderr);
       throw new CountersignError('git-failed', `the checkpoint could not be anchored in ${this.where}: ${why.trim()}`, {
         remedy: `Let the service push ${CHECKPOINTS_REF} there, and nothing else; or leave out "anchor"`,
         retry: true,
@@ -63,7 +62,7 @@ export class CheckpointsRef implements AnchorPlace {
     const fetched = ['fetch', '--quiet', '--no-tags', '--no-write-fetch-head', '--no-auto-maintenance'];
     const { code, stderr } = await this.#run([...fetched, this.#remote.address, `+${id}:refs/countersign/anchored`]);
     if (code === 0) return id;
-    throw new CountersignError('repository-missing', `${this.where} cannot be fetched: ${stderr.split('\n')[0]}`, {
+    throw new CountersignError('repository-missing', `${this.where} cannot be fetched: ${complaint(stderr)}`, {
       retry: true,
     });
   }
@@ -80,8 +79,7 @@ export class CheckpointsRef implements AnchorPlace {
 
   async #git(args: readonly string[], input?: string): Promise<string> {
     const { code, stdout, stderr } = await this.#run(args, input);
-    if (code !== 0)
-      throw new CountersignError('git-failed', `git ${args[0]} in ${this.path}: ${stderr.split('\n')[0]}`);
+    if (code !== 0) throw new CountersignError('git-failed', `git ${args[0]} in ${this.path}: ${complaint(stderr)}`);
     return stdout.toString().trim();
   }
 
@@ -122,13 +120,9 @@ export async function readAnchors(clone: string, origin: string, ref = CHECKPOIN
     runGit(['-C', clone, ...args], { input, limit });
   const listed = await git(['rev-list', '--first-parent', '--end-of-options', ref, '--']);
   if (listed.code !== 0) {
-    throw new CountersignError(
-      'repository-missing',
-      `there is no ${ref} in ${clone}: ${listed.stderr.split('\n')[0]}`,
-      {
-        remedy: `Fetch it: git -C ${clone} fetch origin +${CHECKPOINTS_REF}:${CHECKPOINTS_REF}`,
-      },
-    );
+    throw new CountersignError('repository-missing', `there is no ${ref} in ${clone}: ${complaint(listed.stderr)}`, {
+      remedy: `Fetch it: git -C ${clone} fetch origin +${CHECKPOINTS_REF}:${CHECKPOINTS_REF}`,
+    });
   }
   const commits = listed.stdout.toString().split('\n').filter(Boolean);
   const path = fileOf(origin);

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { CountersignError } from '../../errors.js';
 import { OBJECT_ID } from '../../source/object-id.js';
-import { type GitEnvironment, runGit } from './processes.js';
+import { complaint, type GitEnvironment, runGit } from './processes.js';
 
 /** Milliseconds: a merge of two large trees takes seconds. */
 const TIMEOUT = 60_000;
@@ -38,7 +38,7 @@ export async function mergedTree(
     const tree = stdout.toString('latin1').trim();
     if (code === 0 && OBJECT_ID.test(tree)) return tree;
     if (code === 1 || /refusing to merge unrelated histories/.test(stderr)) return null;
-    throw new CountersignError('git-failed', `git merge-tree in ${gitDir}: ${stderr.split('\n')[0]}`, { retry: true });
+    throw new CountersignError('git-failed', `git merge-tree in ${gitDir}: ${complaint(stderr)}`, { retry: true });
   } finally {
     await rm(objects, { recursive: true, force: true });
   }

@@ -1,7 +1,7 @@
 import type { Tag } from '../../source/repository.js';
 import { CountersignError } from '../../errors.js';
 import type { NativeRepository } from './native.js';
-import { runGit } from './processes.js';
+import { complaint, runGit } from './processes.js';
 import { away, type Remote } from './remote.js';
 import { sshReason } from './ssh.js';
 
@@ -48,7 +48,7 @@ async function listedTags({ address, environment }: Remote): Promise<ReadonlyMap
     ...environment,
     timeout: TIMEOUT,
   });
-  if (code !== 0) throw away(address, sshReason(stderr) ?? stderr.split('\n')[0]);
+  if (code !== 0) throw away(address, sshReason(stderr) ?? complaint(stderr));
   const ids = new Map<string, string>();
   const listed = new Map<string, Listed>();
   for (const line of stdout.toString('utf8').split('\n')) {

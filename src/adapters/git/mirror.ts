@@ -6,7 +6,7 @@ import { corruptRepository, shallowRemote } from './faults.js';
 import { isFolder } from './local-refs.js';
 import { mirroredTags } from './mirror-tags.js';
 import { NativeRepository } from './native.js';
-import { runGit } from './processes.js';
+import { complaint, runGit } from './processes.js';
 import { inPrefixes } from './refs.js';
 import { away, remoteOf, type Remote } from './remote.js';
 import { sshReason } from './ssh.js';
@@ -204,13 +204,7 @@ class NativeMirror implements Mirror {
   }
 
   private fetchFault(stderr: string): CountersignError {
-    const reason =
-      sshReason(stderr) ??
-      stderr
-        .split('\n')
-        .find((line) => /^(?:fatal|error):/.test(line))
-        ?.replace(/^\w+: /, '') ??
-      stderr.split('\n')[0];
+    const reason = sshReason(stderr) ?? complaint(stderr);
     if (/no space left/i.test(stderr)) {
       return new CountersignError('disk-full', `no space to fetch ${this.remote.address}`, {
         remedy: 'Free space',

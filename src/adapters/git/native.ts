@@ -25,7 +25,7 @@ import {
 import { COMMIT_LIMIT, OBJECT_LIMIT, objectHash } from './limits.js';
 import { mergedTree } from './merged-tree.js';
 import { nativeHistory } from './native-history.js';
-import { type GitEnvironment, runGit, type GitResult } from './processes.js';
+import { complaint, type GitEnvironment, runGit, type GitResult } from './processes.js';
 import { inPrefixes } from './refs.js';
 import { diffTrees, listTree, treeReader, type Reader } from './trees.js';
 
@@ -188,8 +188,8 @@ export class NativeRepository implements Repository {
   private async mustBeCommit(id: string): Promise<void> {
     const info = await this.objects.info(this.checkId(id));
     if (info?.type === 'commit') return;
-    this.present();
-    throw unknownRevision(this.path, id, []);
+    const missing = info ? undefined : await this.whyMissing(id);
+    throw missing?.code === 'repository-corrupt' ? missing : unknownRevision(this.path, id, []);
   }
 
   /** Bytes that do not hash to the id they are stored under are a damaged or a doctored store. */
@@ -234,13 +234,13 @@ export class NativeRepository implements Repository {
   private fault(what: string, stderr: string): CountersignError {
     if (!existsSync(this.gitDir)) return missingRepository(this.path);
     if (
-      /corrupt|inflate|unpack|bad object|bad tree|unable to read|hash mismatch|missing (?:blob|tree|commit)|could not (?:read|parse)|unable to parse/i.test(
+      /corrupt|inflate|unpack|bad object|bad tree|unable to read|hash mismatch|missing (?:blob|tree|commit)|could not (?:read|parse)|unable to parse|(?:too short to be|not) a (?:git )?packfile|packfile \S+ (?:is|claims|signature|does not match)/i.test(
         stderr,
       )
     ) {
-      return corruptRepository(this.path, firstLine(stderr));
+      return corruptRepository(this.path, complaint(stderr));
     }
-    return new CountersignError('git-failed', `${what} in ${this.path}${stderr ? `: ${firstLine(stderr)}` : ''}`, {
+    return new CountersignError('git-failed', `${what} in ${this.path}${stderr ? `: ${complaint(stderr)}` : ''}`, {
       retry: true,
     });
   }
@@ -251,15 +251,11 @@ function unreadable(path: string, stderr: string): CountersignError {
   if (/unknown repository extension|expected git repo version|unknown object format/i.test(stderr)) {
     return new CountersignError(
       'repository-unsupported',
-      `${path} cannot be read by the installed git: ${firstLine(stderr)}`,
+      `${path} cannot be read by the installed git: ${complaint(stderr)}`,
       {
         remedy: 'Install a newer git',
       },
     );
   }
-  return corruptRepository(path, firstLine(stderr));
-}
-
-function firstLine(stderr: string): string {
-  return stderr.split('\n')[0].replace(/^(?:fatal|error): /, '');
+  return corruptRepository(path, complaint(stderr));
 }

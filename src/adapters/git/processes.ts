@@ -17,6 +17,8 @@ const SETTINGS: readonly (readonly [string, string])[] = [
   ['submodule.recurse', 'false'],
   ['gc.auto', '0'],
   ['maintenance.auto', 'false'],
+  // Said of GIT_GRAFT_FILE below, before whatever is the matter.
+  ['advice.graftFileDeprecated', 'false'],
 ];
 
 export interface GitEnvironment {
@@ -77,6 +79,13 @@ export function collectStderr(child: ChildProcessWithoutNullStreams): () => stri
     if (text.length < STDERR_LIMIT) text += chunk.slice(0, STDERR_LIMIT - text.length);
   });
   return () => text.trim();
+}
+
+/** What git complains of, in its own words: the first line that says what failed, without its `fatal:` or `error:`. */
+export function complaint(stderr: string): string {
+  const lines = stderr.split('\n').filter((line) => line !== '' && !line.startsWith('hint:'));
+  const line = lines.find((said) => /^(?:fatal|error): /.test(said)) ?? lines[0] ?? '';
+  return line.replace(/^(?:fatal|error): /, '');
 }
 
 /** Resolves when the process has ended and its pipes are drained. Throws `git-failed` if git cannot be started at all. */

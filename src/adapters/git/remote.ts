@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { CountersignError } from '../../errors.js';
 import type { Credentials, RemoteOptions } from '../../source/repository.js';
 import { LocalRefs } from './local-refs.js';
-import { runGit, type GitEnvironment } from './processes.js';
+import { complaint, type GitEnvironment, runGit } from './processes.js';
 import { inPrefixes } from './refs.js';
 import { isSshAddress, sshEnvironment, sshReason } from './ssh.js';
 
@@ -73,7 +73,7 @@ async function refsByGit(
     ...environment,
     timeout: POLL_TIMEOUT,
   });
-  if (code !== 0) throw away(address, sshReason(stderr) ?? stderr.split('\n')[0]);
+  if (code !== 0) throw away(address, sshReason(stderr) ?? complaint(stderr));
   const lines = stdout.toString('utf8').trimEnd().split('\n');
   const all = lines.map((line) => line.split('\t') as [string, string]);
   return new Map(all.filter(([, ref]) => ref && inPrefixes(ref, prefixes)).map(([id, ref]) => [ref, id]));

@@ -1,7 +1,7 @@
 import { existsSync, realpathSync, statSync } from 'node:fs';
 import { dirname, relative, resolve } from 'node:path';
 import { CountersignError } from '../../errors.js';
-import { runGit } from './processes.js';
+import { complaint, runGit } from './processes.js';
 
 /** Where a path lies in a work tree. */
 export interface WorkTree {
@@ -31,7 +31,7 @@ export async function changedFiles(root: string): Promise<{ count: number; first
     { settings: [['safe.directory', '']] },
   );
   if (code !== 0) {
-    throw new CountersignError('git-failed', `git status failed in ${root}: ${stderr.split('\n')[0]}`, {
+    throw new CountersignError('git-failed', `git status failed in ${root}: ${complaint(stderr)}`, {
       remedy: 'Run the check as the owner of that folder, or name a revision with --head in a bare repository',
     });
   }
