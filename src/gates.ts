@@ -52,7 +52,7 @@ async function openPeers(config: Config): Promise<ReadonlyMap<string, PeerWatch>
   try {
     for (const { name, status } of config.gates) {
       if (!status) continue;
-      const { urls = [], ...connection } = status;
+      const { urls, ...connection } = status;
       opened.set(name, new PeerWatch(await openCluster({ name, ...connection }), urls));
     }
     return opened;

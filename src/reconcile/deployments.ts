@@ -328,16 +328,18 @@ export class Deployments {
     const { repository, environment } = approved;
     const change = await this.#gate.pass(approved);
     if (!change) return;
-    const inventory = await parts.runs.inventory(repository, environment.name, change.environment.target ?? '');
     const { held } = deployment;
-    const gated = parts.gateOf?.(change.environment.target ?? '', repository);
-    deployment.elsewhere = held || gated ? null : new ApprovedElsewhere(change, inventory, parts.redactor);
+    const target = change.environment.target ?? '';
+    const gated = parts.gateOf?.(target, repository);
+    const inventory = (): Promise<Inventory> => parts.runs.inventory(repository, environment.name, target);
+    deployment.elsewhere = held || gated ? null : new ApprovedElsewhere(change, await inventory(), parts.redactor);
     if (!held) return;
     if (!deployment.reconciler) {
-      const isLost = !gated && (await this.#rebuild(deployment, held, change, inventory));
+      const left = await inventory();
+      const isLost = !gated && (await this.#rebuild(deployment, held, change, left));
       deployment.reconciler = isLost
         ? this.#keeper(deployment, held, new Map(), change.decision)
-        : this.#keeper(deployment, held, inventory);
+        : this.#keeper(deployment, held, left);
     }
     const key = `${repository}\0${environment.name}`;
     deployment.reconciler.configure(this.#settings.has(key) ? this.#settings.get(key) : environment.reconcile);

@@ -33,3 +33,21 @@ export type Inventory = ReadonlyMap<string, InventoryEntry>;
 export function inventoryOf(entries: Iterable<InventoryEntry>): Inventory {
   return new Map([...entries].map((entry) => [identityKey(entry.identity), entry]));
 }
+
+/** The entry that is there, where the new one says the same: what did not change can be told by looking at it. */
+export function unlessSame(there: InventoryEntry | undefined, entry: InventoryEntry): InventoryEntry {
+  const same =
+    there?.uid === entry.uid &&
+    there.resourceVersion === entry.resourceVersion &&
+    there.digest === entry.digest &&
+    there.commit === entry.commit &&
+    there.decision === entry.decision &&
+    there.identity.version === entry.identity.version &&
+    there.source.path === entry.source.path &&
+    there.source.line === entry.source.line &&
+    there.removal.prune === entry.removal.prune &&
+    there.removal.last === entry.removal.last &&
+    there.removal.wave === entry.removal.wave &&
+    there.hook === entry.hook;
+  return same ? there : entry;
+}

@@ -26,7 +26,7 @@ export class TargetView {
     const own = new Set([...desired.values()].flatMap(({ sent }) => definedBy(sent)).map(kindOf));
     for (const { identity, source, directives } of desired.values()) {
       const mayBeUnknown = own.has(kindOf(identity)) || directives.mayBeUnknown || directives.apply === 'ignore';
-      const informer = await this.#informer(identity, mayBeUnknown);
+      const informer = this.#informers.get(kindOf(identity)) ?? (await this.#informer(identity, mayBeUnknown));
       if (!informer) continue;
       const place = { file: source.path, line: source.line };
       if (informer.kind.namespaced && identity.namespace === '') {
@@ -58,8 +58,13 @@ export class TargetView {
     for (const identity of identities) {
       const key = identityKey(identity);
       const live = this.#informers.get(kindOf(identity))?.get(key);
-      if (live) found.set(key, live);
-      else missing.set(kindOf(identity), [...(missing.get(kindOf(identity)) ?? []), identity]);
+      if (live) {
+        found.set(key, live);
+        continue;
+      }
+      const group = missing.get(kindOf(identity));
+      if (group) group.push(identity);
+      else missing.set(kindOf(identity), [identity]);
     }
     for (const group of missing.values()) await this.#ask(group, found);
     return found;

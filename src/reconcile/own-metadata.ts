@@ -37,8 +37,7 @@ function withoutParent(repository: string, environment: string): Parameters<type
 /** What is sent for a manifest's object: the object, with exactly our own metadata added. */
 export function withOwnMetadata(
   object: KubernetesObject,
-  repository: string,
-  environment: Environment,
+  { environment, applySet }: { readonly environment: string; readonly applySet: string },
   { commit, decision }: Provenance,
 ): KubernetesObject {
   const { labels, annotations } = object.metadata as { labels?: object; annotations?: object };
@@ -46,11 +45,11 @@ export function withOwnMetadata(
     ...object,
     metadata: {
       ...object.metadata,
-      labels: { ...labels, [PART_OF]: applySetId(repository, environment) },
+      labels: { ...labels, [PART_OF]: applySet },
       annotations: {
         ...annotations,
         'countersign.dev/commit': commit,
-        'countersign.dev/environment': environment.name,
+        'countersign.dev/environment': environment,
         'countersign.dev/decision': String(decision),
       },
     },

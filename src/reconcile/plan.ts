@@ -18,7 +18,7 @@ import type { ApprovedChange } from './gate.js';
 import type { Inventory, InventoryEntry } from './inventory.js';
 import { differences } from './judged.js';
 import { applyOrder } from './order.js';
-import { sameApplySet, withOwnMetadata, type Provenance } from './own-metadata.js';
+import { applySetId, sameApplySet, withOwnMetadata, type Provenance } from './own-metadata.js';
 import { prunesOf, type PruneWrite } from './prune.js';
 import type { PlannedWrite } from './run-log.js';
 import { stagesOf, type Stage, type Staged } from './stages.js';
@@ -77,6 +77,8 @@ export interface Plan {
 /** An object that Git did not change keeps the commit and decision it has; it is not rewritten for the sake of an annotation. */
 export function desiredOf(approved: ApprovedChange, inventory: Inventory, redactor: Redactor): Desired {
   const desired = new Map<string, DesiredObject>();
+  const { repository, environment } = approved;
+  const place = { environment: environment.name, applySet: applySetId(repository, environment) };
   for (const manifest of approved.objects) {
     const { identity, object, source } = manifest;
     const key = identityKey(identity);
@@ -86,7 +88,7 @@ export function desiredOf(approved: ApprovedChange, inventory: Inventory, redact
       before?.digest === digest
         ? { commit: before.commit, decision: before.decision }
         : { commit: approved.head, decision: approved.decision };
-    const sent = withOwnMetadata(object, approved.repository, approved.environment, provenance);
+    const sent = withOwnMetadata(object, place, provenance);
     desired.set(key, { identity, source, digest, provenance, sent, directives: directivesOf(manifest) });
   }
   return desired;

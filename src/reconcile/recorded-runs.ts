@@ -1,14 +1,20 @@
 import type { ContentDraft, EntryDraft } from '../audit/entry.js';
 import type { Ledger } from '../audit/ledger.js';
 import { canonicalJson } from '../cluster/canonical.js';
-import { identityKey, type Json, type JsonObject } from '../cluster/object.js';
+import { identityKey, type Json, type JsonObject, type ObjectIdentity } from '../cluster/object.js';
 import type { DriftRecord, LiveObjectRecord, Records, RunRecord } from '../review/records.js';
 import { describeTrouble } from '../review/trouble.js';
 import { inventoryOf, type Inventory, type InventoryEntry } from './inventory.js';
 import type { Drift, RunEnd, RunLog, RunStart, WriteResult } from './run-log.js';
 
+/** Rows up to which those are asked for by their names. */
+const FEW = 100;
+
 /** Runs and drifts in the log and the records: each row in the transaction that stages its entry. */
 export class RecordedRuns implements RunLog {
+  /** What the last run of each environment left, where this process has recorded it: nobody else does, under its lease. */
+  readonly #left = new Map<string, { readonly target: string; readonly inventory: Inventory }>();
+
   constructor(
     private readonly ledger: Ledger,
     private readonly records: Records,
@@ -52,12 +58,9 @@ export class RecordedRuns implements RunLog {
 
   async finished(run: RunStart, end: RunEnd): Promise<void> {
     const own = { repository: run.repository, environment: run.environment };
-    const before = new Map((await this.records.find('liveObject', own)).map((row) => [keyOf(row), row]));
-    const rows = [...end.inventory].map(([key, entry]) =>
-      liveObject({ ...own, target: run.target }, entry, before.get(key), end.time),
-    );
-    const changed = rows.filter((row) => before.get(keyOf(row))?.updatedAt !== row.updatedAt);
-    const gone = [...before].filter(([key]) => !end.inventory.has(key)).map(([, row]) => row);
+    const { changed, gone } = await this.#changes(run, end);
+    // Until it is recorded, it is not known what is.
+    this.#left.delete(keyOfEnvironment(run));
     const { entries } = await this.ledger.record(async (transaction) => {
       transaction.append(endEntry(run, end));
       const finish = {
@@ -79,8 +82,30 @@ export class RecordedRuns implements RunLog {
         await this.records.update('drift', { id: drift.id }, { correctedAt: end.time }, transaction);
       }
     });
+    this.#left.set(keyOfEnvironment(run), { target: run.target, inventory: end.inventory });
     await this.records.update('run', { id: run.id }, { finishedIndex: entries[0].index });
     this.told({ drifts: [], run, end });
+  }
+
+  /** Rows that are others after a run than before it, and what is in its target no more. */
+  async #changes(
+    run: RunStart,
+    { inventory, time }: RunEnd,
+  ): Promise<{ readonly changed: readonly LiveObjectRecord[]; readonly gone: readonly ObjectIdentity[] }> {
+    const own = { repository: run.repository, environment: run.environment };
+    const left = this.#left.get(keyOfEnvironment(run));
+    const known = left?.target === run.target ? left.inventory : null;
+    // An entry that is the very same is recorded as it is: of a thousand objects, few change at a time.
+    const entries = known ? [...inventory].filter(([key, entry]) => known.get(key) !== entry) : [...inventory];
+    const few = known !== null && entries.length < FEW ? { name: [...new Set(entries.map(([, { identity }]) => identity.name))] } : {}; // prettier-ignore
+    const rows = few.name?.length === 0 ? [] : await this.records.find('liveObject', { ...own, ...few });
+    const before = new Map(rows.map((row) => [keyOf(row), row]));
+    const after = entries.map(([key, entry]) => liveObject({ ...own, target: run.target }, entry, before.get(key), time)); // prettier-ignore
+    const were = known ? [...known.values()].map(({ identity }) => identity) : rows.map((row) => inventoryEntry(row).identity); // prettier-ignore
+    return {
+      changed: after.filter((row) => before.get(keyOf(row))?.updatedAt !== row.updatedAt),
+      gone: were.filter((identity) => !inventory.has(identityKey(identity))),
+    };
   }
 
   /** What the last logged run left: what pruning may touch. */
@@ -155,7 +180,7 @@ function endEntry(run: RunStart, end: RunEnd): EntryDraft {
     },
     contents: {
       results: json(resultsJson(end.results), true),
-      inventory: json([...end.inventory.values()], false),
+      inventory: inventoryContent(end.inventory),
     },
   };
 }
@@ -250,6 +275,9 @@ function inventoryEntry(row: LiveObjectRecord): InventoryEntry {
   };
 }
 
+const keyOfEnvironment = ({ repository, environment }: Pick<RunStart, 'repository' | 'environment'>): string =>
+  `${repository}\0${environment}`;
+
 function keyOf({
   group,
   kind,
@@ -265,6 +293,18 @@ function resultsJson(results: readonly WriteResult[]): Json {
     identity: { ...result.identity },
     trouble: result.trouble && plain(describeTrouble(result.trouble)),
   })) as unknown as Json;
+}
+
+/** Canonical JSON of each entry, which is the same from run to run for all but the few that changed. */
+const texts = new WeakMap<InventoryEntry, string>();
+
+function inventoryContent(inventory: Inventory): ContentDraft {
+  const all = [...inventory.values()].map((entry) => {
+    let text = texts.get(entry);
+    if (text === undefined) texts.set(entry, (text = canonicalJson(plain(entry))));
+    return text;
+  });
+  return { mediaType: 'application/json', bytes: Buffer.from(`[${all.join(',')}]`), salted: false };
 }
 
 function json(value: unknown, salted: boolean): ContentDraft {

@@ -21,6 +21,7 @@ import { Rehearsal } from './rehearsal.js';
 import { healthy, type Waiting } from './rollout.js';
 import type { Drift, RunEnd, RunLog, RunOutcome, RunStart } from './run-log.js';
 import { entryOf, RunState, type RunResult } from './run-state.js';
+import { unlessSame } from './inventory.js';
 import type { Stage } from './stages.js';
 import { applyObject } from './write.js';
 
@@ -85,7 +86,7 @@ export async function reconcile(approved: ApprovedChange, request: RunRequest, p
     // Made once by us, or by somebody else: what was there before is not ours to delete one day.
     if (!isKept(object) || (!entry && object.directives.apply === 'ifNotPresent')) continue;
     // As it should be already, after a run that was interrupted between its write and its end: ours from now on.
-    if (live && !changed.has(key)) inventory.set(key, entryOf(object, live, null));
+    if (live && !changed.has(key)) inventory.set(key, unlessSame(entry, entryOf(object, live, null)));
   }
   const unrecorded = new RunState(startOf(approved, planned, request, parts), inventory);
   const failed =

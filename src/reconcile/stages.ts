@@ -27,7 +27,9 @@ export function stagesOf<T extends Staged>(items: readonly T[]): Stage<T>[] {
   const groups = new Map<string, T[]>();
   for (const item of items) {
     const name = `${item.directives.wave} ${depths.get(identityKey(item.identity))}`;
-    groups.set(name, [...(groups.get(name) ?? []), item]);
+    const group = groups.get(name);
+    if (group) group.push(item);
+    else groups.set(name, [item]);
   }
   return [...groups]
     .map(([name, group]) => {

@@ -25,6 +25,7 @@ import {
 import { COMMIT_LIMIT, OBJECT_LIMIT, objectHash } from './limits.js';
 import { mergedTree } from './merged-tree.js';
 import { nativeHistory } from './native-history.js';
+import { nearAncestor, nearHistory } from './near-history.js';
 import { complaint, type GitEnvironment, runGit, type GitResult } from './processes.js';
 import { inPrefixes } from './refs.js';
 import { diffTrees, listTree, treeReader, type Reader } from './trees.js';
@@ -38,6 +39,8 @@ export class NativeRepository implements Repository {
     readonly path: string,
     readonly gitDir: string,
     readonly objectFormat: 'sha1' | 'sha256',
+    /** Is there where history is cut off. */
+    private readonly shallow: string,
     private readonly environment: GitEnvironment,
   ) {
     const fault = (name: string, stderr: string) =>
@@ -63,11 +66,13 @@ export class NativeRepository implements Repository {
       '--path-format=absolute',
       '--git-dir',
       '--show-object-format',
+      '--git-path',
+      'shallow',
     ]);
     if (code !== 0) throw unreadable(absolute, stderr);
-    const [gitDir, format] = stdout.toString('utf8').trimEnd().split('\n') as [string, string];
+    const [gitDir, format, shallow] = stdout.toString('utf8').trimEnd().split('\n') as [string, string, string];
     if (format !== 'sha1' && format !== 'sha256') throw unreadable(absolute, `unknown object format '${format}'`);
-    return new NativeRepository(absolute, gitDir, format, environment);
+    return new NativeRepository(absolute, gitDir, format, shallow, environment);
   }
 
   async refs(prefixes?: readonly string[]): Promise<ReadonlyMap<string, string>> {
@@ -127,12 +132,30 @@ export class NativeRepository implements Repository {
   }
 
   async *history(range: HistoryRange): AsyncGenerator<CommitWithFiles> {
+    const near = await this.near(range);
+    for (const commit of near ?? []) {
+      const before = (await this.commit(commit.parents[0])).tree;
+      yield { commit, files: await diffTrees(before, commit.tree, '', this.readTrees) };
+    }
+    if (near) return;
     yield* nativeHistory(await this.revisions(range), {
       gitDir: this.gitDir,
       environment: this.environment,
       commit: (id) => this.commit(id),
       failed: async (what, stderr) => this.fault(what, stderr),
     });
+  }
+
+  /** A push of a few commits, without a process of git's; undefined where that takes one. */
+  private async near({ head, exclude = [] }: HistoryRange): Promise<readonly Commit[] | undefined> {
+    // What several exclude may reach in between; and where history is cut off, git tells what is its beginning.
+    if (exclude.length !== 1 || this.isCutOff) return undefined;
+    await Promise.all([this.mustBeCommit(head), this.mustBeCommit(exclude[0])]);
+    return nearHistory(exclude[0], head, (id) => this.commit(id));
+  }
+
+  private get isCutOff(): boolean {
+    return existsSync(this.shallow);
   }
 
   async count(range: HistoryRange): Promise<number> {
@@ -163,6 +186,8 @@ export class NativeRepository implements Repository {
 
   async isAncestor(ancestor: string, descendant: string): Promise<boolean> {
     await Promise.all([this.mustBeCommit(ancestor), this.mustBeCommit(descendant)]);
+    const near = this.isCutOff ? undefined : await nearAncestor(ancestor, descendant, (id) => this.commit(id));
+    if (near !== undefined) return near;
     const { code, stderr } = await runGit(
       ['--git-dir', this.gitDir, 'merge-base', '--is-ancestor', ancestor, descendant],
       this.environment,
