@@ -1,5 +1,5 @@
 import { InvalidArgumentError, Option, type Command } from 'commander';
-import type { Finding, RegoCompiler, RegoTestResult } from '../adapters/opa/compiler.js';
+import type { CompilerOptions, Finding, RegoCompiler, RegoTestResult } from '../adapters/opa/compiler.js';
 import type { Rule } from '../policy/decision.js';
 import type { Coverage } from '../adapters/opa/coverage.js';
 import { CountersignError, formatPlace } from '../errors.js';
@@ -71,7 +71,9 @@ export function register(program: Command): void {
     .option('--threshold <percent>', 'fail where less of the rules is covered; asks for --coverage', percent)
     .addOption(outputOption('text', 'json'))
     .addHelpText('after', TEST_HELP)
-    .action((path: string, options: TestOptions) => withCompiler((compiler) => test(compiler, path, options)));
+    .action((path: string, options: TestOptions) =>
+      withCompiler((compiler) => test(compiler, path, options), { testsBelow: '.' }),
+    );
   policy
     .command('check')
     .description('compile a policy folder and list the rules that would run')
@@ -210,9 +212,12 @@ Example, for the OPA extension of VS Code (opa.schema) and for opa check --schem
   countersign policy schema > schemas/input.json
 The schema is that of countersign.dev/v1; docs/policies.md tells how editors use it, docs/policy-input.md is the same for people.`;
 
-async function withCompiler(action: (compiler: RegoCompiler) => Promise<void>): Promise<void> {
+async function withCompiler(
+  action: (compiler: RegoCompiler) => Promise<void>,
+  options: CompilerOptions = {},
+): Promise<void> {
   const { RegoCompiler } = await import('../adapters/opa/compiler.js');
-  const compiler = new RegoCompiler();
+  const compiler = new RegoCompiler(options);
   try {
     await action(compiler);
   } finally {
@@ -269,7 +274,7 @@ async function check(compiler: RegoCompiler, path: string, { output, strict = fa
   for (const rule of rules) await listing.add(rule);
   if (output !== 'text' || rules.length > 0) await listing.end();
   if (output === 'json') await print(jsonLine({ rules: rules.length }));
-  if (output === 'text') await print(`valid, ${rules.length} rules`);
+  if (output === 'text') await print(`valid, ${rules.length} ${rules.length === 1 ? 'rule' : 'rules'}`);
   if (rules.length > 0) return;
   // Valid as a library is, and most often a mistake: it would allow everything.
   process.stderr.write(

@@ -40,6 +40,8 @@ export interface BundleOutputs {
   readonly change: readonly RuleSet[];
   /** Conftest's rules: their whole input is one plain object. */
   readonly conftest: readonly RuleSet[];
+  /** Rules that OPA answers an API server with: they see one change as an AdmissionReview. Absent where there are none. */
+  readonly admission?: readonly RuleSet[];
   /** Gatekeeper's constraints: they see one change, as a request to the API server would show it. */
   readonly gatekeeper?: readonly RuleSet[];
 }

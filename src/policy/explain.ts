@@ -10,7 +10,7 @@ import { rulesByPlace } from './rules.js';
 
 /** One input as the rules of one scope see it. */
 export interface View {
-  readonly scope: 'object' | 'change' | 'conftest';
+  readonly scope: 'object' | 'change' | 'conftest' | 'admission';
   readonly input: Json;
 }
 
@@ -129,6 +129,7 @@ function viewOf(input: PolicyInput, scope: string, change: number | undefined): 
   const one = change === undefined ? undefined : input.changes[change];
   if (!one) return undefined;
   if (scope === 'object') return { scope, input: { ...whole, commits: [], changes: [one as unknown as Json] } };
+  if (scope === 'admission') return { scope, input: one as unknown as Json };
   return scope === 'conftest' && one.after ? { scope, input: one.after } : undefined;
 }
 

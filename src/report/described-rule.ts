@@ -54,6 +54,7 @@ function row(name: string, values: readonly string[]): string[] {
 const SEEN: Readonly<Record<string, string>> & { readonly conftest: string } = {
   object: 'once for each object that changes',
   change: 'once for the whole change',
+  admission: 'once for each object that changes, as an AdmissionReview of it',
   conftest: "once for each object that changes, which is all of its input (Conftest's conventions)",
 };
 

@@ -12,16 +12,21 @@ export class InputParsers {
    * Throws an Error that says what is wrong with it.
    */
   parse(format: string, path: string, text: Uint8Array, combined: boolean): readonly string[] {
-    return this.call(format, path, text, combined);
+    return this.call(format, path, text, combined ? 'combined' : 'single');
+  }
+
+  /** A file's value as one JSON text, a list if its top is one. Throws as `parse`. */
+  parseWhole(format: string, path: string, text: Uint8Array): string {
+    return this.call(format, path, text, 'whole')[0];
   }
 
   /** Rows as Conftest draws them. */
   table(rows: readonly (readonly string[])[]): string {
-    return this.call('table', '', Buffer.from(JSON.stringify(rows)), false)[0];
+    return this.call('table', '', Buffer.from(JSON.stringify(rows)), 'single')[0];
   }
 
-  private call(name: string, path: string, text: Uint8Array, combined: boolean): readonly string[] {
-    const head = `${name}\n${combined ? 'combined' : 'single'}\n${path.replaceAll('\n', ' ')}\n`;
+  private call(name: string, path: string, text: Uint8Array, mode: 'combined' | 'single' | 'whole'): readonly string[] {
+    const head = `${name}\n${mode}\n${path.replaceAll('\n', ' ')}\n`;
     let answer: string;
     try {
       answer = Buffer.from(this.start().call(Buffer.from(head), text)).toString();

@@ -20,6 +20,8 @@ export interface CompilerOptions {
   readonly timeLimit?: number;
   /** 64 KiB each. */
   readonly maxPages?: number;
+  /** Folder below which tests may read files with Conftest's `parse_config_file`; without it they have none of Conftest's functions. */
+  readonly testsBelow?: string;
 }
 
 /** What is wrong with one place of the sources. */
@@ -391,7 +393,7 @@ export class RegoCompiler implements Compiler, Explainer {
 
   private async start(): Promise<Worker> {
     const worker = new Worker(builtFile('compiler-worker.js'), {
-      workerData: { maxPages: this.options.maxPages ?? 16_384 },
+      workerData: { maxPages: this.options.maxPages ?? 16_384, testsBelow: this.options.testsBelow },
       execArgv: [],
     });
     await new Promise<void>((resolve, reject) => {

@@ -36,6 +36,7 @@ const ENTRY_POINTS: Readonly<Record<keyof BundleOutputs, string>> = {
   object: 'countersign__run/object',
   change: 'countersign__run/change',
   conftest: 'countersign__run/conftest',
+  admission: 'countersign__run/admission',
   gatekeeper: 'countersign__gatekeeper/results',
 };
 
@@ -90,8 +91,9 @@ export class Evaluation {
           if (after) this.gather('conftest', after, now, i, results);
         }
       }
-      if (outputs.gatekeeper?.length) {
-        for (let i = 0; i < input.changes; i++) this.gather('gatekeeper', input.only(i), now, i, results);
+      for (const scope of ['admission', 'gatekeeper'] as const) {
+        if (!outputs[scope]?.length) continue;
+        for (let i = 0; i < input.changes; i++) this.gather(scope, input.only(i), now, i, results);
       }
     } finally {
       if (inventory) this.host = usual;

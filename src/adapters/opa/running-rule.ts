@@ -4,7 +4,7 @@ import type { Rule } from '../../policy/decision.js';
 /** OPA names the functions of its Wasm after rules: `g0.data.countersign.images.pinned`. */
 const FUNCTION = /(?:^|\bopa\.wasm\.)g\d+\.data\.([^\s()]+)/;
 /** What compiler and templates add to names. */
-const TWIN = /^(.+)\.countersign__(.+)__(?:object|change|conftest)$/;
+const TWIN = /^(.+)\.countersign__(.+)__(?:object|change|conftest|admission)$/;
 const OWN = /^countersign__(?:run|gatekeeper)\b/;
 const TEMPLATES = /^countersign__templates\./;
 

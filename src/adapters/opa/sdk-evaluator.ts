@@ -73,8 +73,9 @@ function resultsOf(policy: Policy, { outputs, data }: PolicyBundle, all: SdkInpu
     if (outputs.object.length) gather(policy, outputs, 'object', { ...input, commits: [], changes: [one] }, i, found);
     if (outputs.conftest.length && one.after) gather(policy, outputs, 'conftest', one.after, i, found);
   }
-  if (outputs.gatekeeper?.length) {
-    for (const [i, one] of changes.entries()) gather(policy, outputs, 'gatekeeper', one, i, found);
+  for (const scope of ['admission', 'gatekeeper'] as const) {
+    if (!outputs[scope]?.length) continue;
+    for (const [i, one] of changes.entries()) gather(policy, outputs, scope, one, i, found);
   }
   if (inventory !== undefined) policy.setData(data as object);
   return found;

@@ -55,10 +55,28 @@ export class Reactor<Own = unknown> {
 
   constructor(module: WebAssembly.Module, options: WasiOptions) {
     const { imports, bind } = wasi(options);
-    const instance = new WebAssembly.Instance(module, { wasi_snapshot_preview1: imports });
+    const instance = new WebAssembly.Instance(module, {
+      wasi_snapshot_preview1: imports,
+      countersign: this.asking(options),
+    });
     this.guest = instance.exports as unknown as Exports & Own;
     bind(this.guest.memory);
     this.guest._initialize();
+  }
+
+  /** What a program may import to ask its host: the answer's length, then the answer. */
+  private asking({ ask }: WasiOptions): WebAssembly.ModuleImports {
+    let answer: Uint8Array = new Uint8Array();
+    return {
+      ask: (at: number, length: number) => {
+        answer = ask?.(new Uint8Array(this.guest.memory.buffer.slice(at >>> 0, (at >>> 0) + length))) ?? answer;
+        return answer.length;
+      },
+      take: (at: number) => {
+        new Uint8Array(this.guest.memory.buffer).set(answer, at >>> 0);
+        answer = new Uint8Array();
+      },
+    };
   }
 
   /** A copy of the answer to one request. */

@@ -10,6 +10,8 @@ export interface WasiOptions {
   readonly environment?: Readonly<Record<string, string>>;
   /** The program's name, for those that look. */
   readonly name?: string;
+  /** Answers what the program asks while it answers a request; without it every answer is empty. */
+  readonly ask?: (question: Uint8Array) => Uint8Array;
   /** What the program writes to its standard output and error: only when it crashes. */
   readonly onWrite?: (text: string) => void;
 }

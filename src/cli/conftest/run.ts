@@ -3,6 +3,7 @@ import { ConftestEvaluation, type ConftestBundle } from '../../adapters/opa/conf
 import { checkWithThreads } from '../../adapters/opa/conftest-pool.js';
 import { readAhead } from '../../adapters/opa/conftest-worker.js';
 import { withoutOptimising } from '../../adapters/opa/tiers.js';
+import { combinedText } from '../../adapters/inputs/combined.js';
 import type { InputParsers } from '../../adapters/inputs/program.js';
 import { InputReader } from '../../adapters/inputs/read.js';
 import { conftestExitCode, totalsOf, type ConftestCheck } from '../../policy/conftest.js';
@@ -95,20 +96,14 @@ function renamed(found: ConftestCheck, { stdinFilename }: ConftestOptions): Conf
   return stdinFilename && found.filename === '-' ? { ...found, filename: stdinFilename } : found;
 }
 
-/** All files as one list of {path, contents}, by path. */
+/** All files as one input. */
 function combined(
   bundle: ConftestBundle,
   files: readonly string[],
   { parser, stdinFilename }: ConftestOptions,
   parsers: InputParsers,
 ): readonly ConftestCheck[] {
-  const reader = new InputReader(parsers, true);
-  const parts = files
-    .map((file) => ({
-      path: file === '-' ? (stdinFilename ?? file) : file,
-      texts: reader.read(file, parser).map((text) => Buffer.from(text).toString()),
-    }))
-    .toSorted((a, b) => (a.path < b.path ? -1 : 1))
-    .flatMap(({ path, texts }) => texts.map((text) => `{"path":${JSON.stringify(path)},"contents":${text}}`));
-  return new ConftestEvaluation(bundle).check('Combined', [Buffer.from(`[${parts.join(',')}]`)]);
+  const nameOf = (file: string): string => (file === '-' ? (stdinFilename ?? file) : file);
+  const text = combinedText(files, new InputReader(parsers, true), { as: parser, nameOf });
+  return new ConftestEvaluation(bundle).check('Combined', [Buffer.from(text)]);
 }

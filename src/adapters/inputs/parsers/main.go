@@ -18,14 +18,14 @@ func init() {
 	reactor.Serve(Handle)
 }
 
-// Handle answers one request: the parser's name, `combined` or `single`, and the file's path, each on a line, then the file.
+// Handle answers one request: the parser's name, `combined`, `single` or `whole`, and the file's path, each on a line, then the file.
 // The answer is `v` and a JSON list of texts, each the JSON of a value, or `e` and what is wrong.
 func Handle(request []byte) []byte {
 	parts := bytes.SplitN(request, []byte("\n"), 4)
 	if len(parts) < 4 {
 		return []byte("emalformed request")
 	}
-	texts, err := answer(string(parts[0]), string(parts[1]) == "combined", string(parts[2]), parts[3])
+	texts, err := answer(string(parts[0]), string(parts[1]), string(parts[2]), parts[3])
 	if err != nil {
 		return append([]byte("e"), err.Error()...)
 	}

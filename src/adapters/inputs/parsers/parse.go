@@ -60,8 +60,8 @@ var parsers = map[string]parser{
 	"yaml":       &yaml.Parser{},
 }
 
-// answer gives the texts of a file's values: several if its top is a list, which Conftest judges one by one.
-func answer(name string, combined bool, path string, text []byte) (texts []string, err error) {
+// answer gives the texts of a file's values: several if its top is a list, which Conftest judges one by one, unless the whole is asked for.
+func answer(name, mode, path string, text []byte) (texts []string, err error) {
 	defer func() {
 		if p := recover(); p != nil { // HOCON's parser tells what is wrong so
 			err = fmt.Errorf("%v", p)
@@ -83,13 +83,13 @@ func answer(name string, combined bool, path string, text []byte) (texts []strin
 		return nil, err
 	}
 	values, ok := v.([]any)
-	if !ok {
+	if !ok || mode == "whole" {
 		values = []any{v}
 	}
 	texts = make([]string, len(values))
 	for i, value := range values {
 		var out bytes.Buffer
-		if combined {
+		if mode == "combined" {
 			err = marshal(&out, value)
 		} else {
 			err = write(&out, value)

@@ -24,6 +24,8 @@ type Outputs struct {
 	Object   []Output `json:"object"`
 	Change   []Output `json:"change"`
 	Conftest []Output `json:"conftest"`
+	// Only where there are such rules.
+	Admission []Output `json:"admission,omitempty"`
 }
 
 const aggregate = "countersign__run"
@@ -34,12 +36,19 @@ func (q *Request) check(modules map[string]*ast.Module) (*ast.Compiler, []Rule, 
 	if faults := q.overlaps(modules); len(faults) > 0 {
 		return nil, nil, faults
 	}
-	c := ast.NewCompiler().SetErrorLimit(0).WithCapabilities(q.capabilities()).WithStrict(!q.V0).
-		WithEnablePrintStatements(true).WithUseTypeCheckAnnotations(true).WithDefaultRegoVersion(q.version())
-	if c.Compile(modules); c.Failed() {
-		return nil, nil, c.Errors
+	if faults := parsing(modules); len(faults) > 0 {
+		return nil, nil, faults
 	}
-	rules, faults := q.rules(modules)
+	c := q.compiled(modules, !q.V0)
+	if c.Failed() {
+		// What a team brings need not be strict: a variable that nobody uses does no harm, and lint tells of it.
+		lenient := q.compiled(modules, false)
+		if lenient.Failed() || slices.ContainsFunc(c.Errors, func(e *ast.Error) bool { return isOurs(modules, e) }) {
+			return nil, nil, c.Errors
+		}
+		c = lenient
+	}
+	rules, faults := q.rules(c, modules)
 	faults = append(faults, blind(c, rules)...)
 	if len(faults) == 0 {
 		faults = q.strict(c, modules, rules)
@@ -48,6 +57,31 @@ func (q *Request) check(modules map[string]*ast.Module) (*ast.Compiler, []Rule, 
 		return nil, nil, faults
 	}
 	return c, rules, nil
+}
+
+func (q *Request) compiled(modules map[string]*ast.Module, strict bool) *ast.Compiler {
+	capabilities := q.capabilities()
+	capabilities.Builtins = append(capabilities.Builtins, conftestFunctions...) // for tests alone
+	c := ast.NewCompiler().SetErrorLimit(0).WithCapabilities(capabilities).WithStrict(strict).
+		WithEnablePrintStatements(true).WithUseTypeCheckAnnotations(true).WithDefaultRegoVersion(q.version())
+	c.Compile(modules)
+	return c
+}
+
+// isOurs says whether an error is in a package countersign.<area>, or nobody knows where.
+func isOurs(modules map[string]*ast.Module, e *ast.Error) bool {
+	return e.Location == nil || modules[e.Location.File] == nil || isNative(modules[e.Location.File].Package.Path)
+}
+
+// unused are the faults of strict mode that do not count, since they are in what a team has brought along.
+func (q *Request) unused(modules map[string]*ast.Module) Faults {
+	found := Faults{}
+	for _, fault := range faultsOf(q.compiled(modules, true).Errors) {
+		fault.Message, _, _ = strings.Cut(fault.Message, ". (hint")
+		fault.Code, fault.Remedy = "strict", "Remove it, or write _ in its place"
+		found = append(found, fault)
+	}
+	return found
 }
 
 // Path is where in data a rule writes: nothing else may be there.
@@ -85,32 +119,13 @@ func blind(c *ast.Compiler, rules []Rule) (faults Faults) {
 			continue
 		}
 		for _, compiled := range c.Modules[r.File].Rules {
-			if compiled.Location.Row == r.Row && readsCommits(c, compiled, map[any]bool{}) {
+			if compiled.Location.Row == r.Row && readsInput(c, compiled, "commits", map[any]bool{}) {
 				faults = append(faults, at(r.clause, "scope", "a rule of scope object sees no commits", "Give it custom.scope: change"))
 				break
 			}
 		}
 	}
 	return faults
-}
-
-func readsCommits(c *ast.Compiler, r *ast.Rule, seen map[any]bool) (found bool) {
-	if seen[r] {
-		return false
-	}
-	seen[r] = true
-	ast.WalkRefs(r, func(ref ast.Ref) bool {
-		if len(ref) > 1 && ref[0].Equal(ast.InputRootDocument) && ref[1].Value.Compare(ast.String("commits")) == 0 {
-			found = true
-		}
-		return found
-	})
-	for dependency := range c.Graph.Dependencies(r) {
-		if other, ok := dependency.(*ast.Rule); ok && !found {
-			found = readsCommits(c, other, seen)
-		}
-	}
-	return found
 }
 
 // compile makes one Wasm module with one entry point per scope, each an array of the sets that the rules make.
@@ -128,13 +143,10 @@ func (q *Request) compile(ctx context.Context, modules map[string]*ast.Module) (
 			return nil, nil, err
 		}
 		response.Paths = pathsOf(c)
-		locate(modules, rules)
-		source, outputs := aggregateOf(modules, rules)
-		m, err := ast.ParseModuleWithOpts(aggregate+".rego", source, ast.ParserOptions{RegoVersion: ast.RegoV1})
+		outputs, err := addAggregate(c, modules, rules)
 		if err != nil {
 			return nil, nil, err
 		}
-		modules[aggregate+".rego"] = m
 		templates, err := q.gatekeeper()
 		if err != nil {
 			return nil, nil, err
@@ -142,6 +154,9 @@ func (q *Request) compile(ctx context.Context, modules map[string]*ast.Module) (
 		maps.Copy(modules, templates)
 		response.Rules, response.Outputs = rules, outputs
 		points = []string{aggregate + "/object", aggregate + "/change", aggregate + "/conftest"}
+		if len(outputs.Admission) > 0 {
+			points = append(points, aggregate+"/admission")
+		}
 		if q.Gatekeeper != nil {
 			points = append(points, gatekeeperEntry)
 		}
@@ -168,11 +183,31 @@ func (q *Request) compile(ctx context.Context, modules map[string]*ast.Module) (
 
 func twin(name, scope string) string { return reserved + name + "__" + scope }
 
-// locate gives every clause a located twin beside it, whose members are [value, file, row]. The clause itself stays for tests and other rules.
-func locate(modules map[string]*ast.Module, rules []Rule) {
-	for _, r := range rules {
-		addTwin(modules[r.File], r.clause, twin(r.Name, r.Scope), r.File, r.Row)
+// addAggregate adds the module of the entry points, and what it needs.
+func addAggregate(c *ast.Compiler, modules map[string]*ast.Module, rules []Rule) (*Outputs, error) {
+	if err := locate(modules, rules); err != nil {
+		return nil, err
 	}
+	source, outputs := aggregateOf(c, modules, rules)
+	m, err := ast.ParseModuleWithOpts(aggregate+".rego", source, ast.ParserOptions{RegoVersion: ast.RegoV1})
+	if err != nil {
+		return nil, err
+	}
+	modules[aggregate+".rego"] = m
+	return outputs, nil
+}
+
+// locate gives every clause a located twin beside it, whose members are [value, file, row]. The clause itself stays for tests and other rules.
+func locate(modules map[string]*ast.Module, rules []Rule) error {
+	for _, r := range rules {
+		name := twin(r.Name, r.Scope)
+		if !r.complete {
+			addTwin(modules[r.File], r.clause, name, r.File, r.Row)
+		} else if err := addCompleteTwin(modules[r.File], r.clause, name, r.File, r.Row); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func addTwin(m *ast.Module, clause *ast.Rule, name, file string, row int) {
@@ -193,7 +228,7 @@ func addTwin(m *ast.Module, clause *ast.Rule, name, file string, row int) {
 }
 
 // aggregateOf writes the module whose rules are the entry points. Sets are always defined, so its arrays are.
-func aggregateOf(modules map[string]*ast.Module, rules []Rule) (string, *Outputs) {
+func aggregateOf(c *ast.Compiler, modules map[string]*ast.Module, rules []Rule) (string, *Outputs) {
 	o := &Outputs{Object: []Output{}, Change: []Output{}, Conftest: []Output{}}
 	paths := map[string]string{}
 	for _, m := range modules {
@@ -201,8 +236,7 @@ func aggregateOf(modules map[string]*ast.Module, rules []Rule) (string, *Outputs
 	}
 	var text strings.Builder
 	text.WriteString("package " + aggregate + "\n")
-	list := func(scope string, outputs *[]Output) {
-		var sets []string
+	list := func(scope string, outputs *[]Output) (sets []string) {
 		add := func(pkg, name, rule string) {
 			set := paths[pkg] + "." + rule
 			if !slices.Contains(sets, set) {
@@ -220,11 +254,17 @@ func aggregateOf(modules map[string]*ast.Module, rules []Rule) (string, *Outputs
 				add(r.Package, "exception", "exception")
 			}
 		}
-		fmt.Fprintf(&text, "\n%s := [%s]\n", scope, strings.Join(sets, ", "))
+		return sets
 	}
-	list(scopeObject, &o.Object)
-	list(scopeChange, &o.Change)
-	list(scopeConftest, &o.Conftest)
+	write := func(scope string, outputs *[]Output) {
+		fmt.Fprintf(&text, "\n%s := [%s]\n", scope, strings.Join(list(scope, outputs), ", "))
+	}
+	write(scopeObject, &o.Object)
+	write(scopeChange, &o.Change)
+	write(scopeConftest, &o.Conftest)
+	if sets := list(scopeAdmission, &o.Admission); len(sets) > 0 {
+		text.WriteString(admissionRules(sets, ofDelete(c, rules, o.Admission)))
+	}
 	return text.String(), o
 }
 

@@ -12,7 +12,6 @@ import (
 	"github.com/open-policy-agent/opa/v1/ast"
 	"github.com/open-policy-agent/opa/v1/bundle"
 	"github.com/open-policy-agent/opa/v1/compile"
-	"github.com/open-policy-agent/opa/v1/types"
 )
 
 // Conftest is what Conftest would run: its own conventions, not ours, so that `check --conftest` says what `conftest test` says.
@@ -37,13 +36,6 @@ type ConftestRequest struct {
 	Namespaces []string `json:"namespaces"` // names or path.Match patterns
 	All        bool     `json:"all"`
 	Strict     bool     `json:"strict"`
-}
-
-// Functions that Conftest adds to Rego. They are declared so that tests that use them compile; the host has none of them.
-var conftestFunctions = []*ast.Builtin{
-	{Name: "parse_config", Decl: types.NewFunction(types.Args(types.S, types.S), types.NewObject(nil, types.NewDynamicProperty(types.S, types.A)))},
-	{Name: "parse_config_file", Decl: types.NewFunction(types.Args(types.S), types.NewObject(nil, types.NewDynamicProperty(types.S, types.A)))},
-	{Name: "parse_combined_config_files", Decl: types.NewFunction(types.Args(types.NewArray(nil, types.S)), types.NewObject(nil, types.NewDynamicProperty(types.S, types.A)))},
 }
 
 // Conftest's own patterns; the second half of conftestRule is what it calls a failure.

@@ -57,13 +57,10 @@ func (q *Request) explain(ctx context.Context, modules map[string]*ast.Module) (
 	if err != nil {
 		return nil, err
 	}
-	locate(modules, rules)
-	source, outputs := aggregateOf(modules, rules)
-	m, err := ast.ParseModuleWithOpts(aggregate+".rego", source, ast.ParserOptions{RegoVersion: ast.RegoV1})
+	outputs, err := addAggregate(c, modules, rules)
 	if err != nil {
 		return nil, err
 	}
-	modules[aggregate+".rego"] = m
 	now, err := time.Parse(time.RFC3339Nano, q.Time)
 	if err != nil {
 		return nil, err

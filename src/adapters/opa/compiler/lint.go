@@ -25,7 +25,7 @@ func (q *Request) lint(modules map[string]*ast.Module) (*Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := append(Faults{}, strict.strict(c, modules, rules)...)
+	found := append(q.unused(modules), strict.strict(c, modules, rules)...)
 	seen := map[string]bool{}
 	add := func(l *ast.Location, code, message, remedy string) {
 		key := fmt.Sprint(code, l.File, l.Row)
@@ -93,7 +93,7 @@ func (q *Request) lint(modules map[string]*ast.Module) (*Response, error) {
 		switch {
 		case r.Title == "":
 			add(r.clause.Location, "metadata", r.Id+" has no title: reports show its name only", "Add a METADATA block with title and custom.id, severity and controls; docs/rules.md shows what that gives")
-		case r.Scope != scopeConftest && r.Id == r.Package+"."+r.Name:
+		case r.seesChange() && r.Id == r.Package+"."+r.Name:
 			add(r.clause.Location, "metadata", r.Id+" has no custom.id: exceptions and reports name it by its package, which may move", "Add custom.id to its METADATA")
 		}
 	}

@@ -4,9 +4,28 @@
 // files, network, arguments or environment: a request is JSON in guest memory, the answer a frame in guest memory.
 package main
 
-import "countersign.dev/reactor"
+import (
+	"unsafe"
 
-func init() { reactor.Serve(Handle) }
+	"countersign.dev/reactor"
+)
+
+func init() {
+	reactor.Serve(Handle)
+	askHost = func(question []byte) []byte {
+		answer := make([]byte, ask(unsafe.Pointer(unsafe.SliceData(question)), int32(len(question))))
+		take(unsafe.Pointer(unsafe.SliceData(answer)))
+		return answer
+	}
+}
+
+// ask puts a question to the host while a request is being answered, and returns its answer's length; take fetches that.
+//
+//go:wasmimport countersign ask
+func ask(question unsafe.Pointer, length int32) int32
+
+//go:wasmimport countersign take
+func take(into unsafe.Pointer)
 
 // builtin calls one builtin: the allocated bytes hold its name, then its arguments as one JSON array (Rego text when isRego is 1).
 //

@@ -97,6 +97,12 @@ func refusals(m *ast.Module) (faults Faults) {
 			})
 		}
 	}
+	eachCall(m, look)
+	return faults
+}
+
+// eachCall shows the operator of each call in a module.
+func eachCall(m *ast.Module, look func(operator *ast.Term)) {
 	ast.NewGenericVisitor(func(x any) bool {
 		switch x := x.(type) {
 		case *ast.Expr:
@@ -110,7 +116,6 @@ func refusals(m *ast.Module) (faults Faults) {
 		}
 		return false
 	}).Walk(m)
-	return faults
 }
 
 func (q *Request) format() (*Response, error) {

@@ -28,13 +28,20 @@ type Rule struct {
 
 	clause  *ast.Rule
 	profile string
+	// A complete rule whose value holds the results: `deny := [message | …]`.
+	complete bool
 }
 
-// Scopes of a rule. `conftest` rules see one plain object as their whole input, as Conftest gives it to them.
+// seesChange: the input is Countersign's own, and not what another tool would give.
+func (r Rule) seesChange() bool { return r.Scope == scopeChange || r.Scope == scopeObject }
+
+// Scopes of a rule. `conftest` rules see one plain object as their whole input, as Conftest gives it to them; `admission` rules an
+// AdmissionReview of it, as an API server gives it to OPA.
 const (
-	scopeChange   = "change"
-	scopeObject   = "object"
-	scopeConftest = "conftest"
+	scopeChange    = "change"
+	scopeObject    = "object"
+	scopeConftest  = "conftest"
+	scopeAdmission = "admission"
 )
 
 var (
@@ -47,7 +54,7 @@ const reserved = "countersign__"
 
 // rules finds every rule that takes part in decisions and reads its metadata. A rule that looks like one but could never
 // have an effect is a fault: silence would be an allow nobody meant.
-func (q *Request) rules(modules map[string]*ast.Module) ([]Rule, Faults) {
+func (q *Request) rules(c *ast.Compiler, modules map[string]*ast.Module) ([]Rule, Faults) {
 	var found []Rule
 	var faults Faults
 	named := map[string]Rule{}
@@ -78,18 +85,26 @@ func (q *Request) rules(modules map[string]*ast.Module) ([]Rule, Faults) {
 			if kind == "" || isTest(file) || len(clause.Head.Args) > 0 {
 				continue
 			}
-			if clause.Head.Key == nil || clause.Head.Value != nil || len(clause.Head.Reference) != 1 {
+			complete := !native && givesResults(c, clause)
+			if complete && (clause.Default || slices.ContainsFunc(found, func(r Rule) bool {
+				return r.complete && r.Name == name && r.Package == packageName(m.Package.Path)
+			})) {
+				continue // one value, whichever clause gives it
+			}
+			if !complete && (clause.Head.Key == nil || clause.Head.Value != nil || len(clause.Head.Reference) != 1) {
 				faults = append(faults, at(clause, "rule_form", name+" is not a set of results, so it could never deny anything",
 					"Write `"+name+" contains message if { … }`"))
 				continue
 			}
 			r := Rule{
 				Package: packageName(m.Package.Path), Name: name, Kind: kind, File: file, Row: clause.Location.Row,
-				Severity: "medium", Controls: []string{}, Scope: scopeConftest, clause: clause,
+				Severity: "medium", Controls: []string{}, Scope: scopeConftest, clause: clause, complete: complete,
 				Starter: q.Starter.Prefix != "" && strings.HasPrefix(file, q.Starter.Prefix),
 			}
 			if native {
 				r.Scope = scopeChange
+			} else if isAdmission(c, r) {
+				r.Scope = scopeAdmission
 			}
 			faults = append(faults, r.describe(annotations.Chain(clause), native)...)
 			if r.Id == "" {
@@ -157,7 +172,7 @@ func (r *Rule) set(key string, value any, native bool) string {
 			return fmt.Sprintf("custom.scope %v is neither change nor object", value)
 		}
 		if !native {
-			return "custom.scope counts only in a package countersign.<area>; this is a Conftest rule, which sees one object"
+			return "custom.scope counts only in a package countersign.<area>; this is a rule of Conftest or OPA, which sees one object"
 		}
 		r.Scope = text
 	case "profile":

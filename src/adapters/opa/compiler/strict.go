@@ -26,7 +26,7 @@ func (q *Request) strict(c *ast.Compiler, modules map[string]*ast.Module, rules 
 	}
 	s := schema{q.Schema}
 	for _, rule := range rules {
-		if rule.Scope == scopeConftest {
+		if !rule.seesChange() {
 			continue
 		}
 		reader := newReader(c)
@@ -118,7 +118,7 @@ func plainRef(ref ast.Ref) string {
 }
 
 // seen are the files of rules, and of what those use, that see the input as Countersign gives it; or of the other ones.
-func seen(c *ast.Compiler, rules []Rule, conftest bool) map[string]bool {
+func seen(c *ast.Compiler, rules []Rule, others bool) map[string]bool {
 	files := map[string]bool{}
 	done := map[*ast.Rule]bool{}
 	var follow func(r *ast.Rule)
@@ -135,7 +135,7 @@ func seen(c *ast.Compiler, rules []Rule, conftest bool) map[string]bool {
 		}
 	}
 	for _, rule := range rules {
-		if (rule.Scope == scopeConftest) == conftest {
+		if rule.seesChange() != others {
 			for _, clause := range compiledClauses(c, rule) {
 				follow(clause)
 			}

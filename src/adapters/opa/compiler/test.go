@@ -35,10 +35,13 @@ func (q *Request) test(ctx context.Context, modules map[string]*ast.Module) (*Re
 		return nil, err
 	}
 	defer store.Abort(ctx, txn)
-	c := ast.NewCompiler().SetErrorLimit(0).WithCapabilities(q.capabilities()).WithEnablePrintStatements(true).
+	capabilities := q.capabilities()
+	capabilities.Builtins = append(capabilities.Builtins, conftestFunctions...)
+	c := ast.NewCompiler().SetErrorLimit(0).WithCapabilities(capabilities).WithEnablePrintStatements(true).
 		WithUseTypeCheckAnnotations(true).WithDefaultRegoVersion(q.version())
 	runner := tester.NewRunner().SetCompiler(c).SetStore(store).SetModules(modules).CapturePrintOutput(true).
-		SetTimeout(30 * time.Second).SetDefaultRegoVersion(q.version()).SetParallel(1)
+		SetTimeout(30 * time.Second).SetDefaultRegoVersion(q.version()).SetParallel(1).
+		AddCustomBuiltins(conftestBuiltins())
 	if q.Run != "" {
 		runner = runner.Filter(q.Run)
 	}
