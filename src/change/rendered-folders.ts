@@ -9,6 +9,7 @@ import { readFile, type ReadFile, type ManifestCache } from './manifest-cache.js
 import type { RenderedDocument, Renderer, RenderRequest } from './renderer.js';
 import { refused } from './kustomization.js';
 import { placeIn, placeOf } from './rendered-place.js';
+import { atItsLine } from './rendering-fault.js';
 import type { TreeIndex } from './tree-index.js';
 
 const CAPACITY = 64 * 1024 * 1024;
@@ -134,7 +135,9 @@ export class RenderedFolders {
       if (problems.length > 0) return { objects: [], otherDocuments: 0, problems, bytes: 0 };
     }
     this.rendered++;
-    const documents = await this.renderer.render({ ...request, files });
+    const documents = await this.renderer.render({ ...request, files }).catch((thrown: unknown) => {
+      throw atItsLine(toCountersignError(thrown), request.dir, files);
+    });
     const places = documents.map((document) => placeOf(document, { files, inputs, closure }));
     if (places.includes(undefined)) {
       const origins = await this.renderer.render({ ...request, files, origins: true }).catch(() => []);

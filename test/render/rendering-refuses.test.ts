@@ -75,7 +75,7 @@ describe('a kustomization that must not be rendered', () => {
     ['a circle', 'resources: [../other]', /render-failed .* circle: env → other → env/],
     ['an alias bomb', bomb, /manifest-aliases env\/kustomization.yaml/],
     ['an alias bomb in a resource', 'resources: [bomb.yaml]', /manifest-aliases env\/bomb.yaml/],
-    ['an unknown field', 'resourcez: [ok.yaml]', /render-failed env.*resourcez/],
+    ['an unknown field', '# top\nresourcez: [ok.yaml]', /render-failed env\/kustomization.yaml:2 .*resourcez/],
     [
       'a plugin that runs a program',
       'generators: [plugin.yaml]',
@@ -132,17 +132,17 @@ describe('a chart that must not be rendered', () => {
         '{}\n',
         'dependencies: [{name: redis, version: "1", repository: "https://x"}]\n',
       ),
-      /render-refused env: .*redis is not in its charts/,
+      /render-refused env\/Chart.yaml:4 .*redis is not in its charts/,
     ],
     [
       'chance',
       chart({ 'a.yaml': `${configMap('a')}data: {p: "{{ randAlphaNum 8 }}"}\n` }),
-      /render-refused env\/templates\/a.yaml: .*each time.*\(randAlphaNum\)/,
+      /render-refused env\/templates\/a.yaml:4 .*each time.*\(randAlphaNum\)/,
     ],
     [
       'a certificate of its own making',
       chart({ 'a.yaml': `{{ $ca := genCA "x" 1 }}${configMap('a')}data: {p: "{{ $ca.Cert | b64enc }}"}\n` }),
-      /render-refused env\/templates\/a.yaml: .*\(genCA\)/,
+      /render-refused env\/templates\/a.yaml:1 .*\(genCA\)/,
     ],
     [
       'the time, hidden in a value',
@@ -177,7 +177,7 @@ describe('a chart that must not be rendered', () => {
 
   it('stops a chart without end, and renders the next one', async () => {
     const endless = chart({ 'a.yaml': '{{ range until 100000 }}{{ range until 100000 }}{{ end }}{{ end }}\n' });
-    expect(await problemsOf(endless, hasty)).toEqual(['render-limit env: rendering took more than 3 s']);
+    expect(await problemsOf(endless, hasty)).toEqual(['render-limit env/Chart.yaml: rendering took more than 3 s']);
     expect(await problemsOf(chart({ 'a.yaml': '\n' }), hasty)).toEqual([]);
   });
 
