@@ -26,6 +26,14 @@ export interface Discovery {
 const ARGO = 'argoproj.io';
 const FLUX = ['kustomize.toolkit.fluxcd.io', 'helm.toolkit.fluxcd.io'];
 
+/** Whether a file that cannot be read, being a template or broken, may define an environment that nobody would miss otherwise. */
+export function seemsToDefine(text: string): boolean {
+  return (
+    FLUX.some((group) => text.includes(`${group}/`)) ||
+    (text.includes(`${ARGO}/`) && /\bkind: *["']?Application/.test(text))
+  );
+}
+
 /**
  * Argo CD's Applications and ApplicationSets, Flux's Kustomizations and HelmReleases among the objects of a repository. What is not understood whole is refused by name:
  * an environment that is rendered in another way than it is deployed would be judged for something else.

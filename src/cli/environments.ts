@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { Environment } from '../change/environment.js';
 import type { GateState } from '../review/records.js';
+import type { Repository } from '../source/repository.js';
 import { type Column, jsonLine, Listing, type Output, outputOption, print, printable } from './output.js';
 
 interface Options {
@@ -109,51 +110,64 @@ const COLUMNS: readonly Column<Environment & { readonly commit: string | null }>
 
 async function listEnvironments(path: string, options: Options): Promise<void> {
   if (options.url !== undefined) return askEnvironments(options.url, options.output);
-  const [{ openRepository }, { ManifestCache }, { discover }, { isManifestPath }, { dump }] = await Promise.all([
-    import('../adapters/git/open.js'),
+  const { openRepository } = await import('../adapters/git/open.js');
+  const repository = await openRepository(path);
+  try {
+    const head = await repository.resolve(options.head);
+    await (options.discover ? discoverEnvironments : writtenEnvironments)(repository, head, options.output);
+  } finally {
+    await repository.close();
+  }
+}
+
+/** Those of countersign.yaml. */
+async function writtenEnvironments(repository: Repository, head: string, output: Output): Promise<void> {
+  const [{ noSettings, SETTINGS_FILE }, { settingsAt }] = await Promise.all([
+    import('../change/environments.js'),
+    import('../review/governed-files.js'),
+  ]);
+  const file = (await repository.tree(head, '')).find((entry) => entry.path === SETTINGS_FILE);
+  const { environments } = file
+    ? await settingsAt(repository, head, (await repository.blob(file.id)).toString())
+    : noSettings;
+  const tips = await repository.refs([...new Set(environments.map(({ ref }) => ref))]);
+  const listing = new Listing(COLUMNS, { output, record: (one) => one });
+  for (const one of environments) await listing.add({ ...one, commit: tips.get(one.ref) ?? null });
+  await listing.end(file ? 'none' : `none: ${head.slice(0, 12)} has no ${SETTINGS_FILE}; --discover makes one of what Argo CD and Flux know`); // prettier-ignore
+}
+
+async function discoverEnvironments(repository: Repository, head: string, output: Output): Promise<void> {
+  const [{ ManifestCache }, { discover, seemsToDefine }, { isManifestPath }, { dump }] = await Promise.all([
     import('../change/manifest-cache.js'),
     import('../change/discovered.js'),
     import('../change/manifest-files.js'),
     import('js-yaml'),
   ]);
-  const repository = await openRepository(path);
-  try {
-    const head = await repository.resolve(options.head);
-    const entries = await repository.tree(head, '');
-    if (!options.discover) {
-      const [{ noSettings, SETTINGS_FILE }, { settingsAt }] = await Promise.all([
-        import('../change/environments.js'),
-        import('../review/governed-files.js'),
-      ]);
-      const file = entries.find((entry) => entry.path === SETTINGS_FILE);
-      const { environments } = file
-        ? await settingsAt(repository, head, (await repository.blob(file.id)).toString())
-        : noSettings;
-      const tips = await repository.refs([...new Set(environments.map(({ ref }) => ref))]);
-      const listing = new Listing(COLUMNS, { output: options.output, record: (one) => one });
-      for (const one of environments) await listing.add({ ...one, commit: tips.get(one.ref) ?? null });
-      return await listing.end();
-    }
-    const cache = new ManifestCache();
-    const objects = [];
-    for (const entry of entries) {
-      if (entry.type !== 'blob' || entry.mode === '120000' || !isManifestPath(entry.path)) continue;
-      objects.push(...(await cache.read(repository, entry)).objects);
-    }
-    const folders = new Set(['']);
-    for (const entry of entries) {
-      for (let end = entry.path.lastIndexOf('/'); end > 0; end = entry.path.lastIndexOf('/', end - 1)) folders.add(entry.path.slice(0, end)); // prettier-ignore
-    }
-    const { environments, problems } = discover(objects, folders);
-    if (options.output === 'json') {
-      await print(jsonLine({ environments, problems: problems.map(({ message, place }) => ({ message, place })) }));
-    } else {
-      const named = environments.map((environment) => ({ ...environment, path: environment.path || '.' }));
-      await print(dump({ apiVersion: 'countersign.dev/v1', environments: named }, { lineWidth: 120 }).trimEnd());
-      for (const problem of problems) console.error(printable(problem.sentence));
-    }
-    if (problems.length > 0) process.exitCode = 1;
-  } finally {
-    await repository.close();
+  const entries = await repository.tree(head, '');
+  const cache = new ManifestCache();
+  const objects = [];
+  const unread = [];
+  for (const entry of entries) {
+    if (entry.type !== 'blob' || entry.mode === '120000' || !isManifestPath(entry.path)) continue;
+    const read = await cache.read(repository, entry);
+    objects.push(...read.objects);
+    if (read.problems.length === 0) continue;
+    const tooLarge = read.problems.some(({ code }) => code === 'manifest-too-large');
+    if (tooLarge || seemsToDefine((await repository.blob(entry.id)).toString('latin1'))) unread.push(...read.problems);
   }
+  const folders = new Set(['']);
+  for (const { path } of entries) {
+    for (let end = path.lastIndexOf('/'); end > 0; end = path.lastIndexOf('/', end - 1)) folders.add(path.slice(0, end)); // prettier-ignore
+  }
+  const discovered = discover(objects, folders);
+  const { environments } = discovered;
+  const problems = [...unread, ...discovered.problems];
+  if (output === 'json') {
+    await print(jsonLine({ environments, problems: problems.map(({ message, place }) => ({ message, place })) }));
+  } else {
+    const named = environments.map((environment) => ({ ...environment, path: environment.path || '.' }));
+    await print(dump({ apiVersion: 'countersign.dev/v1', environments: named }, { lineWidth: 120 }).trimEnd());
+    for (const problem of problems) console.error(printable(problem.sentence));
+  }
+  if (problems.length > 0) process.exitCode = 1;
 }
