@@ -23,5 +23,5 @@ export default {
   },
   workerIdleMemoryLimit: '512MB',
   maxWorkers: 2,
-  testTimeout: 60_000,
+  testTimeout: 180_000,
 };

@@ -1,8 +1,22 @@
 import pino, { type DestinationStream, type Logger } from 'pino';
 import type { Config } from './config.js';
 import { CountersignError, formatPlace } from './errors.js';
+import { describeTrouble } from './review/trouble.js';
 
-/** The service's running commentary: one JSON object a line on standard output, secrets masked. The log that counts is the ledger. */
+/** Where the service's running commentary goes. The log that counts is the ledger. */
+export interface Commentary {
+  info(facts: object, message: string): void;
+  warn(facts: object, message: string): void;
+  error(facts: object, message: string): void;
+}
+
+/** Says that something cannot be done right now; `about` is the part of the service that it befell. */
+export function warn(commentary: Commentary, fault: CountersignError, facts: object = {}, about?: string): void {
+  const message = about === undefined ? fault.message : `${about}: ${fault.message}`;
+  commentary.warn({ ...facts, trouble: describeTrouble(fault) }, message);
+}
+
+/** The commentary as one JSON object a line on standard output, secrets masked. */
 export function createLogger(
   level: Config['logLevel'],
   destination?: DestinationStream,

@@ -5,43 +5,33 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { Server as TlsServer } from 'node:tls';
 import type { Logger } from 'pino';
-import { ADMINISTRATOR_TOKEN, administratorToken } from './adapters/keys/administrator-token.js';
+import { ADMINISTRATOR_TOKEN } from './adapters/keys/administrator-token.js';
 import { readKeys } from './adapters/keys/file.js';
-import { OidcBearer } from './adapters/oidc/bearer.js';
-import { OidcConsole } from './adapters/oidc/console.js';
 import { PostgresConfigurations } from './adapters/postgres/configurations.js';
-import { accessListAt } from './report/access-list.js';
 import { liveInstances } from './adapters/postgres/instances.js';
-import { PostgresPopulations } from './adapters/postgres/populations.js';
 import { PostgresQueries } from './adapters/postgres/queries.js';
 import { PostgresScheduleBook } from './adapters/postgres/schedule-book.js';
-import { PostgresSessions } from './adapters/postgres/sessions.js';
 import { PostgresStatistics } from './adapters/postgres/statistics.js';
-import { Access } from './api/access.js';
-import { Cookies } from './api/cookies.js';
+import { type AdmissionServer, startAdmission } from './api/admission.js';
 import { createHttp } from './api/http.js';
 import { KnownQueries } from './api/known-queries.js';
 import { createMetrics, requestHistogram } from './api/metrics.js';
 import { readTls, renewTls } from './api/reached.js';
-import type { SigningIn } from './api/sign-in.controller.js';
-import type { LoginPlace } from './api/state.js';
-import type { DataSource } from 'typeorm';
 import { serveSubscriptions } from './api/sockets.js';
-import { Feed } from './report/feed.js';
 import { AppModule } from './app.module.js';
 import { serveTile } from './audit/serve.js';
-import { type AdmissionServer, startAdmission } from './api/admission.js';
+import { warn } from './commentary.js';
 import { type AdmissionConfig, type Config, followedIn, withoutSecrets } from './config.js';
 import { CountersignError } from './errors.js';
 import { beginExporting } from './exporting.js';
-import { shippedCatalogues } from './report/controls.js';
-import { LoggedReports } from './report/reports.js';
-import { sealSummary } from './report/vsa.js';
+import { accessListAt } from './report/access-list.js';
+import { Feed } from './report/feed.js';
+import { openReportMaking } from './report-making.js';
 import type { PusherClaim } from './review/pusher.js';
 import { recordFault } from './review/record-fault.js';
 import { describeTrouble } from './review/trouble.js';
-import { SignIn, type SignInOptions } from './review/sign-in.js';
 import { packageVersion, type Service, startService } from './service.js';
+import { loginPlace, openAccess, openSigningIn } from './signing-in.js';
 
 export interface RunningService {
   /** `http://127.0.0.1:4100`, with the port that was really taken. */
@@ -67,10 +57,9 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
   // Before anything is followed or applied: a service that nobody can ask should not work.
   await requireFreePort(config);
   const service = await startService(config, logger);
-  const stops: (() => Promise<void>)[] = [() => service.close()];
-  const close = async (): Promise<void> => {
-    while (stops.length > 0) await stops.pop()!();
-  };
+  const opened = new AsyncDisposableStack();
+  const close = (): Promise<void> => opened.disposeAsync();
+  opened.defer(() => service.close());
   try {
     const { ledger } = service;
     const keys = await readKeys(config.data);
@@ -84,45 +73,18 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       accessList: (at: string) => accessListAt(at, new PostgresConfigurations(service.dataSource)),
       ping: () => queries.ping(),
       ready: () => service.ready(),
-      explain: service.explain,
+      ...service.answers,
       impact: service.impact,
       targets: service.targets,
       instances: () => liveInstances(service.dataSource),
-      blame: service.blame,
-      promotion: service.promotion,
       notifications: service.notifications,
       exports: async () => {
         const states = await new PostgresScheduleBook(service.dataSource).states();
         return states.filter(({ name }) => config.exports.some((one) => one.name === name));
       },
-      holdings: service.holdings,
-      controls: service.controls,
-      tags: service.tags,
-      orphans: service.orphans,
     };
     const statistics = new PostgresStatistics(service.dataSource, queries);
-    const reports = new LoggedReports({
-      ledger,
-      populations: new PostgresPopulations(service.dataSource),
-      statistics,
-      queries,
-      version: state.version,
-      bundle: async (reach) => {
-        const { bundleOf } = await import('./adapters/evidence/export.js');
-        const { zipStream } = await import('./adapters/evidence/zip.js');
-        const log = {
-          checkpoint: () => service.checkpoint(),
-          readTile: ledger.readTile,
-          storedDigests: (digests: readonly string[]) => ledger.storedDigests(digests),
-          storedContent: (digest: string) => ledger.storedContent(digest),
-        };
-        return zipStream((await bundleOf(log, keys, () => undefined, reach ? { reach } : {})).parts);
-      },
-      summary: (entry) => sealSummary(keys.origin, entry, keys.entries),
-      catalogues: async (repository) =>
-        (repository === null ? null : await service.controls(repository))?.catalogues ?? shippedCatalogues(),
-      print: async (report) => (await import('./adapters/pdf/management.js')).managementPdf(report, state.vkey),
-    });
+    const reports = openReportMaking(service, queries, statistics, keys, state.version);
     if (config.exports.length > 0) {
       const exporting = {
         exports: config.exports,
@@ -130,16 +92,9 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
         dataSource: service.dataSource,
         data: config.data,
         onFault: (fault: CountersignError) => {
-          const trouble = describeTrouble(fault);
-          logger.warn({ trouble }, fault.message);
-          const row = {
-            id: randomUUID(),
-            repository: null,
-            environment: null,
-            trouble,
-            time: new Date().toISOString(),
-            index: null,
-          };
+          warn(logger, fault);
+          const [id, time] = [randomUUID(), new Date().toISOString()];
+          const row = { id, repository: null, environment: null, trouble: describeTrouble(fault), time, index: null };
           recordFault(ledger, service.records, row).catch((thrown: unknown) =>
             logger.error({ err: thrown }, 'a fault could not be logged'),
           );
@@ -147,7 +102,7 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
         onMade: (name: string, period: string, file: string) => logger.info({ export: name, period, file }, 'exported'),
       };
       const duty = service.leases.share('duty', 'exports', (lease) => beginExporting(exporting, lease));
-      stops.push(() => duty.withdraw());
+      opened.defer(() => duty.withdraw());
     }
     const metrics = createMetrics(state, queries);
     const logFiles = {
@@ -156,14 +111,8 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       tile: (path: string) => serveTile(ledger, path),
     };
     const { approving } = service;
-    const signing = signingIn(config, service.dataSource, approving.log);
-    const access = new Access({
-      tokens: config.access.configured ? config.access.tokens : [await administratorToken(config.data)],
-      anonymous: config.access.loopback === 'read',
-      log: approving.log,
-      ...(config.access.oidc ? { issuer: new OidcBearer(config.access.oidc) } : {}),
-      ...(signing.signIn ? { signIn: signing.signIn } : {}),
-    });
+    const signing = openSigningIn(config, service.dataSource, approving.log);
+    const access = await openAccess(config, signing, approving.log);
     const known = await knownQueries(config.access.queries);
     const module = AppModule.of({
       state,
@@ -200,7 +149,7 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       reached: config.reached,
       ...(tls ? { tls } : {}),
     });
-    stops.push(() => app.close());
+    opened.defer(() => app.close());
     await app.listen(config.listen.port, config.listen.host);
     const subscriptions = serveSubscriptions(app.getHttpServer(), {
       schema: () => app.getHttpAdapter().getInstance().graphql.schema,
@@ -213,24 +162,24 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       introspection: config.access.introspection,
       ...known,
     });
-    stops.push(subscriptions);
+    opened.defer(subscriptions);
     if (config.reached.tls) {
       const server = app.getHttpServer() as unknown as TlsServer;
-      const stop = renewTls(server, config.reached.tls, (thrown) =>
+      const endRenewal = renewTls(server, config.reached.tls, (thrown) =>
         logger.error({ err: thrown }, 'the renewed certificate cannot be used'),
       );
-      stops.push(async () => stop());
+      opened.defer(endRenewal);
     }
     if (config.admission) {
       const admission = await openAdmission(config.admission, service, logger);
-      stops.push(() => admission.close());
+      opened.defer(() => admission.close());
     }
     const { port } = app.getHttpServer().address() as AddressInfo;
     const url = `${tls ? 'https' : 'http'}://${hostInUrl(config.listen.host)}:${port}`;
     signing.reachedAt(url);
     const addressFile = join(config.data, 'service.json');
     await replaceFile(addressFile, { url, pid: process.pid } satisfies ServiceAddress);
-    stops.push(() => rm(addressFile, { force: true }));
+    opened.defer(() => rm(addressFile, { force: true }));
     if (config.access.configured) return { url, close };
     return { url, close, administratorToken: join(config.data, ADMINISTRATOR_TOKEN) };
   } catch (thrown) {
@@ -244,35 +193,6 @@ async function knownQueries(folder: string | undefined): Promise<{ readonly know
   if (folder === undefined) return {};
   const names = (await readdir(folder)).filter((name) => name.endsWith('.graphql'));
   return { known: new KnownQueries(await Promise.all(names.map((name) => readFile(join(folder, name), 'utf8')))) };
-}
-
-function loginPlace({ access: { oidc } }: Config): { readonly login?: LoginPlace } {
-  const { cli, scope } = oidc?.client ?? {};
-  return oidc && cli && scope ? { login: { issuer: oidc.issuer, client: cli, scope } } : {};
-}
-
-/** People who sign in with a browser, where the configuration names an issuer's client for that. */
-function signingIn(
-  { access: { oidc }, reached: { url, tls } }: Config,
-  dataSource: DataSource,
-  log: SignInOptions['log'],
-): SigningIn & { reachedAt(address: string): void } {
-  // The port is known once it is listened on; a name that others know it by wins.
-  let origin = url ?? '';
-  const browser = {
-    cookies: new Cookies(url?.startsWith('https:') ?? tls !== undefined),
-    origin: () => origin,
-    reachedAt: (address: string) => void (origin ||= address),
-  };
-  if (!oidc?.console) return { ...browser, signIn: null };
-  const { console, ...rules } = oidc;
-  const issuer = new OidcConsole({ ...rules, console });
-  const basis = [rules.issuer, console.client, rules.login, rules.groups].join(' ');
-  const { idle, life } = console;
-  return {
-    ...browser,
-    signIn: new SignIn({ issuer, rules, basis, idle, life, sessions: new PostgresSessions(dataSource), log }),
-  };
 }
 
 async function openAdmission(config: AdmissionConfig, service: Service, logger: Logger): Promise<AdmissionServer> {

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Long, because others may be using the machine; nothing waits for it when all is well. */
-const PATIENCE = 45_000;
+const PATIENCE = 120_000;
 
 /** Polls until there is a value. */
 export async function eventually<T>(
