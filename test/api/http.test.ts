@@ -13,7 +13,7 @@ let api: TestApi;
 beforeAll(async () => {
   const all = { repositories: ['*'], environments: ['*'], expires: '2099-01-01T00:00:00Z' };
   const token = { name: 'bo', login: 'bo', role: 'viewer', sha256: tokenDigest('cs_bo'), ...all } as const;
-  api = await startApi({ introspection: 'known', tokens: [token] });
+  api = await startApi({ introspection: 'known', tokens: [token], ownServer: true });
   await seedShop(api, 300);
 }, 120_000);
 afterAll(() => api.close());

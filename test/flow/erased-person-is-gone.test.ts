@@ -334,13 +334,15 @@ async function killedAt(
       await sleep(10);
     }
   };
-  await until(`EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objid = 77 AND NOT granted)`);
+  // The server has other databases.
+  const locks = `pg_locks WHERE locktype = 'advisory' AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`;
+  await until(`EXISTS (SELECT 1 FROM ${locks} AND objid = 77 AND NOT granted)`);
   child.kill('SIGKILL');
   await gone;
   await holder.query('SELECT pg_advisory_unlock(77)');
   await until(
     `NOT EXISTS (SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle')
-     AND NOT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = ${lockSpace} AND granted)`,
+     AND NOT EXISTS (SELECT 1 FROM ${locks} AND classid = ${lockSpace} AND granted)`,
   );
   await holder.query(`DROP TRIGGER hold ON ${table}; DROP FUNCTION hold()`);
   await holder.end();

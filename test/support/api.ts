@@ -69,7 +69,7 @@ export interface TestApi {
     variables?: Record<string, unknown>,
     token?: string,
   ): Promise<Answer<T>>;
-  /** For good. */
+  /** For good; of a server of its own. */
   stopDatabase(): Promise<void>;
   close(): Promise<void>;
 }
@@ -87,11 +87,13 @@ export interface TestAccess {
   readonly issuer: BrowserSignIn;
   /** A database that is there already, and stays. */
   readonly database: string;
+  /** A database server of its own, which may be stopped. */
+  readonly ownServer: boolean;
 }
 
 export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi> {
   const { tokens = [], anonymous = true, publicLog = false } = given;
-  const server = given.database === undefined ? await startPostgres() : undefined;
+  const server = given.database === undefined ? await startPostgres({ own: given.ownServer }) : undefined;
   let stopped: Promise<void> | undefined;
   const stopServer = (): Promise<void> => (stopped ??= server?.stop() ?? Promise.resolve());
   const data = mkdtempSync(join(tmpdir(), 'countersign-api-'));

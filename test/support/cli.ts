@@ -14,7 +14,8 @@ export function runCli(
   options: { cwd?: string; env?: Record<string, string> } = {},
 ): Promise<CliResult> {
   return new Promise((done, failed) => {
-    const child = spawn(process.execPath, [resolve('dist/cli/main.js'), ...args], {
+    // As `make test` runs jest: no Wasm lives long enough to repay its optimising compiler.
+    const child = spawn(process.execPath, ['--liftoff-only', resolve('dist/cli/main.js'), ...args], {
       cwd: options.cwd,
       env: { PATH: process.env['PATH'], COUNTERSIGN_CACHE: cacheFolder(), ...options.env },
       stdio: ['ignore', 'pipe', 'pipe'],

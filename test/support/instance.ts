@@ -29,7 +29,15 @@ export class Instance {
   async spawn(): Promise<void> {
     await rm(join(this.data, 'service.json'), { force: true });
     const node = resolve('node_modules/node/bin/node');
-    const serve = [resolve('dist/cli/main.js'), 'serve', '--config', this.config, '--data', this.data];
+    const serve = [
+      '--liftoff-only',
+      resolve('dist/cli/main.js'),
+      'serve',
+      '--config',
+      this.config,
+      '--data',
+      this.data,
+    ];
     this.#url = '';
     this.#child = startTethered('/usr/bin/env', [`COUNTERSIGN_INSTANCE=${this.name}`, node, ...serve], this.said);
   }

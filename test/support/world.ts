@@ -385,9 +385,9 @@ ${this.options.limits ?? ''}
     return `${api}/namespaces/${this.namespace}/${plural}/${name}`;
   }
 
-  /** The number of replicas that the cart has; null when it is not there. */
-  async replicas(): Promise<number | null> {
-    const live = await this.dana.get(this.path('deployments', 'cart'));
+  /** The number of replicas that the cart has, or another Deployment; null when it is not there. */
+  async replicas(name = 'cart'): Promise<number | null> {
+    const live = await this.dana.get(this.path('deployments', name));
     return live ? (live as unknown as { spec: { replicas: number } }).spec.replicas : null;
   }
 

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { CountersignError } from '../../errors.js';
+import { LocalRefs } from './local-refs.js';
 
 const run = promisify(execFile);
 
@@ -159,7 +160,8 @@ export class ScratchRepository {
   }
 
   async head(revision = 'HEAD'): Promise<string> {
-    return this.git('rev-parse', '--verify', `${revision}^{commit}`);
+    const read = revision === 'HEAD' ? await (await LocalRefs.open(this.path)).read(['HEAD']) : undefined;
+    return read?.get('HEAD') ?? this.git('rev-parse', '--verify', `${revision}^{commit}`);
   }
 
   private async signed(commit: NewCommit, args: readonly [string, ...string[]]): Promise<void> {
