@@ -27,7 +27,7 @@ export async function register(program: Command): Promise<void> {
     .argument('[path]', 'a repository, a folder in one, or any folder or manifest', '.')
     .option('--base <revision>', 'what is there now; by default nothing, so that everything is judged')
     .option('--head <revision>', 'what is proposed; by default HEAD')
-    .option('--env <name>', 'only this environment of countersign.yaml; may be repeated', collect, [])
+    .option('--env <name>', 'only this environment of countersign.yaml, or "governance"; may be repeated', collect, [])
     .option('--policies <folder>', "in place of the repository's policies; starter rules stay as the profile says")
     .addOption(
       new Option('--profile <profile>', 'in place of the profile in countersign.yaml').choices([
@@ -46,6 +46,7 @@ export async function register(program: Command): Promise<void> {
 
 const HELP = `
 Policy and signers are read at the base, so that a change cannot choose its own; without a base, at the head.
+What commits do to countersign.yaml, the policies and .countersign is judged, too: as "governance".
 With --conftest it takes the place of conftest test; countersign check --conftest --help shows its options.
 Exit code: 0 allowed, 1 denied or pending, 2 could not tell.`;
 

@@ -2,7 +2,7 @@ import { basename, resolve } from 'node:path';
 import { FolderTree } from '../adapters/folder/folder-tree.js';
 import { openRepository } from '../adapters/git/open.js';
 import { changedFiles, type WorkTree, workTreeOf } from '../adapters/git/work-tree.js';
-import type { Environment } from '../change/environment.js';
+import { type Environment, GOVERNANCE } from '../change/environment.js';
 import type { EnvironmentAt, Promotion } from '../change/promotion.js';
 import { environmentNamed } from '../change/environments.js';
 import { ManifestCache } from '../change/manifest-cache.js';
@@ -11,7 +11,7 @@ import { explain } from '../policy/explain.js';
 import { policyFolder } from '../policy/folder.js';
 import type { PolicyInput } from '../policy/input.js';
 import type { Verdict } from '../report/verdict.js';
-import { checkCommits, checkFiles, type Checked, type CheckParts, FILES } from '../review/check.js';
+import { checkCommits, checkFiles, type Checked, checkGovernance, type CheckParts, FILES } from '../review/check.js';
 import { forkPoint, type Law, readLaw } from '../review/law.js';
 import { checkPromotion } from '../review/promotions.js';
 import { isUnder } from '../source/path.js';
@@ -78,7 +78,25 @@ async function examineCommits(
     const checked = await checkCommits(repository, environment, { base, head }, parts);
     verdicts.push(await verdict(checked, law, options.base ?? null, headName, lawFrom, options, engine));
   }
+  if (base !== null && asksForGovernance(law, options, place?.prefix ?? '')) {
+    const governed = { ref: await governanceRef(repository, options.base!), at: base, compile: engine.compile };
+    const checked = await checkGovernance(repository, { base, head }, governed, parts);
+    if (checked) verdicts.push(await verdict(checked, law, options.base!, headName, lawFrom, options, engine));
+    else if (options.env.includes(GOVERNANCE)) notes.push('governance is not changed');
+  }
   return { verdicts, notes: [...notes, ...ungoverned(law), ...overruledNotes(law)] };
+}
+
+/** Where nothing governs, nothing can be wrong with it; whoever asks about one folder or environment wants to know about that. */
+function asksForGovernance(law: Law, { env }: ExamineOptions, prefix: string): boolean {
+  if (env.length > 0) return env.includes(GOVERNANCE);
+  return law.environments.length > 0 && prefix === '';
+}
+
+/** The branch that the base is of: approvals of a change of governance name it. */
+async function governanceRef(repository: Repository, base: string): Promise<string> {
+  const ref = `refs/heads/${base.replace(/^(?:refs\/(?:heads|remotes)\/)?(?:origin\/)?/, '')}`;
+  return (await repository.refs([ref])).has(ref) ? ref : 'refs/heads/main';
 }
 
 async function examineWorkTree(
@@ -197,7 +215,9 @@ function chosen(
   branch: string | undefined,
   name?: string,
 ): readonly Environment[] {
-  if (options.env.length > 0) return options.env.map((env) => environmentNamed(law.settings, env));
+  if (options.env.length > 0) {
+    return options.env.filter((env) => env !== GOVERNANCE).map((env) => environmentNamed(law.settings, env));
+  }
   const inside = law.environments.filter(({ path }) => isUnder(path, prefix));
   const around = law.environments.filter(({ path }) => inside.length === 0 && isUnder(prefix, path));
   const here = [...inside, ...around];

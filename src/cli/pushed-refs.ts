@@ -5,9 +5,7 @@ import type { Environment } from '../change/environment.js';
 import { ManifestCache } from '../change/manifest-cache.js';
 import { CountersignError } from '../errors.js';
 import type { Verdict } from '../report/verdict.js';
-import { checkCommits, type CheckParts } from '../review/check.js';
-import { isGoverned } from '../review/governed-files.js';
-import { GovernanceReader, problemsOf, governanceEnvironment } from '../review/governance.js';
+import { checkCommits, type Checked, checkGovernance, type CheckParts } from '../review/check.js';
 import { type Law, readLaw } from '../review/law.js';
 import { pusherInput, pusherOfHook } from '../review/pusher.js';
 import type { Account } from '../review/records.js';
@@ -143,8 +141,13 @@ class Push {
     };
     const problems = rewritten ? [rewrittenRef(pushed.ref, base, head)] : [];
     const parts = { ...this.#parts(), push, problems };
-    for (const environment of environments) await this.#judge(environment, base, head, parts);
-    if (pushed.ref === this.#facts.governanceRef) await this.#judgeGovernance(base, head, parts);
+    for (const environment of environments)
+      this.#add(await checkCommits(repository, environment, { base, head }, parts));
+    const { governanceRef: governs, governedAt: at, engine } = this.#facts;
+    if (pushed.ref !== governs) return;
+    const governance = { ref: governs, at, compile: engine.compile };
+    const checked = await checkGovernance(repository, { base, head }, governance, parts);
+    if (checked) this.#add(checked);
   }
 
   #environmentsOf(ref: string): readonly Environment[] {
@@ -155,22 +158,10 @@ class Push {
     return ref === governanceRef ? [everything] : [];
   }
 
-  async #judge(environment: Environment, base: string | null, head: string, parts: CheckParts): Promise<void> {
-    const { repository, law } = this.#facts;
-    const { change, decision } = await checkCommits(repository, environment, { base, head }, parts);
-    const name = short(environment.ref);
-    this.verdicts.push({ change, decision, rules: law.bundle.rules, base: name, head: name, lawFrom: this.#lawFrom });
-  }
-
-  /** What governs later pushes must be readable, and is a change that the policy before it judges. */
-  async #judgeGovernance(base: string | null, head: string, parts: CheckParts): Promise<void> {
-    const { repository, law, governedAt, governanceRef, engine } = this.#facts;
-    const files = await repository.changes(governedAt, head);
-    if (!files.some(({ path }) => isGoverned(path, law.settings))) return;
-    const reader = new GovernanceReader(engine.compile);
-    const problems = problemsOf(await reader.attempt(repository, head, law.organisation), law);
-    const environment = governanceEnvironment(governanceRef);
-    await this.#judge(environment, base, head, { ...parts, problems: [...(parts.problems ?? []), ...problems] });
+  #add({ change, decision }: Checked): void {
+    const { rules } = this.#facts.law.bundle;
+    const name = short(change.environment.ref);
+    this.verdicts.push({ change, decision, rules, base: name, head: name, lawFrom: this.#lawFrom });
   }
 
   #parts(): CheckParts {

@@ -5,6 +5,7 @@ import { objectChanges } from '../change/object-changes.js';
 import { proposeChange, type ProposedChange } from '../change/proposed-change.js';
 import { render } from '../change/render.js';
 import type { CountersignError } from '../errors.js';
+import type { PolicyBundle, PolicySources } from '../policy/bundle.js';
 import { decide } from '../policy/decide.js';
 import type { Decision } from '../policy/decision.js';
 import type { Evaluator } from '../policy/evaluator.js';
@@ -21,6 +22,8 @@ import { withFieldLines } from './field-lines.js';
 import { emergencyOf } from './emergency.js';
 import { exceptionsFor } from './exceptions.js';
 import { attestationInput } from './attestation.js';
+import { governanceEnvironment, GovernanceReader, problemsOf } from './governance.js';
+import { isGoverned } from './governed-files.js';
 import { belongingInput } from './governed-owners.js';
 import { localApprovals } from './local-approvals.js';
 import type { Law } from './law.js';
@@ -62,6 +65,28 @@ export async function checkCommits(
   });
   const change = { ...read, problems: [...problems, ...read.problems] };
   return judge(change, reader, parts, await localApprovals(reader, change, parts));
+}
+
+/**
+ * Judges what the same does to the repository's governance: what will judge later changes must be readable, and is a change that the
+ * policy before it judges (invariant 2). Null where it does nothing. `at` is the commit whose governed files count now.
+ */
+export async function checkGovernance(
+  reader: Repository,
+  range: { readonly base: string | null; readonly head: string },
+  governed: {
+    readonly ref: string;
+    readonly at: string;
+    readonly compile: (sources: PolicySources) => Promise<PolicyBundle>;
+  },
+  parts: CheckParts,
+): Promise<Checked | null> {
+  const { law, problems = [] } = parts;
+  const files = await reader.changes(governed.at, range.head);
+  if (!files.some(({ path }) => isGoverned(path, law.settings))) return null;
+  const proposed = await new GovernanceReader(governed.compile).attempt(reader, range.head, law.organisation);
+  const found = [...problems, ...problemsOf(proposed, law)];
+  return checkCommits(reader, governanceEnvironment(governed.ref), range, { ...parts, problems: found });
 }
 
 /** Judges files that are in no commit, against a commit of `before` if there is one. Rules about commits find none to judge. */

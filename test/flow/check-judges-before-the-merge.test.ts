@@ -156,7 +156,22 @@ describe('countersign check', () => {
     });
     const answer = parse((await check('--base', 'main', '--output', 'json')).stdout);
     expect(answer.environments[0]?.violations.map(({ rule }) => rule)).toContain('images.pinned');
+    expect(answer.environments.map(({ name }) => name)).toEqual(['shop/production', 'governance']);
     expect(parse((await check('--output', 'json')).stdout).outcome).toBe('allow');
+  });
+
+  it('denies what could not govern, which the service would not take up either', async () => {
+    await commit('owners', { '.countersign/owners': '* @nobody\n' });
+    const { code, stdout } = await check('--base', 'main', '--output', 'json');
+    const [production, governance] = parse(stdout).environments;
+    expect([code, production?.violations]).toEqual([1, []]);
+    expect(governance).toMatchObject({
+      name: 'governance',
+      violations: [{ rule: 'reading.config-invalid', source: { path: '.countersign/owners', line: 1 } }],
+    });
+    const alone = parse((await check('--base', 'main', '--env', 'governance', '--output', 'json')).stdout);
+    expect(alone.environments.map(({ name }) => name)).toEqual(['governance']);
+    expect((await check('--base', 'main', '--env', 'shop/production')).code).toBe(0);
   });
 
   it('when base has moved on, judges what the branch does and not what it lacks', async () => {
