@@ -40,7 +40,7 @@ export class ConftestEvaluation {
       let sets: RegoValue | undefined;
       try {
         const now = BigInt(Date.now()) * 1_000_000n;
-        sets = host.evaluate(host.entrypoints['countersign__run/conftest'], { parts: [input] }, { now });
+        sets = host.evaluate(host.entrypoints['eval'], { parts: [input] }, { now });
       } catch (error) {
         this.host = undefined;
         throw toPolicyError(error, MAX_PAGES);

@@ -15,3 +15,16 @@ export async function withoutOptimising<T>(work: () => Promise<T>): Promise<T> {
     setFlagsFromString('--wasm-dynamic-tiering');
   }
 }
+
+/**
+ * Compiles a module whose functions V8 validates when each is first called, and not all beforehand, which takes most of the time: for a program
+ * that we built, never for a policy.
+ */
+export function withoutValidating(compile: () => WebAssembly.Module): WebAssembly.Module {
+  setFlagsFromString('--wasm-lazy-validation');
+  try {
+    return compile();
+  } finally {
+    setFlagsFromString('--no-wasm-lazy-validation');
+  }
+}

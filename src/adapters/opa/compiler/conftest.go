@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path"
 	"regexp"
@@ -10,8 +9,7 @@ import (
 	"strings"
 
 	"github.com/open-policy-agent/opa/v1/ast"
-	"github.com/open-policy-agent/opa/v1/bundle"
-	"github.com/open-policy-agent/opa/v1/compile"
+	"github.com/open-policy-agent/opa/v1/rego"
 )
 
 // Conftest is what Conftest would run: its own conventions, not ours, so that `check --conftest` says what `conftest test` says.
@@ -42,20 +40,12 @@ type ConftestRequest struct {
 var failureRule = regexp.MustCompile(`^(deny|violation)(_[a-zA-Z0-9]+)*$`)
 
 func (q *Request) conftest(ctx context.Context, modules map[string]*ast.Module) (*Response, []byte, error) {
-	capabilities := q.capabilities()
-	capabilities.Builtins = append(capabilities.Builtins, conftestFunctions...)
-	c := ast.NewCompiler().SetErrorLimit(0).WithCapabilities(capabilities).WithStrict(q.Conftest.Strict).
-		WithEnablePrintStatements(true).WithDefaultRegoVersion(q.version())
-	if c.Compile(modules); c.Failed() {
-		return nil, nil, c.Errors
-	}
 	found := Conftest{Namespaces: []Namespace{}, Blunt: Faults{}}
 	paths := map[string]string{}
+	var wrong Faults
 	for _, file := range sortedKeys(modules) {
 		m := modules[file]
-		if fault := problematicIf(m); fault != nil {
-			return nil, nil, fault
-		}
+		wrong = append(wrong, problematicIf(m)...)
 		name := strings.Replace(m.Package.Path.String(), "data.", "", 1)
 		at := slices.IndexFunc(found.Namespaces, func(n Namespace) bool { return strings.EqualFold(n.Name, name) })
 		if at < 0 {
@@ -73,9 +63,47 @@ func (q *Request) conftest(ctx context.Context, modules map[string]*ast.Module) 
 	if err := found.choose(q.Conftest); err != nil {
 		return nil, nil, err
 	}
+	c, err := q.conftestCompiler(modules, found.aggregate(paths))
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case len(wrong) > 0:
+		return nil, nil, wrong[:1]
+	}
+	// Not by way of a bundle, which would compile, print and parse all of it again.
+	options := []func(*rego.Rego){rego.Compiler(c), rego.Query("result = data." + aggregate + ".conftest"), rego.EnablePrintStatements(true)}
+	for _, f := range conftestFunctions {
+		options = append(options, rego.FunctionDyn(&rego.Function{Name: f.Name, Decl: f.Decl}, nil)) // tests call them
+	}
+	compiled, err := rego.New(options...).Compile(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &Response{Conftest: &found}, compiled.Bytes, nil
+}
+
+// conftestCompiler is OPA's compiler of these modules and the entry point.
+func (q *Request) conftestCompiler(modules map[string]*ast.Module, entry string) (*ast.Compiler, error) {
+	m, err := ast.ParseModuleWithOpts(aggregate+".rego", entry, ast.ParserOptions{RegoVersion: ast.RegoV1})
+	if err != nil {
+		return nil, err
+	}
+	modules[aggregate+".rego"] = m
+	capabilities := q.capabilities()
+	capabilities.Builtins = append(capabilities.Builtins, conftestFunctions...)
+	c := ast.NewCompiler().SetErrorLimit(0).WithCapabilities(capabilities).WithStrict(q.Conftest.Strict).
+		WithEnablePrintStatements(true).WithDefaultRegoVersion(q.version())
+	if c.Compile(modules); c.Failed() {
+		return nil, c.Errors
+	}
+	return c, nil
+}
+
+// aggregate is the module of the entry point: for each namespace, an array of what each rule gives, a list that is empty where it is undefined.
+func (c *Conftest) aggregate(paths map[string]string) string {
 	var text strings.Builder
 	text.WriteString("package " + aggregate + "\n\nconftest := [")
-	for _, n := range found.Namespaces {
+	for _, n := range c.Namespaces {
 		text.WriteString("\n\t[")
 		for _, rule := range append(slices.Clone(n.Rules), "exception") {
 			if len(n.Rules) > 0 {
@@ -85,26 +113,7 @@ func (q *Request) conftest(ctx context.Context, modules map[string]*ast.Module) 
 		text.WriteString("],")
 	}
 	text.WriteString("\n]\n")
-	m, err := ast.ParseModuleWithOpts(aggregate+".rego", text.String(), ast.ParserOptions{RegoVersion: ast.RegoV1})
-	if err != nil {
-		return nil, nil, err
-	}
-	b := &bundle.Bundle{Data: map[string]any{}}
-	b.Manifest.Init()
-	b.Manifest.SetRegoVersion(q.version())
-	b.Modules = append(b.Modules, bundle.ModuleFile{URL: aggregate + ".rego", Path: aggregate + ".rego", Raw: []byte("package made"), Parsed: m})
-	for _, file := range sortedKeys(modules) {
-		b.Modules = append(b.Modules, bundle.ModuleFile{URL: file, Path: file, Raw: []byte(q.Files[file]), Parsed: modules[file]})
-	}
-	builder := compile.New().WithBundle(b).WithTarget("wasm").WithCapabilities(capabilities).WithRegoVersion(q.version()).
-		WithEnablePrintStatements(true).WithEntrypoints(aggregate + "/conftest")
-	if err := builder.Build(ctx); err != nil {
-		return nil, nil, err
-	}
-	if len(builder.Bundle().WasmModules) != 1 {
-		return nil, nil, errors.New("the compiler made no Wasm module")
-	}
-	return &Response{Conftest: &found}, builder.Bundle().WasmModules[0].Raw, nil
+	return text.String()
 }
 
 func (n *Namespace) add(m *ast.Module, blunt *Faults) {
