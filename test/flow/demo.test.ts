@@ -34,6 +34,8 @@ describe('the demo', () => {
         /^✗ drift {5}Deployment shop-production\/web modified {3}entry \d+, before it was corrected/m,
         /by kubectl-edit /,
         /^↺ corrected replicas are 2 again, \d+ ms after the edit/m,
+        /^· named {5}it was dana: a patch .*\(evidence: strong\)$/m,
+        /^· named {5}it was dana: a delete .*\(evidence: strong\)$/m,
         /^↺ corrected it is back after \d+ ms/m,
         /decisions replayed +✓ +all equal/,
         /^ {2}│ valid /m,

@@ -16,13 +16,10 @@ export async function editBehindItsBack(world: World, cluster: ShopCluster): Pro
   const known = new Set((await readDrift(world, web)).map(({ id }) => id));
   const answer = await cluster.edit(web, { spec: { replicas: approved + 3 } });
   const edited = performance.now();
-  const seen = await cluster.auditLog(web);
-  const [by] = seen?.filter(({ verb }) => verb === 'patch') ?? [];
   narrator.line({
     mark: 'no',
     word: 'edited',
     text: `Deployment ${web.namespace}/${web.name}: replicas ${approved} → ${replicasOf(answer)}, by a client that calls itself ${managerOf(answer)}`,
-    ...(by ? { below: [`the API server's own audit log: ${by.verb} by ${by.user}`] } : {}),
   });
   narrator.waiting('the drift to be seen');
   const back = await until(
@@ -48,6 +45,7 @@ export async function editBehindItsBack(world: World, cluster: ShopCluster): Pro
     JSON.stringify(drift.attribution ?? {}).includes('kubectl-edit'),
     'the drift is attributed to nobody, or another',
   );
+  await name(world, cluster, drift);
   const { headOutcome, approved: commit } = await readEnvironment(world, 'production');
   narrator.line({
     mark: 'fact',
@@ -56,7 +54,7 @@ export async function editBehindItsBack(world: World, cluster: ShopCluster): Pro
   });
   await suggestQuery(
     world,
-    '{ drift(first: 1) { nodes { attribution strength detectedAt correctedAt entry { index predicate } } } }',
+    '{ drift(first: 1) { nodes { attribution supplements strength detectedAt correctedAt entry { index predicate } } } }',
   );
 }
 
@@ -97,6 +95,26 @@ export async function deleteByHand(world: World, cluster: ShopCluster): Promise<
     text: `it is back after ${milliseconds} ms, uid ${back.metadata.uid.slice(0, 8)}…, with the same data`,
     values: { object: { ...config }, milliseconds },
   });
+  await name(world, cluster, drift);
+}
+
+/** Who did it, as the API server authenticated them: its audit events come a moment after the write. */
+async function name(world: World, cluster: ShopCluster, { id, object }: ReadDrift): Promise<void> {
+  if (cluster.auditLog === null) return;
+  world.narrator.waiting("the API server's audit event");
+  const told = await until(
+    `the API server's audit event of ${object.kind} ${object.name}`,
+    async () => (await readDrift(world, object)).find((one) => one.id === id)?.supplements.at(-1),
+    { givenUp: () => world.ended() },
+  );
+  const { user, verb, source, strength } = told;
+  world.narrator.line({
+    mark: 'fact',
+    word: 'named',
+    text: `it was ${user.name}: a ${verb} that the API server authenticated, by its ${source} event (evidence: ${strength})`,
+    values: { object, supplement: told },
+  });
+  expectThat(user.name === 'dana', `the audit event names ${user.name}`);
 }
 
 /** Who wrote an object last, as its managed fields say. */
@@ -139,7 +157,7 @@ function driftLine({ object, type, fields, attribution, strength, detectedAt, co
     text: `${object.kind} ${object.namespace}/${object.name} ${type}   entry ${index}, before it was corrected`,
     below: [
       ...fieldTexts(fields as Json),
-      `by ${whoText(attribution)} (evidence: ${strength ?? 'none'})`,
+      `by ${whoText(attribution)} (evidence: ${textOf(attribution?.['strength']) || 'none'})`,
       `seen ${timeOf(detectedAt)}, corrected ${timeOf(correctedAt)} UTC`,
     ],
     values: { object, type, fields, attribution, strength, detectedAt, correctedAt, index },
@@ -148,7 +166,7 @@ function driftLine({ object, type, fields, attribution, strength, detectedAt, co
 
 function whoText(attribution: ReadDrift['attribution']): string {
   const value = (name: string): string => textOf(attribution?.[name]);
-  if (!value('manager')) return 'somebody who left no trace';
+  if (!value('manager')) return 'somebody who left no trace in the object';
   return `${value('manager')} (${[value('operation'), value('time')].filter(Boolean).join(' at ')}, from ${value('source')})`;
 }
 

@@ -128,12 +128,21 @@ export interface ReadRun {
   readonly decision: { readonly index: number | null } | null;
 }
 
+export interface Supplement {
+  readonly strength: string;
+  readonly source: string;
+  readonly user: { readonly name: string };
+  readonly verb: string;
+}
+
 export interface ReadDrift {
   readonly id: string;
   readonly object: ReadObject;
   readonly type: string;
   readonly fields: unknown;
   readonly attribution: Readonly<Record<string, unknown>> | null;
+  /** What came after the first evidence, the newest last. */
+  readonly supplements: readonly Supplement[];
   readonly strength: string | null;
   readonly detectedAt: string;
   readonly correctedAt: string | null;
@@ -147,7 +156,7 @@ const RUN = 'reason outcome startedIndex finishedIndex trouble { message } decis
 export async function readDrift(world: World, { kind, namespace, name }: ReadObject): Promise<readonly ReadDrift[]> {
   const { drift } = await world.graphql.query<{ drift: { nodes: readonly ReadDrift[] } }>(
     `query ($filter: DriftFilter!) { drift(first: 20, filter: $filter) { nodes {
-      id object { ${OBJECT} } type fields attribution strength detectedAt correctedAt index run { ${RUN} } } } }`,
+      id object { ${OBJECT} } type fields attribution supplements strength detectedAt correctedAt index run { ${RUN} } } } }`,
     { filter: { kind, namespace, name } },
   );
   return drift.nodes;

@@ -112,6 +112,7 @@ class Demo {
       url,
       genesis,
       kubeconfig: kubeconfig === undefined ? workspace.kubeconfig : resolve(kubeconfig),
+      auditLog: cluster?.auditLog ?? null,
       namespaces: this.#namespaces,
     });
     const { serviceFile: configFile, data, serviceLog: logFile } = workspace;

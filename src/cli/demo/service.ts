@@ -19,16 +19,19 @@ export interface ServiceFile {
   readonly url: string;
   readonly genesis: string;
   readonly kubeconfig: string;
+  /** Where the API server writes its audit events; null where that is not ours to read. */
+  readonly auditLog: string | null;
   readonly namespaces: Readonly<Record<Stage, string>>;
 }
 
 /** The service's own configuration: one repository, one cluster with a target and a grant for each environment. */
 export async function writeServiceFile(file: string, options: ServiceFile): Promise<void> {
+  const audit = options.auditLog === null ? '' : `\n    audit: {log: ${JSON.stringify(options.auditLog)}}`;
   const targets = stages.map(
     (stage) => `  - name: ${stage}
     kind: kubernetes
     kubeconfig: ${JSON.stringify(options.kubeconfig)}
-    grants: [{repository: shop, namespaces: [${options.namespaces[stage]}], kinds: ["*"]}]
+    grants: [{repository: shop, namespaces: [${options.namespaces[stage]}], kinds: ["*"]}]${audit}
 `,
   );
   await writeFile(

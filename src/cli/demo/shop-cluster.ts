@@ -1,4 +1,4 @@
-import { copyFile, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, writeFile } from 'node:fs/promises';
 import { openCluster } from '../../adapters/kubernetes/cluster.js';
 import { startControlPlane, type ControlPlane } from '../../adapters/kubernetes/control-plane.js';
 import { readKubeconfig } from '../../adapters/kubernetes/kubeconfig.js';
@@ -79,20 +79,9 @@ export class ShopCluster {
     await this.dana.call({ method: 'DELETE', path: pathOf(identity), subject: { text: identity.name } });
   }
 
-  /** Who the API server itself saw writing this object, newest first; null where its audit log is not ours to read. */
-  async auditLog(
-    identity: ObjectIdentity,
-  ): Promise<readonly { readonly user: string; readonly verb: string }[] | null> {
-    if (!this.plane) return null;
-    const lines = (await readFile(this.plane.auditLog, 'utf8')).trimEnd().split('\n');
-    return lines
-      .map(
-        (line) => JSON.parse(line) as { user: { username: string }; verb: string; objectRef?: Record<string, string> },
-      )
-      .filter(({ objectRef }) => objectRef?.['name'] === identity.name && objectRef['namespace'] === identity.namespace)
-      .filter(({ objectRef }) => objectRef?.['resource'] === `${identity.kind.toLowerCase()}s`)
-      .map(({ user, verb }) => ({ user: user.username, verb }))
-      .toReversed();
+  /** Where the API server writes its audit events; null where that is not ours to read. */
+  get auditLog(): string | null {
+    return this.plane?.auditLog ?? null;
   }
 
   async close(): Promise<void> {
