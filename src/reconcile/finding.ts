@@ -1,6 +1,6 @@
-import { randomUUID } from 'node:crypto';
 import { isJsonObject, type Json, type KubernetesObject } from '../cluster/object.js';
 import type { Redactor } from '../cluster/secret.js';
+import { recordId } from '../review/record-id.js';
 import { attribute } from './attribution.js';
 import type { LiveObject } from './cluster.js';
 import { asServed, type FieldDifference } from './drift.js';
@@ -29,7 +29,7 @@ export function driftOf(
 ): Drift {
   const { basis, live, differences, type } = finding;
   return {
-    id: randomUUID(),
+    id: recordId(),
     repository: approved.repository,
     environment: approved.environment.name,
     target,

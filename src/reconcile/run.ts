@@ -1,9 +1,9 @@
-import { randomUUID } from 'node:crypto';
 import { identityKey, type ObjectIdentity } from '../cluster/object.js';
 import type { Redactor } from '../cluster/secret.js';
 import { type CountersignError, toCountersignError } from '../errors.js';
 import type { Cluster, LiveObject } from './cluster.js';
 import { concurrently } from './concurrently.js';
+import { recordId } from '../review/record-id.js';
 import { assertApproved, type ApprovedChange } from './gate.js';
 import { failure, runHook, runHooks, type HookParts } from './hooks.js';
 import {
@@ -285,7 +285,7 @@ function startOf(
 ): RunStart {
   const planned = [...plan.applies, ...plan.hooks, ...plan.prunes, ...plan.onFailure];
   return {
-    id: randomUUID(),
+    id: recordId(),
     repository: approved.repository,
     environment: approved.environment.name,
     target: cluster.name,

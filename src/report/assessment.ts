@@ -44,7 +44,7 @@ export interface Assessment {
 
 /** `at`: the moment by which reviews are due or not, RFC 3339. */
 export async function assess(
-  pages: AsyncIterable<readonly DecidedChange[]>,
+  pages: AsyncIterable<Iterable<DecidedChange>>,
   controls: readonly Control[],
   at: string,
 ): Promise<Assessment> {

@@ -43,8 +43,8 @@ function written(text: string, index: number): DecidedChange {
     exceptions: [{ id: text, rule: text, expires: time, ticket: text }],
     approvals: [{ principal: text, person: text, key: text, via: 'git', firstSeen: time }],
     change: { operation: 'push', ref: text, base: null, head: text, tree: text, renderedDigest: text },
-    commits: [{ ...commit, author: person, committer: person, message: `${text}\n\nTicket: ${text}\nReason: ${text}\nRisk: ${text}\n`, signature: { kind: 'ssh', status: 'verified', principal: text, key: text } }], // prettier-ignore
-    objects: [{ kind: text, namespace: text, name: text }],
+    commits: [{ ...commit, author: person, committer: person, message: `${text}\n\nTicket: ${text}\nReason: ${text}\nRisk: ${text}\n`, signature: { status: 'verified', principal: text, key: text } }], // prettier-ignore
+    objects: [text],
     duty: { reason: text, ticket: text, dueAt: time, closedAt: time, by: text },
     uids: [text],
     controls: [text],

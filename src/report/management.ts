@@ -81,7 +81,7 @@ export interface EnvironmentFigures {
 
 /** Goes through a population once, in memory that its environments, rules and people take, not its rows. */
 export async function managementReport(
-  pages: AsyncIterable<readonly DecidedChange[]>,
+  pages: AsyncIterable<Iterable<DecidedChange>>,
   sampling: { readonly seed: string; readonly size: number },
 ): Promise<ManagementReport> {
   const gathering = new Gathering(new Sample<DecidedChange>(sampling.seed, sampling.size));

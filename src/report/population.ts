@@ -35,7 +35,8 @@ export interface DecidedChange {
   /** Its commits, the head first, as far as they are known; of very many the first 1,000. */
   readonly commits: readonly PopulationCommit[];
   readonly commitCount: number;
-  readonly objects: readonly { readonly kind: string; readonly namespace: string; readonly name: string }[];
+  /** As people write them: `Deployment shop/cart`; of very many the first 200. */
+  readonly objects: readonly string[];
   readonly objectChanges: number;
   /** Of those that counted. */
   readonly approvals: readonly Pick<ApprovalRecord, 'principal' | 'person' | 'key' | 'via' | 'firstSeen'>[];
@@ -54,10 +55,10 @@ export interface DecidedChange {
 
 export interface PopulationCommit {
   readonly id: string;
-  readonly author: PersonClaim;
-  readonly committer: PersonClaim;
+  readonly author: Pick<PersonClaim, 'name' | 'email'>;
+  readonly committer: Pick<PersonClaim, 'time'>;
   readonly message: string;
-  readonly signature: Signature;
+  readonly signature: Pick<Signature, 'status' | 'principal' | 'person' | 'key'>;
   readonly files: number;
   readonly firstSeen: string;
 }
@@ -67,7 +68,7 @@ export interface Population {
   /** How many the query selects, and the size of the log that this is true of. */
   readonly rows: number;
   readonly size: number;
-  pages(): AsyncIterable<readonly DecidedChange[]>;
+  pages(): AsyncIterable<Iterable<DecidedChange>>;
   close(): Promise<void>;
 }
 
@@ -85,10 +86,6 @@ export interface Column {
 
 // Most changes bring one commit with one of each: there is nothing to gather then, a million times.
 const unique = (values: readonly string[]): readonly string[] => (values.length < 2 ? values : [...new Set(values)]);
-const trailer = ({ commits }: DecidedChange, name: string): readonly string[] => {
-  if (commits.length === 1) return unique(trailerValues(trailersOf(commits[0]), name));
-  return unique(commits.flatMap((commit) => trailerValues(trailersOf(commit), name)));
-};
 const both = (one: readonly string[], other: readonly string[]): readonly string[] =>
   other.length === 0 ? one : [...one, ...other];
 const isSigned = ({ signature }: PopulationCommit): boolean => signature.status === 'verified';
@@ -118,14 +115,14 @@ export const columns: readonly Column[] = [
     what: 'When the service first saw the head',
     value: (row) => row.commits[0]?.firstSeen ?? null,
   },
-  { name: 'ticket', what: 'Trailer `Ticket` of the commits', value: (row) => trailer(row, 'ticket') },
-  { name: 'reason', what: 'Trailer `Reason` or `Break-Glass`', value: (row) => both(trailer(row, 'reason'), trailer(row, 'break-glass')) }, // prettier-ignore
-  { name: 'risk', what: 'Trailer `Risk`', value: (row) => trailer(row, 'risk') },
-  { name: 'tests', what: 'Trailer `Tested` or `Tested-by`', value: (row) => both(trailer(row, 'tested'), trailer(row, 'tested-by')) }, // prettier-ignore
+  { name: 'ticket', what: 'Trailer `Ticket` of the commits', value: (row) => said(row).ticket },
+  { name: 'reason', what: 'Trailer `Reason` or `Break-Glass`', value: (row) => said(row).reason }, // prettier-ignore
+  { name: 'risk', what: 'Trailer `Risk`', value: (row) => said(row).risk },
+  { name: 'tests', what: 'Trailer `Tested` or `Tested-by`', value: (row) => said(row).tests }, // prettier-ignore
   { name: 'title', what: 'First line of the head’s message', value: (row) => row.commits[0]?.message.split('\n', 1)[0] ?? null }, // prettier-ignore
   { name: 'files', what: 'Files that the commits touch, each commit counted', value: (row) => row.commits.reduce((sum, { files }) => sum + files, 0) }, // prettier-ignore
   { name: 'object_changes', what: 'Kubernetes objects that change', value: (row) => row.objectChanges },
-  { name: 'objects', what: 'Which: kind namespace/name', value: (row) => row.objects.map(({ kind, namespace, name }) => `${kind} ${namespace ? `${namespace}/` : ''}${name}`) }, // prettier-ignore
+  { name: 'objects', what: 'Which: kind namespace/name', value: (row) => row.objects },
   {
     name: 'approvers',
     what: 'Whose approvals counted',
@@ -196,17 +193,26 @@ export const columns: readonly Column[] = [
   { name: 'controls', what: 'Controls that the rules in force answer to', value: (row) => row.controls },
 ];
 
-/** The newest of each place: columns ask for those of one row, one after the other. */
-const parsed: { commit?: PopulationCommit; trailers: Trailers }[] = Array.from({ length: 16 }, () => ({
-  trailers: {},
-}));
-let oldest = 0;
+type Said = Readonly<Record<'ticket' | 'reason' | 'risk' | 'tests', readonly string[]>>;
 
-/** Several columns ask, and a message is read once. */
-export function trailersOf(commit: PopulationCommit): Trailers {
-  for (const known of parsed) if (known.commit === commit) return known.trailers;
-  const trailers = parseTrailers(commit.message);
-  parsed[oldest] = { commit, trailers };
-  oldest = (oldest + 1) % parsed.length;
-  return trailers;
+/** Several columns of a row ask for it, one after the other. */
+let newest: { readonly row: DecidedChange; readonly said: Said } | undefined;
+
+/** What the trailers of a row's commits say, each value once. */
+function said(row: DecidedChange): Said {
+  if (newest?.row === row) return newest.said;
+  const trailers = row.commits.map(trailersOf);
+  const values = (name: string): readonly string[] => unique(trailers.flatMap((made) => trailerValues(made, name)));
+  newest = {
+    row,
+    said: {
+      ticket: values('ticket'),
+      reason: both(values('reason'), values('break-glass')),
+      risk: values('risk'),
+      tests: both(values('tested'), values('tested-by')),
+    },
+  };
+  return newest.said;
 }
+
+export const trailersOf = ({ message }: PopulationCommit): Trailers => parseTrailers(message);

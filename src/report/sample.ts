@@ -37,7 +37,7 @@ export class Sample<T extends { readonly index: number; readonly leafHash: strin
 
 /** The sample of a population, as its one page. */
 export async function* drawn<T extends { readonly index: number; readonly leafHash: string }>(
-  pages: AsyncIterable<readonly T[]>,
+  pages: AsyncIterable<Iterable<T>>,
   { seed, size }: Sampling,
 ): AsyncIterable<readonly T[]> {
   const sample = new Sample<T>(seed, size);

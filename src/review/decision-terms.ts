@@ -20,8 +20,8 @@ export interface DecisionTerms {
 }
 
 interface MadeCommit {
-  readonly signature: Signature;
-  readonly author: PersonClaim;
+  readonly signature: Pick<Signature, 'status' | 'principal' | 'person'>;
+  readonly author: Pick<PersonClaim, 'email'>;
   readonly trailers: Trailers;
 }
 

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { CountersignError } from '../errors.js';
 import type { CommitWithFiles, RefMove } from '../source/repository.js';
 import { checkSignature, type Signers } from '../source/signers.js';
@@ -7,6 +6,7 @@ import { latePusherEntry, pushEntry } from './entries.js';
 import type { ClockedParts } from './followed-repository.js';
 import { changeCommits, ingestCommits } from './ingest.js';
 import { type PusherClaim, PusherClaims, sameMove } from './pusher.js';
+import { recordId } from './record-id.js';
 import type { CommitRecord, PushRecord, TipRecord } from './records.js';
 
 /** Webhooks heard of between two looks; the rest is the forge's word for nothing. */
@@ -91,7 +91,7 @@ export class Pushes {
     const { ledger, records } = this.parts;
     const time = this.parts.now();
     const push: PushRecord = {
-      id: randomUUID(),
+      id: recordId(),
       repository: this.repository,
       ref: move.ref,
       kind: move.kind,

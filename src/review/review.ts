@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { canonicalJson } from '../cluster/canonical.js';
 import { diffObjects } from '../cluster/diff.js';
 import type { KubernetesObject } from '../cluster/object.js';
@@ -34,6 +33,7 @@ import { pusherInput } from './pusher.js';
 import { exceptionsFor } from './exceptions.js';
 import { attestationInput } from './attestation.js';
 import { belongingInput } from './governed-owners.js';
+import { recordId } from './record-id.js';
 import type { ChangeRecord, DecisionRecord, ObjectChangeRecord, PushRecord, ReviewDutyRecord } from './records.js';
 
 export interface ReviewRequest {
@@ -165,8 +165,8 @@ export async function review(request: ReviewRequest): Promise<Reviewed> {
   });
   const results = unseen ? live : await evaluate(request.evaluator, governance.bundle, input);
   const decision = await withFieldLines(decide(governance.bundle, input, change, results), change, reader, redactor);
-  const id = randomUUID();
-  const changeId = randomUUID();
+  const id = recordId();
+  const changeId = recordId();
   const time = request.now();
   const common = { repository: repository.name, environment: environment.name, time: time.toISOString() };
   const duty = decision.outcome === 'allow' ? reviewDuty(emergency, change, time) : null;

@@ -31,7 +31,7 @@ export function decidedChange(
         author: person,
         committer: person,
         message: `Change ${index}\n\nTicket: SHOP-${index}\n`,
-        signature: { kind: 'ssh', status: 'verified', principal: by, key: 'SHA256:k' },
+        signature: { status: 'verified', principal: by, key: 'SHA256:k' },
         files: 1,
         firstSeen: time,
       },
@@ -54,6 +54,6 @@ export function decidedChange(
 }
 
 /** A page each. */
-export async function* pagesOf(...rows: readonly DecidedChange[]): AsyncGenerator<readonly DecidedChange[]> {
+export async function* pagesOf(...rows: readonly DecidedChange[]): AsyncGenerator<Iterable<DecidedChange>> {
   for (const one of rows) yield [one];
 }

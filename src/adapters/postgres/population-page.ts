@@ -15,16 +15,22 @@ export const WITHIN = `decision.log_index >= $1 AND decision.log_index < $2 AND 
   AND ($4::text IS NULL OR decision.environment = $4) AND ($5::text IS NULL OR decision.outcome = $5)
   AND ($6::timestamptz IS NULL OR decision.time >= $6) AND ($7::timestamptz IS NULL OR decision.time < $7)`;
 
-/** RFC 3339, UTC, made by the database: a date less to take apart for each of a million rows. */
+/** RFC 3339, UTC, made by the database: where little is asked for. */
 const iso = (column: string): string => `to_char(${column} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`;
+/** A list of JSON; null for an empty one, which most of them are: a text less to make, to send and to read. */
+const some = (column: string): string => `CASE WHEN ${column} <> '[]' THEN ${column} END`;
 
-/** In the order of the names in `Row`. */
-const DECISIONS = `SELECT decision.id, decision.log_index, encode(log_entry.leaf_hash, 'hex'), decision.repository, decision.environment,
-    decision.outcome, decision.violations, decision.required, decision.excepted, decision.exceptions, decision.approvals, decision.bundle_digest,
-    ${iso('decision.time')}, decision.change, change.operation, change.ref, change.base, change.head, change.tree, change.commits,
-    change.object_changes, change.rendered_digest, environment.target, environment.namespace, environment.status, environment.approved_decision
+/** In the order of the names in `Columns`. Most changes bring one commit, which comes along; the others of more are asked for apart. */
+const DECISIONS = `SELECT decision.id, decision.log_index, log_entry.leaf_hash, decision.repository, decision.environment, decision.outcome,
+    ${['violations', 'required', 'excepted', 'exceptions', 'approvals'].map((list) => some(`decision.${list}`)).join(', ')},
+    decision.bundle_digest, decision.time, decision.change, change.operation, change.ref, change.base, change.head, change.tree,
+    CASE WHEN jsonb_array_length(change.commits) <> 1 OR change.commits ->> 0 <> change.head THEN change.commits END,
+    change.object_changes, change.rendered_digest, environment.target, environment.namespace, environment.status, environment.approved_decision,
+    commit.author ->> 'name', commit.author ->> 'email', commit.committer ->> 'time', commit.message, commit.signature ->> 'status',
+    commit.signature ->> 'principal', commit.signature ->> 'person', commit.signature ->> 'key', jsonb_array_length(commit.files), commit.first_seen
   FROM decision JOIN log_entry USING (log_index) JOIN change ON change.id = decision.change
   LEFT JOIN environment ON environment.repository = decision.repository AND environment.name = decision.environment
+  LEFT JOIN commit ON commit.repository = decision.repository AND commit.id = change.head
   WHERE ${WITHIN} ORDER BY decision.log_index`;
 type Columns = readonly [
   id: string,
@@ -32,65 +38,70 @@ type Columns = readonly [
   leafHash: string,
   repository: string,
   environment: string,
-  outcome: string,
-  violations: string,
-  required: string,
-  excepted: string,
-  exceptions: string,
-  approvals: string,
+  outcome: DecidedChange['outcome'],
+  violations: string | null,
+  required: string | null,
+  excepted: string | null,
+  exceptions: string | null,
+  approvals: string | null,
   bundleDigest: string,
   time: string,
   change: string,
-  operation: string,
+  operation: DecidedChange['change']['operation'],
   ref: string,
   base: string | null,
   head: string,
   tree: string,
-  commits: string,
+  commits: string | null,
   objectChanges: string,
   renderedDigest: string,
   target: string | null,
   namespace: string | null,
   status: string | null,
   approvedDecision: string | null,
+  ...commit: CommitColumns,
 ];
+/** All null where the commit is not known. */
+type CommitColumns = readonly [author: string, email: string, committed: string, message: string, status: PopulationCommit['signature']['status'], principal: string | null, person: string | null, key: string | null, files: string, firstSeen: string]; // prettier-ignore
 
-/** Each answers one JSON array: a value less to find and to make for each thing of each row. */
-const COMMITS = `SELECT json_agg(json_build_array(repository, id, author, committer, message, signature, jsonb_array_length(files), ${iso('first_seen')}))
+const COMMITS = `SELECT repository, id, author ->> 'name', author ->> 'email', committer ->> 'time', message, signature ->> 'status', signature ->> 'principal',
+    signature ->> 'person', signature ->> 'key', jsonb_array_length(files), first_seen
   FROM unnest($1::text[], $2::text[]) AS made (repository, id) JOIN commit USING (repository, id)`;
-type CommitColumns = [repository: string, id: string, author: PopulationCommit['author'], committer: PopulationCommit['committer'], message: string, signature: PopulationCommit['signature'], files: number, firstSeen: string]; // prettier-ignore
 
-const OBJECTS = `SELECT json_agg(json_build_array(change, kind, namespace, name)) FROM (SELECT change, kind, namespace, name FROM object_change
-  WHERE change = ANY($1) AND position < ${MOST_OBJECTS} ORDER BY change, position) AS touched`;
-type ObjectColumns = [change: string, kind: string, namespace: string, name: string];
+const OBJECTS = `SELECT change, position, kind || CASE namespace WHEN '' THEN ' ' ELSE ' ' || namespace || '/' END || name FROM object_change
+  WHERE change = ANY($1) AND position < ${MOST_OBJECTS}`;
 
-const APPROVALS = `SELECT json_agg(json_build_array(id, principal, person, key, via, ${iso('first_seen')})) FROM approval WHERE id = ANY($1)`;
+const APPROVALS = `SELECT id, principal, person, key, via, first_seen FROM approval WHERE id = ANY($1)`;
 type Approval = DecidedChange['approvals'][number];
-type ApprovalColumns = [id: string, principal: string | null, person: string | null, key: string | null, via: Approval['via'], firstSeen: string]; // prettier-ignore
+type ApprovalColumns = readonly [id: string, principal: string | null, person: string | null, key: string | null, via: Approval['via'], firstSeen: string]; // prettier-ignore
 
-const EXCEPTIONS = `SELECT json_agg(json_build_array(id, rule, ticket, ${iso('expires')})) FROM exception WHERE id = ANY($1)`;
-type ExceptionColumns = [id: string, rule: string | null, ticket: string | null, expires: string | null];
+const EXCEPTIONS = `SELECT id, rule, ticket, ${iso('expires')} FROM exception WHERE id = ANY($1)`;
+type ExceptionColumns = readonly [id: string, rule: string | null, ticket: string | null, expires: string | null];
 
-const RUNS = `SELECT json_agg(json_build_array(decision, id, outcome, ${iso('finished_at')})) FROM (
-    SELECT DISTINCT ON (decision) decision, id, outcome, finished_at FROM run WHERE decision = ANY($1)
-    ORDER BY decision, (outcome = 'succeeded') DESC, CASE WHEN outcome = 'succeeded' THEN started_at END, started_at DESC) AS one`;
+/** Of each decision the one that counts comes first. */
+const RUNS = `SELECT DISTINCT ON (decision) decision, id, outcome, finished_at FROM run WHERE decision = ANY($1)
+  ORDER BY decision, (outcome = 'succeeded') DESC, CASE WHEN outcome = 'succeeded' THEN started_at END, started_at DESC`;
 type Run = NonNullable<DecidedChange['run']>;
-type RunColumns = [decision: string, id: string, outcome: Run['outcome'], finishedAt: string | null];
+type RunColumns = readonly [decision: string, id: string, outcome: Run['outcome'], finishedAt: string | null];
 
-const DUTIES = `SELECT json_agg(json_build_array(duty.id, duty.reason, duty.ticket, ${iso('duty.due_at')}, ${iso('duty.closed_at')},
-    coalesce(approval.person, approval.principal))) FROM review_duty AS duty LEFT JOIN approval ON approval.id = duty.approval WHERE duty.id = ANY($1)`;
-type DutyColumns = [id: string, reason: string, ticket: string | null, dueAt: string, closedAt: string | null, by: string | null]; // prettier-ignore
+const DUTIES = `SELECT duty.id, duty.reason, duty.ticket, ${iso('duty.due_at')}, ${iso('duty.closed_at')}, coalesce(approval.person, approval.principal)
+  FROM review_duty AS duty LEFT JOIN approval ON approval.id = duty.approval WHERE duty.id = ANY($1)`;
+type DutyColumns = readonly [id: string, reason: string, ticket: string | null, dueAt: string, closedAt: string | null, by: string | null]; // prettier-ignore
 
-const LIVE = `SELECT json_agg(json_build_array(decision, uids)) FROM (SELECT decision, array_agg(uid ORDER BY kind, namespace, name) AS uids
-    FROM live_object WHERE decision = ANY($1) GROUP BY decision) AS left_so`;
-type LiveColumns = [decision: number, uids: string[]];
+const LIVE = `SELECT decision, uid FROM live_object WHERE decision = ANY($1) ORDER BY decision, kind, namespace, name`;
 
 /** As the database wrote it. */
 const asText: CustomTypesConfig = { getTypeParser: () => (text: string) => text };
 const none: readonly never[] = [];
-const list = (text: string): readonly never[] => (text === '[]' ? none : (JSON.parse(text) as never[]));
+const list = <T>(text: string | null): readonly T[] => (text === null ? none : (JSON.parse(text) as T[]));
 
-/** Reads pages of a population on a connection, whose transaction gives them all the same snapshot. */
+/** RFC 3339 of what PostgreSQL writes as `2026-07-01 08:05:00.12+00`, in its own time zone UTC: its own words for it take it longer. */
+function instant(text: string): string {
+  const fraction = text.length > 22 ? text.slice(20, -3).padEnd(3, '0') : '000';
+  return `${text.slice(0, 10)}T${text.slice(11, 19)}.${fraction}Z`;
+}
+
+/** Reads pages of a population on a connection, whose transaction gives them all the same snapshot and has the time zone UTC. */
 export class PopulationReader {
   private constructor(
     private readonly client: Client,
@@ -102,162 +113,209 @@ export class PopulationReader {
     return new PopulationReader((await runner.connect()) as Client, controls, chosen);
   }
 
-  /** Decisions from one index of the log to another, `to` not included, in its order. One at a time. */
-  async page(from: number, to: number): Promise<readonly DecidedChange[]> {
-    const rows = (await this.#rows('decisions', DECISIONS, [from, to, ...this.chosen])).map(
-      (columns) => new Row(columns as unknown as Columns),
-    );
-    const [commits, objects, approvals, exceptions, runs, duties, uids] = [
-      await this.#commits(rows),
-      await this.#objects(rows),
-      await this.#approvals(rows),
-      await this.#exceptions(rows),
-      await this.#runs(rows),
-      await this.#duties(rows),
-      await this.#uids(rows),
-    ];
-    const page: DecidedChange[] = [];
-    for (const row of rows) {
-      const { columns, ids, index } = row;
-      const [id, , leafHash, repository, environment, outcome, violations, required, , , , bundleDigest, time, change, operation, ref, base, head, tree, , objectChanges, renderedDigest, target, namespace, status, approvedDecision] = columns; // prettier-ignore
-      const made = commits.get(repository);
-      page.push({
-        index,
-        leafHash,
-        id,
-        repository,
-        environment,
-        target,
-        namespace,
-        outcome: outcome as DecidedChange['outcome'],
-        violations: list(violations),
-        required: list(required),
-        excepted: row.excepted,
-        bundleDigest,
-        time,
-        change: { operation: operation as DecidedChange['change']['operation'], ref, base, head, tree, renderedDigest },
-        commits: known(ids, made),
-        commitCount: row.commitCount,
-        objects: objects.get(change) ?? none,
-        objectChanges: Number(objectChanges),
-        approvals: known(row.approvals, approvals),
-        exceptions: known(row.exceptions, exceptions),
-        run: runs.get(id) ?? null,
-        duty: duties.get(id) ?? null,
-        uids: uids.get(index) ?? none,
-        liveMatches: approvedDecision === id && target !== null ? status === 'synced' : null,
-        controls: await this.controls.of(bundleDigest, index),
-      });
-    }
-    return page;
+  /**
+   * Decisions from one index of the log to another, `to` not included, in its order. One at a time. Each is put together when it is its turn: what most of
+   * the time went to was moving the young ones that wait, again and again.
+   */
+  async page(from: number, to: number): Promise<Iterable<DecidedChange>> {
+    const found = await this.#rows<Columns>('decisions', DECISIONS, [from, to, ...this.chosen]);
+    const rows = found.map((columns) => new Row(columns));
+    const belonging: Belonging = {
+      commits: await this.#otherCommits(rows),
+      objects: await this.#objects(rows),
+      approvals: await this.#approvals(rows),
+      exceptions: await this.#exceptions(rows),
+      runs: await this.#runs(rows),
+      duties: await this.#duties(rows),
+      uids: await this.#uids(rows),
+      controls: await this.controls.of(rows),
+    };
+    return {
+      *[Symbol.iterator]() {
+        for (const row of rows) yield decidedChange(row, belonging);
+      },
+    };
   }
 
-  async #commits(rows: readonly Row[]): Promise<Map<string, Map<string, PopulationCommit>>> {
-    const byRepository = new Map<string, Map<string, PopulationCommit>>();
-    const [repositories, ids]: [string[], string[]] = [[], []];
+  /** By repository and id, without those that came along. */
+  async #otherCommits(rows: readonly Row[]): Promise<ReadonlyMap<string, ReadonlyMap<string, PopulationCommit>>> {
     const asked = new Map<string, Set<string>>();
-    for (const { columns, ids: made } of rows) {
-      const repository = columns[3];
-      let here = asked.get(repository);
-      if (!here) asked.set(repository, (here = new Set()));
-      for (const id of made) {
-        if (here.has(id)) continue;
-        here.add(id);
-        repositories.push(repository);
-        ids.push(id);
-      }
+    for (const { columns, others } of rows) {
+      if (others.length === 0) continue;
+      const here = asked.get(columns[3]) ?? new Set();
+      asked.set(columns[3], here);
+      for (const id of others) here.add(id);
     }
-    const found = await this.#json<CommitColumns>('commits', COMMITS, [repositories, ids]);
-    for (const [repository, id, author, committer, message, signature, files, firstSeen] of found) {
-      let here = byRepository.get(repository);
-      if (!here) byRepository.set(repository, (here = new Map()));
-      here.set(id, { id, author, committer, message, signature, files, firstSeen });
-    }
+    const pairs = [...asked].flatMap(([repository, ids]) => [...ids].map((id) => [repository, id] as const));
+    if (pairs.length === 0) return new Map();
+    const found = await this.#rows<readonly [repository: string, id: string, ...CommitColumns]>('commits', COMMITS, [
+      pairs.map(([repository]) => repository),
+      pairs.map(([, id]) => id),
+    ]);
+    const byRepository = new Map(
+      [...asked.keys()].map((repository) => [repository, new Map<string, PopulationCommit>()]),
+    );
+    for (const [repository, id, ...columns] of found) byRepository.get(repository)?.set(id, commitOf(id, columns));
     return byRepository;
   }
 
-  async #objects(rows: readonly Row[]): Promise<Map<string, DecidedChange['objects'][number][]>> {
+  async #objects(rows: readonly Row[]): Promise<ReadonlyMap<string, string[]>> {
     const changes = rows.map(({ columns }) => columns[13]);
-    const byChange = new Map<string, DecidedChange['objects'][number][]>();
-    for (const [change, kind, namespace, name] of await this.#json<ObjectColumns>('objects', OBJECTS, [changes])) {
-      const touched = byChange.get(change);
-      if (touched) touched.push({ kind, namespace, name });
-      else byChange.set(change, [{ kind, namespace, name }]);
+    const found = await this.#rows<readonly [change: string, position: string, object: string]>('objects', OBJECTS, [changes]); // prettier-ignore
+    const byChange = new Map<string, string[]>();
+    // Put in its place, whenever it comes: a thing less to sort for the database.
+    for (const [change, position, object] of found) {
+      const objects = byChange.get(change);
+      if (objects) objects[Number(position)] = object;
+      else byChange.set(change, placed(Number(position), object));
     }
     return byChange;
   }
 
-  async #approvals(rows: readonly Row[]): Promise<Map<string, Approval>> {
+  async #approvals(rows: readonly Row[]): Promise<ReadonlyMap<string, Approval>> {
     const ids = rows.flatMap(({ approvals }) => approvals);
-    const found = await this.#json<ApprovalColumns>('approvals', APPROVALS, [ids], ids.length);
+    const found = ids.length === 0 ? none : await this.#rows<ApprovalColumns>('approvals', APPROVALS, [ids]);
     return new Map(
-      found.map(([id, principal, person, key, via, firstSeen]) => [id, { principal, person, key, via, firstSeen }]),
+      found.map(([id, principal, person, key, via, firstSeen]) => [
+        id,
+        { principal, person, key, via, firstSeen: instant(firstSeen) },
+      ]),
     );
   }
 
-  async #exceptions(rows: readonly Row[]): Promise<Map<string, DecidedChange['exceptions'][number]>> {
+  async #exceptions(rows: readonly Row[]): Promise<ReadonlyMap<string, DecidedChange['exceptions'][number]>> {
     const ids = rows.flatMap(({ exceptions }) => exceptions);
-    const found = await this.#json<ExceptionColumns>('exceptions', EXCEPTIONS, [ids], ids.length);
+    const found = ids.length === 0 ? none : await this.#rows<ExceptionColumns>('exceptions', EXCEPTIONS, [ids]);
     return new Map(found.map(([id, rule, ticket, expires]) => [id, { id, rule, ticket, expires }]));
   }
 
-  async #runs(rows: readonly Row[]): Promise<Map<string, Run>> {
-    const found = await this.#json<RunColumns>('runs', RUNS, [rows.map(({ columns }) => columns[0])]);
-    return new Map(found.map(([decision, id, outcome, finishedAt]) => [decision, { id, outcome, finishedAt }]));
+  async #runs(rows: readonly Row[]): Promise<ReadonlyMap<string, Run>> {
+    const found = await this.#rows<RunColumns>('runs', RUNS, [rows.map(({ columns }) => columns[0])]);
+    return new Map(
+      found.map(([decision, id, outcome, finishedAt]) => [
+        decision,
+        { id, outcome, finishedAt: finishedAt === null ? null : instant(finishedAt) },
+      ]),
+    );
   }
 
-  async #duties(rows: readonly Row[]): Promise<Map<string, NonNullable<DecidedChange['duty']>>> {
+  async #duties(rows: readonly Row[]): Promise<ReadonlyMap<string, NonNullable<DecidedChange['duty']>>> {
     const ids = rows.flatMap(({ columns }) => (columns[14] === 'break_glass' ? columns[0] : none));
-    const found = await this.#json<DutyColumns>('duties', DUTIES, [ids], ids.length);
+    const found = ids.length === 0 ? none : await this.#rows<DutyColumns>('duties', DUTIES, [ids]);
     return new Map(
       found.map(([id, reason, ticket, dueAt, closedAt, by]) => [id, { reason, ticket, dueAt, closedAt, by }]),
     );
   }
 
-  async #uids(rows: readonly Row[]): Promise<Map<number, string[]>> {
-    return new Map(await this.#json<LiveColumns>('live', LIVE, [rows.map(({ index }) => index)]));
-  }
-
-  async #json<T>(name: string, text: string, values: readonly unknown[], asked = 1): Promise<readonly T[]> {
-    if (asked === 0) return none;
-    const [[found]] = await this.#rows(name, text, values);
-    return found === null ? none : (JSON.parse(found) as T[]);
+  async #uids(rows: readonly Row[]): Promise<ReadonlyMap<string, string[]>> {
+    const indexes = rows.map(({ index }) => index);
+    const found = await this.#rows<readonly [decision: string, uid: string]>('live', LIVE, [indexes]);
+    const byDecision = new Map<string, string[]>();
+    for (const [decision, uid] of found) {
+      const uids = byDecision.get(decision);
+      if (uids) uids.push(uid);
+      else byDecision.set(decision, [uid]);
+    }
+    return byDecision;
   }
 
   /** Planned once a connection. */
-  async #rows(name: string, text: string, values: readonly unknown[]): Promise<(string | null)[][]> {
+  async #rows<T extends readonly unknown[]>(name: string, text: string, values: readonly unknown[]): Promise<T[]> {
     try {
       const query = { name: `population ${name}`, text, values: [...values], rowMode: 'array' as const, types: asText };
-      return (await this.client.query<(string | null)[]>(query)).rows;
+      return (await this.client.query(query)).rows as unknown as T[];
     } catch (thrown) {
       throw databaseFault(thrown);
     }
   }
 }
 
+/** What a page brings along, by what its rows name. */
+interface Belonging {
+  readonly commits: ReadonlyMap<string, ReadonlyMap<string, PopulationCommit>>;
+  readonly objects: ReadonlyMap<string, readonly string[]>;
+  readonly approvals: ReadonlyMap<string, Approval>;
+  readonly exceptions: ReadonlyMap<string, DecidedChange['exceptions'][number]>;
+  readonly runs: ReadonlyMap<string, Run>;
+  readonly duties: ReadonlyMap<string, NonNullable<DecidedChange['duty']>>;
+  readonly uids: ReadonlyMap<string, readonly string[]>;
+  readonly controls: ReadonlyMap<string, readonly string[]>;
+}
+
+function decidedChange(row: Row, belonging: Belonging): DecidedChange {
+  const [id, index, leafHash, repository, environment, outcome, violations, required, excepted, , , bundleDigest, time, change, operation, ref, base, head, tree, , objectChanges, renderedDigest, target, namespace, status, approvedDecision, ...commit] = row.columns; // prettier-ignore
+  const headCommit = commit[9] === null ? none : [commitOf(head, commit)];
+  return {
+    index: row.index,
+    // Written as \\x and hexadecimal.
+    leafHash: leafHash.slice(2),
+    id,
+    repository,
+    environment,
+    target,
+    namespace,
+    outcome,
+    violations: list(violations),
+    required: list(required),
+    excepted: list(excepted),
+    bundleDigest,
+    time: instant(time),
+    change: { operation, ref, base, head, tree, renderedDigest },
+    commits: row.others.length === 0 ? headCommit : [...headCommit, ...known(row.others, belonging.commits.get(repository))], // prettier-ignore
+    commitCount: row.commitCount,
+    objects: belonging.objects.get(change) ?? none,
+    objectChanges: Number(objectChanges),
+    approvals: known(row.approvals, belonging.approvals),
+    exceptions: known(row.exceptions, belonging.exceptions),
+    run: belonging.runs.get(id) ?? null,
+    duty: belonging.duties.get(id) ?? null,
+    uids: belonging.uids.get(index) ?? none,
+    liveMatches: approvedDecision === id && target !== null ? status === 'synced' : null,
+    controls: belonging.controls.get(bundleDigest) ?? none,
+  };
+}
+
 class Row {
   readonly index: number;
-  /** Of its commits, the head first. */
-  readonly ids: readonly string[];
+  /** Ids of the commits that it brings beside the head. */
+  readonly others: readonly string[];
   readonly commitCount: number;
   readonly approvals: readonly string[];
   readonly exceptions: readonly string[];
-  readonly excepted: DecidedChange['excepted'];
 
   constructor(readonly columns: Columns) {
-    const [, index, , , , , , , excepted, exceptions, approvals, , , , , , , head, , commits] = columns;
+    const [, index, , , , , , , , exceptions, approvals, , , , , , , head, , commits] = columns;
     this.index = Number(index);
-    const ids = [head, ...list(commits).filter((id: string) => id !== head)];
-    this.commitCount = ids.length;
-    this.ids = ids.slice(0, MOST_COMMITS);
+    const others = commits === null ? none : list<string>(commits).filter((id) => id !== head);
+    this.commitCount = 1 + others.length;
+    this.others = others.length < MOST_COMMITS ? others : others.slice(0, MOST_COMMITS - 1);
     this.approvals = list(approvals);
     this.exceptions = list(exceptions);
-    this.excepted = list(excepted);
   }
+}
+
+function commitOf(id: string, columns: CommitColumns): PopulationCommit {
+  const [name, email, time, message, status, principal, person, key, files, firstSeen] = columns;
+  return {
+    id,
+    author: { name, email },
+    committer: { time },
+    message,
+    signature: { status, principal: principal ?? undefined, person: person ?? undefined, key: key ?? undefined },
+    files: Number(files),
+    firstSeen: instant(firstSeen),
+  };
+}
+
+function placed(position: number, object: string): string[] {
+  const objects: string[] = [];
+  objects[position] = object;
+  return objects;
 }
 
 /** Those of a row that are known. */
 function known<T>(ids: readonly string[], among: ReadonlyMap<string, T> | undefined): readonly T[] {
+  if (ids.length === 0) return none;
   const found: T[] = [];
   for (const id of ids) {
     const one = among?.get(id);
@@ -268,19 +326,17 @@ function known<T>(ids: readonly string[], among: ReadonlyMap<string, T> | undefi
 
 /** What the rules of a bundle answer to, read once from what one of its decisions kept; empty where that was erased. */
 export class KnownControls {
-  readonly #known = new Map<string, readonly string[] | Promise<readonly string[]>>();
+  readonly #known = new Map<string, readonly string[]>();
 
   constructor(private readonly runner: QueryRunner) {}
 
-  async of(digest: string, index: number): Promise<readonly string[]> {
-    let controls = this.#known.get(digest);
-    if (controls === undefined) {
-      controls = this.#read(index);
-      this.#known.set(digest, controls);
-      // A value that is there costs no turn of the queue for each of a million rows.
-      this.#known.set(digest, await controls);
+  /** By the digest of the bundle. */
+  async of(rows: readonly Row[]): Promise<ReadonlyMap<string, readonly string[]>> {
+    for (const { columns, index } of rows) {
+      const digest = columns[11];
+      if (!this.#known.has(digest)) this.#known.set(digest, await this.#read(index));
     }
-    return controls;
+    return this.#known;
   }
 
   async #read(index: number): Promise<readonly string[]> {

@@ -66,7 +66,7 @@ async function begin(runner: QueryRunner, snapshot?: string): Promise<void> {
   await runner.query('SET TRANSACTION READ ONLY');
   if (snapshot !== undefined) await runner.query(`SET TRANSACTION SNAPSHOT '${snapshot}'`);
   // The same few plans for all pages, and each is short.
-  await runner.query('SET LOCAL jit = off');
+  await runner.query(`SET LOCAL jit = off; SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO'`);
 }
 
 async function end(runners: readonly QueryRunner[]): Promise<void> {
@@ -83,8 +83,8 @@ async function end(runners: readonly QueryRunner[]): Promise<void> {
 async function* inTurns(
   readers: readonly PopulationReader[],
   bounds: readonly number[],
-): AsyncGenerator<readonly DecidedChange[]> {
-  const ahead: Promise<readonly DecidedChange[]>[] = [];
+): AsyncGenerator<Iterable<DecidedChange>> {
+  const ahead: Promise<Iterable<DecidedChange>>[] = [];
   let next = 0;
   const readNext = (): void => {
     if (next + 1 >= bounds.length) return;
