@@ -51,20 +51,20 @@ export async function sealEnvelope(
   return utf8(JSON.stringify({ payload: toBase64(payload), payloadType, signatures }));
 }
 
-/** Throws `log-invalid`; signatures are not judged here. */
-export function parseEnvelope(bytes: Uint8Array): Envelope {
-  const value = parseObject(bytes);
+/** Throws `log-invalid`, which calls it `what`; signatures are not judged here. */
+export function parseEnvelope(bytes: Uint8Array, what = 'an envelope'): Envelope {
+  const value = parseObject(bytes, what);
   const payload = decode(value['payload']);
   const { payloadType, signatures } = value;
   if (!payload || typeof payloadType !== 'string' || !Array.isArray(signatures))
-    refuse('its members are not those of DSSE');
+    refuse(what, 'its members are not those of DSSE');
   return {
     payloadType,
     payload,
     signatures: signatures.map((entry: unknown) => {
       const { keyid, sig } = (entry ?? {}) as { keyid?: unknown; sig?: unknown };
       const decoded = decode(sig);
-      if (!decoded || (keyid !== undefined && typeof keyid !== 'string')) refuse('a signature is malformed');
+      if (!decoded || (keyid !== undefined && typeof keyid !== 'string')) refuse(what, 'a signature is malformed');
       return keyid === undefined ? { sig: decoded } : { keyid, sig: decoded };
     }),
   };
@@ -85,14 +85,14 @@ export function signedByAny(envelope: Envelope, keys: ReadonlyMap<string, Envelo
   });
 }
 
-function parseObject(bytes: Uint8Array): Record<string, unknown> {
+function parseObject(bytes: Uint8Array, what: string): Record<string, unknown> {
   let value: unknown;
   try {
     value = parseStrictJson(fromUtf8(bytes) ?? '');
   } catch {
-    refuse('it is no JSON');
+    refuse(what, 'it is no JSON');
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) refuse('it is no JSON object');
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) refuse(what, 'it is no JSON object');
   return value as Record<string, unknown>;
 }
 
@@ -102,6 +102,6 @@ function decode(value: unknown): Uint8Array | undefined {
   return fromBase64(value) ?? fromBase64(value.replaceAll('-', '+').replaceAll('_', '/'));
 }
 
-function refuse(why: string): never {
-  throw new CountersignError('log-invalid', `an envelope cannot be read: ${why}`);
+function refuse(what: string, why: string): never {
+  throw new CountersignError('log-invalid', `${what} cannot be read: ${why}`);
 }

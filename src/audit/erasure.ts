@@ -7,8 +7,8 @@ export function listErased(digests: readonly string[]): Uint8Array {
   return utf8(JSON.stringify(digests.toSorted()));
 }
 
-/** Throws `log-invalid`. */
-export function erasedBy(bytes: Uint8Array): readonly string[] {
+/** Throws `log-invalid`, which calls the entry `what`. */
+export function erasedBy(bytes: Uint8Array, what = 'an erasure'): readonly string[] {
   let value: unknown;
   try {
     value = parseStrictJson(fromUtf8(bytes) ?? '');
@@ -16,7 +16,7 @@ export function erasedBy(bytes: Uint8Array): readonly string[] {
     value = undefined;
   }
   if (!Array.isArray(value) || !value.every((one) => typeof one === 'string' && /^[0-9a-f]{64}$/.test(one))) {
-    throw new CountersignError('log-invalid', 'the list of what an erasure took away cannot be read');
+    throw new CountersignError('log-invalid', `the list of what ${what} took away cannot be read`);
   }
   return value as readonly string[];
 }

@@ -1,5 +1,5 @@
 import { parseStrictJson } from '../cluster/canonical.js';
-import { isJsonObject, type JsonObject } from '../cluster/object.js';
+import { isJsonObject, type Json, type JsonObject } from '../cluster/object.js';
 import { CountersignError } from '../errors.js';
 import type { Ed25519Signer } from './crypto.js';
 import { fromUtf8, sha256, toBase64, toHex, utf8 } from './crypto.js';
@@ -31,6 +31,8 @@ export const contentName = (digest: string): string => `content/${digest}`;
 /** Bytes; nothing of ours comes near. */
 export const evidenceLimits = {
   note: 1_000_000,
+  /** There may be many. */
+  handover: 65_536,
   manifest: 64 << 20,
   entries: 256 * 65_537,
   content: 512 << 20,
@@ -60,24 +62,43 @@ export function sealManifest(manifest: Manifest, signer: Ed25519Signer): Promise
   return sealEnvelope(manifestType, utf8(JSON.stringify({ format: manifestFormat, ...manifest })), signer);
 }
 
-/** Throws `bundle-invalid` unless one of the keys, which the log itself names, signed it. */
+/** Throws `bundle-invalid` unless one of the keys, which the log itself names, signed it, and it says what a manifest must. */
 export function openManifest(bytes: Uint8Array, keys: Iterable<EnvelopeKey>): Manifest {
-  const envelope = parseEnvelope(bytes);
+  const envelope = parseEnvelope(bytes, evidenceFiles.manifest);
   if (envelope.payloadType !== manifestType || envelopeSigners(envelope, keys).length === 0) {
-    throw invalid('manifest.json is not signed by a key of this log', 'manifest.json');
+    throw invalid('manifest.json is not signed by a key of this log', evidenceFiles.manifest);
   }
-  const { format, ...manifest } = parseStrictJson(fromUtf8(envelope.payload) ?? '', {
-    file: 'manifest.json',
-  }) as JsonObject;
-  if (format !== manifestFormat) throw invalid(`manifest.json is of format ${JSON.stringify(format)}`, 'manifest.json');
+  const said = parseStrictJson(fromUtf8(envelope.payload) ?? '', { file: evidenceFiles.manifest });
+  const { format = null, ...manifest }: JsonObject = isJsonObject(said) ? said : {};
+  if (format !== manifestFormat)
+    throw invalid(`manifest.json is of format ${JSON.stringify(format)}`, evidenceFiles.manifest);
+  const wrong = Object.entries(members).find(([name, holds]) => !holds(manifest[name]))?.[0];
+  if (wrong !== undefined) throw invalid(`manifest.json is malformed: its ${wrong}`, evidenceFiles.manifest);
   return manifest as unknown as Manifest;
 }
+
+const isText = (value: Json | undefined): boolean => typeof value === 'string';
+const isCount = (value: Json | undefined): boolean => Number.isSafeInteger(value);
+const isDigest = (value: Json): boolean => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value);
+
+/** What a manifest must say, but for whom it is: `claimedReach` has judged that. */
+const members: Readonly<Record<Exclude<keyof Manifest, 'reach'>, (value: Json | undefined) => boolean>> = {
+  origin: isText,
+  vkey: isText,
+  size: isCount,
+  exportedAt: isText,
+  contents: isCount,
+  withheld: (value) => Array.isArray(value) && value.every(isDigest),
+  readme: isText,
+};
 
 const isGlobs = (value: unknown): boolean => Array.isArray(value) && value.every((one) => typeof one === 'string');
 
 /** What a manifest says of its reader, before it is known whose it is: `openManifest` of the same bytes must follow. Throws as that does. */
 export function claimedReach(bytes: Uint8Array): readonly Place[] | undefined {
-  const said = parseStrictJson(fromUtf8(parseEnvelope(bytes).payload) ?? '', { file: 'manifest.json' });
+  const said = parseStrictJson(fromUtf8(parseEnvelope(bytes, evidenceFiles.manifest).payload) ?? '', {
+    file: evidenceFiles.manifest,
+  });
   const reach = isJsonObject(said) ? said['reach'] : undefined;
   if (reach === undefined) return undefined;
   const places = Array.isArray(reach) ? reach.filter(isJsonObject) : [];
@@ -85,7 +106,7 @@ export function claimedReach(bytes: Uint8Array): readonly Place[] | undefined {
     places.length === 0 ||
     !places.every(({ repositories, environments }) => isGlobs(repositories) && isGlobs(environments))
   )
-    throw invalid('manifest.json does not say for whom it is', 'manifest.json');
+    throw invalid('manifest.json does not say for whom it is', evidenceFiles.manifest);
   return places as unknown as readonly Place[];
 }
 

@@ -1,6 +1,6 @@
 import { canonicalJson, digestOf, parseStrictJson } from '../cluster/canonical.js';
 import type { Json, JsonObject, KubernetesObject } from '../cluster/object.js';
-import { identityKey, identityOf } from '../cluster/object.js';
+import { identityKey, identityOf, isJsonObject } from '../cluster/object.js';
 import { CountersignError } from '../errors.js';
 import type { PolicyBundle } from '../policy/bundle.js';
 import { decision, judgedIn } from '../policy/decide.js';
@@ -70,7 +70,7 @@ export class Replay {
   }
 
   async #add(entry: LoggedEntry): Promise<void> {
-    const contents = contentsOf(entry.predicate);
+    const contents = contentsOf(entry.predicate, `entry ${entry.index}`);
     const bundle = await this.#bundleOf(entry, contents);
     const input = await this.#text(entry, contents.get('input'));
     // An `error` is what could not be judged (a time-out, say); it is never acted on, and need not fail again.
@@ -82,7 +82,7 @@ export class Replay {
     const rendered = await this.#text(entry, contents.get('rendered'));
     if (this.#bundle !== bundle || this.#batch.length >= batchSize) await this.flush();
     this.#bundle = bundle;
-    const objects = rendered === undefined ? undefined : (parse(entry, rendered) as unknown as KubernetesObject[]);
+    const objects = rendered === undefined ? undefined : renderedIn(entry, rendered);
     this.#batch.push({ entry, input, result, rendered: objects });
   }
 
@@ -114,7 +114,8 @@ export class Replay {
     if (result instanceof CountersignError) throw differs(entry, `could not be judged again: ${result.message}`);
     const now = result as unknown as readonly Json[];
     if (!this.#same(recorded, now)) {
-      const before = parse(entry, recorded) as unknown as readonly Json[];
+      const before = parse(entry, recorded);
+      if (!Array.isArray(before)) throw differs(entry, 'names a result that is no list of what rules gave');
       throw differs(entry, 'gives another result when it is judged again', this.#without(before, now), this.#without(now, before)); // prettier-ignore
     }
     this.#follows(entry, bundle, input, result);
@@ -145,8 +146,7 @@ export class Replay {
   #follows(entry: LoggedEntry, bundle: PolicyBundle, input: string, result: readonly RuleResult[]): void {
     const named = entry.predicate['exceptions'];
     if (result.length === 0 && (!Array.isArray(named) || named.length === 0)) return;
-    const judged = judgedIn(JSON.parse(input) as PolicyInput);
-    const { violations, required, exceptions, outcome } = decision(bundle, input, judged, result);
+    const { violations, required, exceptions, outcome } = judgedAgain(entry, bundle, input, result);
     const [against] = [...violations, ...required];
     if (entry.predicate['outcome'] === 'allow' && outcome !== 'allow')
       throw differs(entry, `says allow, but ${against ? against.rule : 'policy'} says otherwise`);
@@ -167,7 +167,7 @@ export class Replay {
       const [bytes, text] = [await this.read(wasm), await this.#text(entry, policy)];
       if (!bytes || text === undefined) return undefined;
       // Copied out: the evaluator's threads are handed the buffer as it is.
-      const bundle = { ...(parse(entry, text) as unknown as PolicyBundle), wasm: new Uint8Array(bytes) };
+      const bundle = { ...policyIn(entry, text), wasm: new Uint8Array(bytes) };
       known = { bundle, wasmDigest: toHex(sha256(bundle.wasm)) };
       if (this.#bundles.size >= keptBundles) this.#bundles.delete(this.#bundles.keys().next().value!);
       this.#bundles.set(key, known);
@@ -197,8 +197,44 @@ const sameSet = (a: readonly unknown[], b: readonly unknown[]): boolean =>
 
 const compare = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
 
-function parse(entry: LoggedEntry, text: string): JsonObject {
-  return parseStrictJson(text, { file: `content of entry ${entry.index}` }) as JsonObject;
+function parse(entry: LoggedEntry, text: string): Json {
+  return parseStrictJson(text, { file: `content of entry ${entry.index}` });
+}
+
+// What was stored is believed as far as its digest goes: with the service's keys, anything could be logged as a policy or as objects.
+
+function policyIn(entry: LoggedEntry, text: string): Omit<PolicyBundle, 'wasm'> {
+  const policy = parse(entry, text);
+  if (!isJsonObject(policy) || !Array.isArray(policy['rules']) || !policy['rules'].every(isJsonObject))
+    throw differs(entry, 'names a policy that is none');
+  return policy as unknown as Omit<PolicyBundle, 'wasm'>;
+}
+
+function renderedIn(entry: LoggedEntry, text: string): readonly KubernetesObject[] {
+  const objects = parse(entry, text);
+  if (!Array.isArray(objects) || !objects.every(isKubernetesObject))
+    throw differs(entry, 'names rendered objects that are none');
+  return objects;
+}
+
+function isKubernetesObject(value: Json): value is KubernetesObject {
+  if (!isJsonObject(value) || typeof value['apiVersion'] !== 'string' || typeof value['kind'] !== 'string')
+    return false;
+  return isJsonObject(value['metadata']) && typeof value['metadata']['name'] === 'string';
+}
+
+function judgedAgain(
+  entry: LoggedEntry,
+  bundle: PolicyBundle,
+  input: string,
+  result: readonly RuleResult[],
+): ReturnType<typeof decision> {
+  try {
+    return decision(bundle, input, judgedIn(JSON.parse(input) as PolicyInput), result);
+  } catch (thrown) {
+    if (thrown instanceof CountersignError) throw thrown;
+    throw differs(entry, `names an input that nobody could decide on: ${(thrown as Error).message}`);
+  }
 }
 
 function expect(entry: LoggedEntry, member: string, found: string, what: string): void {

@@ -66,27 +66,27 @@ export async function sealStatement(
   return { ...said, leaf };
 }
 
-/** Reads a leaf; its signature is not judged here. Throws `log-invalid`. */
-export function parseStatement(leaf: Uint8Array): EnvelopedStatement {
-  const envelope = parseEnvelope(leaf);
-  if (envelope.payloadType !== payloadType) refuse(`its payload is ${envelope.payloadType}`);
-  return { ...readStatement(fromUtf8(envelope.payload) ?? ''), envelope };
+/** Reads a leaf; its signature is not judged here. Throws `log-invalid`, which calls it `what`. */
+export function parseStatement(leaf: Uint8Array, what = 'an entry'): EnvelopedStatement {
+  const envelope = parseEnvelope(leaf, what);
+  if (envelope.payloadType !== payloadType) refuse(what, `its payload is ${envelope.payloadType}`);
+  return { ...readStatement(fromUtf8(envelope.payload) ?? '', what), envelope };
 }
 
-function readStatement(payload: string): Statement {
+function readStatement(payload: string, what = 'an entry'): Statement {
   let value: Record<string, Json | undefined>;
   try {
     value = parseStrictJson(payload) as Record<string, Json | undefined>;
   } catch {
-    refuse('its payload is no JSON');
+    refuse(what, 'its payload is no JSON');
   }
   const { subject, predicate, predicateType: uri } = value;
   const type = typeof uri === 'string' ? typeByPredicate.get(uri) : undefined;
   if (value['_type'] !== statementType || !type || !Array.isArray(subject))
-    refuse('its payload is no statement of ours');
-  if (!isObject(predicate) || !subject.every(isSubject)) refuse('its subjects or its predicate are malformed');
+    refuse(what, 'its payload is no statement of ours');
+  if (!isObject(predicate) || !subject.every(isSubject)) refuse(what, 'its subjects or its predicate are malformed');
   const time = predicate['recordedAt'];
-  if (typeof time !== 'string' || Number.isNaN(Date.parse(time))) refuse('it does not say when it was recorded');
+  if (typeof time !== 'string' || Number.isNaN(Date.parse(time))) refuse(what, 'it does not say when it was recorded');
   return { type, time, subjects: subject, predicate };
 }
 
@@ -100,14 +100,14 @@ export function entryOfStatement(index: number, leaf: Uint8Array, hash: Hash, st
   return { index, type, time, leafHash: toHex(hash), subjects, predicate, envelope: view(leaf) };
 }
 
-/** The contents an entry names, by role. Throws `log-invalid` if they are not well-formed. */
-export function contentsOf(predicate: JsonObject): ReadonlyMap<string, ContentReference> {
+/** The contents an entry names, by role. Throws `log-invalid`, which calls it `what`, if they are not well-formed. */
+export function contentsOf(predicate: JsonObject, what = 'an entry'): ReadonlyMap<string, ContentReference> {
   const contents = predicate['contents'];
   if (contents === undefined) return new Map();
-  if (!isObject(contents)) refuse('its contents are malformed');
+  if (!isObject(contents)) refuse(what, 'its contents are malformed');
   return new Map(
     Object.entries(contents).map(([role, reference]) => {
-      if (!isContentReference(reference)) refuse(`its content "${role}" is malformed`);
+      if (!isContentReference(reference)) refuse(what, `its content "${role}" is malformed`);
       return [role, reference];
     }),
   );
@@ -131,6 +131,6 @@ function isSubject(value: Json): boolean {
 const isObject = (value: Json | undefined): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-function refuse(why: string): never {
-  throw new CountersignError('log-invalid', `an entry cannot be read: ${why}`);
+function refuse(what: string, why: string): never {
+  throw new CountersignError('log-invalid', `${what} cannot be read: ${why}`);
 }

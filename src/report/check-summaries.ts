@@ -1,8 +1,9 @@
 import { canonicalJson, parseStrictJson } from '../cluster/canonical.js';
 import type { Json } from '../cluster/object.js';
-import { fromBase64, fromUtf8, utf8 } from '../audit/crypto.js';
-import { envelopeKey, type EnvelopeKey, parseEnvelope, signedByAny } from '../audit/dsse.js';
+import { fromUtf8, utf8 } from '../audit/crypto.js';
+import { type EnvelopeKey, parseEnvelope, signedByAny } from '../audit/dsse.js';
 import type { LoggedEntry } from '../audit/entry.js';
+import { entryKeyIn } from '../audit/entry-keys.js';
 import { CountersignError, toCountersignError } from '../errors.js';
 import { inputOf, leafDigest, VSA_PAYLOAD, verificationSummary } from './vsa.js';
 
@@ -29,7 +30,8 @@ export class SummaryCheck {
 
   /** In the order of the log, from its first. Never rejects for what is wrong with the summaries. */
   async add(entry: LoggedEntry): Promise<void> {
-    if (entry.type === 'key') this.#learn(entry);
+    const key = entryKeyIn(entry);
+    if (key) this.#keys.set(key.keyid, key);
     if (this.#fault || (entry.type !== 'decision' && this.#begun)) return;
     try {
       if (!this.#begun) await this.#next();
@@ -77,13 +79,6 @@ export class SummaryCheck {
     const leaf = inputOf(summary);
     if (leaf === undefined) throw wrong(`line ${n} does not say what it was made of`);
     this.#waiting = { leaf, summary };
-  }
-
-  #learn({ predicate: { use, publicKey } }: LoggedEntry): void {
-    const bytes = typeof publicKey === 'string' ? fromBase64(publicKey) : undefined;
-    if (use !== 'entry-signing' || bytes?.length !== 32) return;
-    const key = envelopeKey(bytes);
-    this.#keys.set(key.keyid, key);
   }
 }
 

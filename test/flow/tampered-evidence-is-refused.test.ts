@@ -10,8 +10,10 @@ import { exportBundle, exportTiles } from '../../src/adapters/evidence/export.js
 import { openFolder } from '../../src/adapters/evidence/folder.js';
 import { openZip } from '../../src/adapters/evidence/zip.js';
 import { signCheckpoint } from '../../src/audit/checkpoint.js';
-import { ed25519Signer, sha256, utf8 } from '../../src/audit/crypto.js';
-import type { Evidence } from '../../src/audit/evidence.js';
+import { ed25519Signer, sha256, toHex, utf8 } from '../../src/audit/crypto.js';
+import { parseEnvelope } from '../../src/audit/dsse.js';
+import type { ContentReference, EntryType } from '../../src/audit/entry.js';
+import { type Evidence, type Manifest, sealManifest } from '../../src/audit/evidence.js';
 import { leafHash, rootOf } from '../../src/audit/merkle.js';
 import { noteSigner, parseVkey } from '../../src/audit/note.js';
 import { trustIn } from '../../src/audit/policy-file.js';
@@ -19,10 +21,12 @@ import { parseStatement, sealStatement } from '../../src/audit/statement.js';
 import { decodeEntries, encodeEntries } from '../../src/audit/tiles.js';
 import type { Verification, VerifyOptions } from '../../src/audit/verify.js';
 import { verifyEvidence } from '../../src/audit/verify.js';
+import { isJsonObject, type Json } from '../../src/cluster/object.js';
 import { CountersignError } from '../../src/errors.js';
 import { openBrowser } from '../support/browser.js';
 import type { TestLog } from '../support/log.js';
 import { openTestLog, pushDraft, runDrafts, TestJudge } from '../support/log.js';
+import { mutatedJson, randomNumbers } from '../support/mutations.js';
 import { startPostgres } from '../support/postgres.js';
 import type { TestPostgres } from '../support/postgres.js';
 import { unzip, zip } from '../support/zip.js';
@@ -499,6 +503,67 @@ describe('a log that its own key signed is refused', () => {
       async (leaves) => (leaves[5] = await rewritten(leaves[5], { pushEntry: 'push-x' })),
     );
     expect(fault?.message).toMatch(/decision 5 names a push that was not logged/);
+  });
+
+  it('in our words, whatever it says (sampled)', async () => {
+    const next = randomNumbers(61);
+    const change = (value: unknown): never => mutatedJson(value, next) as never;
+    const { keys } = log;
+    // Few enough that each round costs little: a key, pushes, decisions and a run.
+    const first = [...decodeEntries(fileIn(files, 'tile/entries/000'), 256)].slice(0, 10);
+    const named = contentNames().map((name) => [name, fileIn(files, name)] as const);
+    const manifest = { ...(JSON.parse(Buffer.from(parseEnvelope(fileIn(files, 'manifest.json')).payload).toString()) as Manifest), size: 10 }; // prettier-ignore
+    const further: [EntryType, Record<string, Json>][] = [
+      ['genesis', { of: 'log', predecessor: { origin: 'x', size: 5, held: 3 } }],
+      ['erasure', { by: 'retention', contents: { erased: { mediaType: 'x', salted: false, sha256: named[0][0].slice('content/'.length) } } }], // prettier-ignore
+      ['exception', { id: 'x', status: 'accepted' }],
+      ['key', { use: 'checkpoint-signing', phase: 'next', vkey: keys.log.vkey, follows: keys.log.vkey }],
+    ];
+    const said = new Set<string>();
+    for (let round = 0; round < 300; round += 1) {
+      const leaves = [...first];
+      const copy = new Map<string, Uint8Array>([...named, ['README.txt', fileIn(files, 'README.txt')]]);
+      let stated: Manifest = manifest;
+      const at = round % 3 === 0 ? next(10) : 7;
+      const { subjects, time, ...own } = parseStatement(leaves[at]);
+      const [type, predicate] = further[next(8)] ?? [own.type, own.predicate];
+      const seal = async (kind: EntryType, statement: Record<string, Json>): Promise<void> => {
+        const { contents, recordedAt: _, ...rest } = statement;
+        const draft = { type: kind, subjects, predicate: rest };
+        leaves[at] = (await sealStatement(draft, time, (contents ?? {}) as never, keys.entries)).leaf;
+      };
+      if (round % 3 === 0) {
+        const changed: Json = change(predicate);
+        await seal(type, isJsonObject(changed) ? changed : {});
+      } else if (round % 3 === 1) {
+        // A content of a decision, and every digest of it.
+        const references = own.predicate['contents'] as unknown as Record<string, ContentReference>;
+        const { sha256: digest, salted } = references[['policy', 'input', 'result', 'rendered'][next(4)]];
+        const stored = Buffer.from(copy.get(`content/${digest}`)!);
+        const [salt, text] = [stored.subarray(0, salted ? 32 : 0), stored.subarray(salted ? 32 : 0)];
+        const body = utf8(JSON.stringify(change(JSON.parse(text.toString()))));
+        const now = toHex(sha256(salt, body));
+        copy.set(`content/${now}`, Buffer.concat([salt, body]));
+        const renamed = JSON.stringify(own.predicate).replaceAll(digest, now);
+        await seal(own.type, JSON.parse(renamed.replaceAll(toHex(sha256(text)), toHex(sha256(body)))) as Record<string, Json>); // prettier-ignore
+      } else stated = change(manifest);
+      copy.set('tile/entries/000.p/10', encodeEntries(leaves));
+      copy.set('manifest.json', await sealManifest(stated, keys.entries));
+      const root = rootOf(leaves.map(leafHash));
+      copy.set('checkpoint', utf8(await signCheckpoint({ origin: keys.origin, size: 10, root }, keys.log)));
+      const evidence: Evidence = {
+        kind: 'bundle',
+        names: new Set(copy.keys()),
+        read: (name) => Promise.resolve(copy.get(name) ?? utf8('')),
+        digest: (name) => Promise.resolve(sha256(copy.get(name)!)),
+      };
+      const options = { trust: trustIn(parseVkey(keys.log.vkey)), evaluator: judge.evaluator, earlier };
+      const { fault } = await verifyEvidence(evidence, options); // what trips over it would throw something else
+      said.add(fault?.message.replaceAll(/[0-9a-f]{16,}|\d+/g, '#') ?? 'valid');
+    }
+    expect(said.size).toBeGreaterThan(20);
+    expect(said).toContain('manifest.json is malformed: its withheld');
+    expect(said).toContain('decision # names rendered objects that are none');
   });
 
   it('when a run finished that never started', async () => {

@@ -34,3 +34,43 @@ export function mutated(samples: readonly Buffer[], next: (below: number) => num
   }
   return bytes;
 }
+
+const JUNK: readonly unknown[] = [
+  null,
+  true,
+  0,
+  -1,
+  1e15,
+  '',
+  'x',
+  '__proto__',
+  'é\0',
+  'a'.repeat(64),
+  [],
+  [null],
+  [[]],
+  [{}],
+  {},
+  { a: null },
+];
+
+/** JSON with one value of it gone or another one. */
+export function mutatedJson(value: unknown, next: (below: number) => number): unknown {
+  const copy = structuredClone(value);
+  const places: [Record<string, unknown>, string][] = [];
+  const walk = (at: unknown): void => {
+    if (typeof at !== 'object' || at === null) return;
+    const members = at as Record<string, unknown>;
+    for (const key of Object.keys(members)) {
+      places.push([members, key]);
+      walk(members[key]);
+    }
+  };
+  walk(copy);
+  const junk = structuredClone(JUNK[next(JUNK.length)]);
+  if (places.length === 0) return junk;
+  const [at, key] = places[next(places.length)];
+  if (next(4) === 0 && !Array.isArray(at)) delete at[key];
+  else at[key] = junk;
+  return copy;
+}
