@@ -84,7 +84,7 @@ async function examineCommits(
     if (checked) verdicts.push(await verdict(checked, law, options.base!, headName, lawFrom, options, engine));
     else if (options.env.includes(GOVERNANCE)) notes.push('governance is not changed');
   }
-  return { verdicts, notes: [...notes, ...ungoverned(law), ...overruledNotes(law)] };
+  return { verdicts, notes: [...notes, ...lawNotes(law)] };
 }
 
 /** Where nothing governs, nothing can be wrong with it; whoever asks about one folder or environment wants to know about that. */
@@ -122,7 +122,7 @@ async function examineWorkTree(
     const checked = await checkFiles(files, environment, before, parts);
     verdicts.push(await verdict(checked, law, options.base ?? null, 'files', lawFrom, options, engine));
   }
-  return { verdicts, notes: [...withoutCommits(law), ...ungoverned(law), ...overruledNotes(law)] };
+  return { verdicts, notes: [...withoutCommits(law), ...lawNotes(law)] };
 }
 
 async function examineFolder(path: string, options: ExamineOptions, engine: Engine): Promise<Examination> {
@@ -143,7 +143,7 @@ async function examineFolder(path: string, options: ExamineOptions, engine: Engi
   }
   return {
     verdicts,
-    notes: [`${name} is outside of Git`, ...withoutCommits(law), ...ungoverned(law), ...overruledNotes(law)],
+    notes: [`${name} is outside of Git`, ...withoutCommits(law), ...lawNotes(law)],
   };
 }
 
@@ -164,7 +164,7 @@ export async function examinePromotion(
   const head = from.environment.name;
   const lawFrom = lawCommit.slice(0, 7);
   const judged = await verdict(checked, law, to.environment.name, head, lawFrom, { env: [] }, engine);
-  return { from, to, promoted, verdict: judged, notes: overruledNotes(law) };
+  return { from, to, promoted, verdict: judged, notes: overruled(law) };
 }
 
 /** null where there is no repository but something else to look at. */
@@ -282,16 +282,25 @@ function withoutCommits(law: Law): string[] {
   return rules.length === 0 ? [] : [`there are no commits, so these rules had none to judge: ${rules.join(', ')}`];
 }
 
-/** What the settings say in vain. */
-export function overruledNotes({ overruled }: Law): string[] {
-  return overruled.map(({ message, place }) => `${place ? `${formatPlace(place)}  ` : ''}${message}`);
+/** What of the law itself may be other than its author thinks. */
+export function lawNotes(law: Law): string[] {
+  const notes: string[] = [];
+  if (law.environments.length === 0) {
+    notes.push(
+      'no environment is defined in a countersign.yaml: all files were judged, objects without namespace as if in "default"',
+    );
+  }
+  if (law.bundle.rules.length === 0) {
+    notes.push(
+      'no rule takes part in decisions, so whatever can be read is allowed; countersign policy check says which rules would',
+    );
+  }
+  return [...notes, ...overruled(law)];
 }
 
-export function ungoverned(law: Law): string[] {
-  if (law.environments.length > 0) return [];
-  return [
-    'no environment is defined in a countersign.yaml: all files were judged, objects without namespace as if in "default"',
-  ];
+/** What the settings say in vain. */
+function overruled(law: Law): string[] {
+  return law.overruled.map(({ message, place }) => `${place ? `${formatPlace(place)}  ` : ''}${message}`);
 }
 
 async function branchAt(repository: Repository, head: string): Promise<string | undefined> {

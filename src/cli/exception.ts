@@ -136,7 +136,7 @@ async function list(
       const { message, place, remedy } = fault ?? {};
       return { id, file, ...parsed?.statement, principal, key, counts: !fault, ...(fault ? { fault: { message, place, remedy } } : {}) }; // prettier-ignore
     },
-    notes: ({ fault }) => (fault ? [fault.sentence] : []),
+    notes: ({ fault }) => (fault ? fault.sentence.split('\n') : []),
   });
   for (const one of found) await listing.add(one);
   const bad = found.filter(({ fault }) => fault).length;

@@ -12,7 +12,7 @@ import type { Account } from '../review/records.js';
 import { OBJECT_ID, idOrNull } from '../source/object-id.js';
 import type { Repository } from '../source/repository.js';
 import type { Engine } from './engine.js';
-import { lawOptions, overruledNotes, ungoverned } from './examination.js';
+import { lawNotes, lawOptions } from './examination.js';
 import type { OrganisationOptions } from './organisation.js';
 
 /** One ref of a push, as git tells a hook of it; null where there is none, before or after. */
@@ -86,7 +86,7 @@ export async function examinePush(
     return {
       verdicts,
       refusals,
-      notes: [...(before === undefined ? [start] : []), ...ungoverned(law), ...overruledNotes(law)],
+      notes: [...(before === undefined ? [start] : []), ...lawNotes(law)],
     };
   } finally {
     await repository.close();

@@ -63,9 +63,9 @@ export async function runConftest(
   );
   const ahead = options.combine ? [] : await readAhead(files, parsers, options.parser, compiling);
   const compiled = await compiling;
-  await onCompiled?.();
+  const [module] = await Promise.all([WebAssembly.compile(compiled.wasm as Uint8Array<ArrayBuffer>), onCompiled?.()]);
   const bundle: ConftestBundle = {
-    module: await WebAssembly.compile(compiled.wasm as Uint8Array<ArrayBuffer>),
+    module,
     data: JSON.stringify(dataDocument(options.data)),
     namespaces: compiled.namespaces,
     readsFile: compiled.readsFile,
