@@ -32,10 +32,10 @@ export function describedRule(rule: RuleDescription): string {
   if (organisation) facts.push("the organisation's");
   return [
     `${id}  ${facts.join(' · ')}`,
-    ...(title === undefined ? ['  it has no METADATA: reports show its name only'] : [`  ${title}`]),
+    `  ${title ?? UNTITLED[isConstraint(rule) ? 'constraint' : 'rego']}`,
     ...(description === undefined ? [] : description.split('\n').map((line) => `  ${line}`)),
     ...row('written', places),
-    ...row('evaluated', [`data.${rule.package}.${rule.name}, ${SEEN[scope] ?? SEEN.conftest}`]),
+    ...row('evaluated', [evaluated(rule)]),
     ...row('controls', controls),
     ...row('input', rule.input),
     ...row('data', rule.data),
@@ -45,6 +45,20 @@ export function describedRule(rule: RuleDescription): string {
     ...row('allowed', rule.good === null ? [] : [rule.good]),
     ...row('exceptions', rule.exceptions.map(exceptionLine)),
   ].join('\n');
+}
+
+/** Constraints are named by their template, and no package of Rego has such a name. */
+const isConstraint = ({ id, package: template, name }: RuleDescription): boolean => id === `${template}/${name}`;
+
+const UNTITLED = {
+  constraint: 'a constraint of Gatekeeper',
+  rego: 'it has no METADATA: reports show its name only',
+};
+
+function evaluated(rule: RuleDescription): string {
+  return isConstraint(rule)
+    ? `the template ${rule.package}, once for each object that the constraint matches`
+    : `data.${rule.package}.${rule.name}, ${SEEN[rule.scope] ?? SEEN.conftest}`;
 }
 
 function row(name: string, values: readonly string[]): string[] {

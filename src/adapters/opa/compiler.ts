@@ -237,14 +237,15 @@ export class RegoCompiler implements Compiler, Explainer {
     return { tests, coverage: coverageOf(coverage ?? {}) };
   }
 
-  /** What each rule reads and calls. Throws as `compile`. */
+  /** What each rule reads and calls; of a constraint, whose template is followed nowhere, nothing. Throws as `compile`. */
   async describe(sources: PolicySources): Promise<readonly DescribedRule[]> {
     const { starter = NO_STARTERS } = sources;
     const files = Object.fromEntries(sources.files);
     const { json } = await this.thread.request({ op: 'describe', files, starter: prefixed(starter) });
-    return (json.rules ?? []).map((rule, i) => {
-      const { input = [], data = [], builtins = [], uses = [] } = json.described?.[i] ?? {};
-      return { ...toRule(rule), input, data, builtins, uses };
+    const described = json.described ?? [];
+    return withConstraints(json, sources).map((rule, i) => {
+      const { input = [], data = [], builtins = [], uses = [] } = described[i] ?? {};
+      return { ...rule, input, data, builtins, uses };
     });
   }
 

@@ -1,3 +1,5 @@
+import { policySources } from '../../policy/sources.js';
+import { describedRule } from '../../report/described-rule.js';
 import { RegoCompiler } from './compiler.js';
 
 const compiler = new RegoCompiler();
@@ -58,5 +60,23 @@ exempt contains name if name := input.environment.labels.exempt`,
       ['p/x.rego', 3, ['input.kind']],
       ['p/x.rego', 5, ['input.spec.x']],
     ]);
+  });
+
+  it('is nothing of a constraint, which is named with its template', async () => {
+    const template = {
+      apiVersion: 'templates.gatekeeper.sh/v1',
+      kind: 'ConstraintTemplate',
+      metadata: { name: 'k8sno' },
+      spec: {
+        crd: { spec: { names: { kind: 'K8sNo' } } },
+        targets: [{ target: 'admission.k8s.gatekeeper.sh', rego: 'package k8sno\nviolation[{"msg": "no"}] { true }' }],
+      },
+    };
+    const constraint = { apiVersion: 'constraints.gatekeeper.sh/v1beta1', kind: 'K8sNo', metadata: { name: 'never' } };
+    const text = [template, constraint].map((one) => JSON.stringify(one)).join('\n---\n');
+    const [rule] = await compiler.describe(policySources(new Map([['p/no.yaml', text]]), { profile: 'off' }));
+    expect(rule).toMatchObject({ id: 'K8sNo/never', place: { file: 'p/no.yaml', line: 3 }, input: [], uses: [] });
+    const about = { ...rule, places: ['p/no.yaml:3'], profile: null, bad: null, good: null, exceptions: [] };
+    expect(describedRule(about)).toMatch(/a constraint of Gatekeeper\n.*\n.*the template K8sNo, once for each object/);
   });
 });
