@@ -29,6 +29,13 @@ export function sha256(...parts: readonly Uint8Array[]): Hash {
   return streamed.digest();
 }
 
+/** Of what comes in pieces. */
+export async function sha256Of(pieces: AsyncIterable<Uint8Array>): Promise<Hash> {
+  const streamed = createHash('sha256');
+  for await (const piece of pieces) streamed.update(piece);
+  return streamed.digest();
+}
+
 export function hmacSha256(key: Uint8Array, data: Uint8Array): Hash {
   return createHmac('sha256', key).update(data).digest();
 }

@@ -123,6 +123,10 @@ function cosignatureTime(signature: Uint8Array): number | undefined {
   return Number.isSafeInteger(time) ? time : undefined;
 }
 
+/** So that whoever mixed two trust files up sees it. */
+const named = (keys: readonly Pick<NoteVerifier, 'name' | 'keyId'>[]): string =>
+  [...keys.slice(0, 3).map(({ name, keyId }) => `${name.slice(0, 100)}+${keyId}`), ...(keys.length > 3 ? ['…'] : [])].join(', '); // prettier-ignore
+
 /**
  * Opens a note under the keys given: signatures by other keys are ignored, a bad one by a given key refuses the note, and so
  * does the absence of any good one. Throws `note-invalid`.
@@ -138,7 +142,7 @@ export function openNote(note: string, verifiers: readonly NoteVerifier[]): Open
     signedBy.add(known);
     if (known.cosigns) cosignedAt.set(known, cosignatureTime(line.signature)!);
   }
-  if (signedBy.size === 0) refuse('no signature by a trusted key');
+  if (signedBy.size === 0) refuse(`no signature by a trusted key (${named(verifiers)}); signed by ${named(lines)}`);
   return { text, signedBy: [...signedBy], cosignedAt };
 }
 

@@ -75,6 +75,16 @@ export async function verifyEvidence(evidence: Evidence, options: VerifyOptions)
   return { origin, size, root: toBase64(root), proven, onItsWord: fault ? [] : onItsWord, fault };
 }
 
+/** Of what could not even be opened as evidence. */
+export const noEvidence = ({ log }: Trust, fault: CountersignError): Verification => ({
+  origin: log.name,
+  size: 0,
+  root: '',
+  proven: [],
+  onItsWord: [],
+  fault,
+});
+
 /** What was taken from the evidence before its entries are read. */
 interface Opened {
   /** What it claims to be of; believed or not yet. */

@@ -1,4 +1,4 @@
-import { open as openFile, readFile, stat } from 'node:fs/promises';
+import { open as openFile, stat } from 'node:fs/promises';
 import type { Command } from 'commander';
 import type { Trust } from '../audit/policy-file.js';
 import type { Verification, VerifyOptions } from '../audit/verify.js';
@@ -59,8 +59,10 @@ export function register(program: Command): void {
 
 async function verify(path: string, options: Options): Promise<void> {
   const { parseTrust } = await import('../audit/policy-file.js');
-  const { verifyEvidence } = await import('../audit/verify.js');
+  const { noEvidence, verifyEvidence } = await import('../audit/verify.js');
   const trust = parseTrust(await readText(options.trust), options.trust);
+  if (options.since !== undefined && options.checkpoint !== undefined)
+    throw new CountersignError('usage', '--since and --checkpoint are the same: give one of them');
   const since = options.since ?? options.checkpoint;
   const earlier = since === undefined ? undefined : await readText(since);
   const anchors = await readAnchored(options, trust.log.name);
@@ -95,7 +97,7 @@ async function verify(path: string, options: Options): Promise<void> {
   } catch (error) {
     // What cannot be opened as evidence is invalid, not unknown: whoever expected evidence must not take it for such.
     if (!(error instanceof CountersignError) || error.code !== 'bundle-invalid') throw error;
-    verification = { origin: trust.log.name, size: 0, root: '', proven: [], onItsWord: [], fault: error };
+    verification = noEvidence(trust, error);
   } finally {
     await evaluator?.close();
   }
@@ -253,9 +255,8 @@ async function isProof(path: string): Promise<boolean> {
 
 async function verifyProof(path: string, trust: Trust, output: Options['output']): Promise<void> {
   const { verifyTlogProof } = await import('../audit/tlog-proof.js');
-  const text = await readText(path);
   try {
-    const { entry, checkpoint } = verifyTlogProof(text, trust);
+    const { entry, checkpoint } = verifyTlogProof(await readText(path), trust);
     const { index, type, time, leafHash } = entry;
     const { origin, size } = checkpoint;
     if (output === 'json') return await print(jsonLine({ valid: true, origin, size, index, type, time, leafHash }));
@@ -265,14 +266,29 @@ async function verifyProof(path: string, trust: Trust, output: Options['output']
     if (!(error instanceof CountersignError)) throw error;
     process.exitCode = 1;
     if (output === 'json') return await print(jsonLine({ valid: false, fault: { code: error.code, message: error.message } })); // prettier-ignore
-    await print(printable(`  ✗ ${error.message}\ninvalid   do not rely on this proof`));
+    await print(printable(`  ✗ ${error.message}`));
+    await print('invalid   do not rely on this proof');
   }
 }
 
+/** Keys, checkpoints and proofs: what is longer is none, and is not read to its end. */
+const maxTextBytes = 1_000_000;
+
 async function readText(file: string): Promise<string> {
+  const bytes = Buffer.alloc(maxTextBytes + 1);
+  let length = 0;
   try {
-    return await readFile(file, 'utf8');
+    await using opened = await openFile(file, 'r');
+    // A pipe gives it in pieces.
+    for (let read = 1; read > 0 && length < bytes.length; length += read)
+      read = (await opened.read(bytes, length, bytes.length - length)).bytesRead;
   } catch (cause) {
     throw new CountersignError('usage', `${file} cannot be read: ${(cause as Error).message}`, { cause });
   }
+  if (length > maxTextBytes)
+    throw new CountersignError(
+      'usage',
+      `${file} is longer than ${maxTextBytes} bytes: it is no key, checkpoint or proof`,
+    );
+  return bytes.toString('utf8', 0, length);
 }

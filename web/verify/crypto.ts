@@ -11,6 +11,12 @@ export type Ed25519Signer = platform.Ed25519Signer;
 export const sha256: typeof platform.sha256 = (...parts) =>
   digest(parts.length === 1 ? parts[0] : concatBytes(...parts));
 
+export const sha256Of: typeof platform.sha256Of = async (pieces) => {
+  const streamed = digest.create();
+  for await (const piece of pieces) streamed.update(piece);
+  return streamed.digest();
+};
+
 export const randomSalt: typeof platform.randomSalt = () => crypto.getRandomValues(new Uint8Array(32));
 
 export const ed25519Verifier: typeof platform.ed25519Verifier = (publicKey) => {

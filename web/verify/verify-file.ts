@@ -1,7 +1,7 @@
 import { openBlobZip } from '../../src/adapters/evidence/blob-zip.js';
 import { parseTrust } from '../../src/audit/policy-file.js';
 import type { Verification } from '../../src/audit/verify.js';
-import { verifyEvidence } from '../../src/audit/verify.js';
+import { noEvidence, verifyEvidence } from '../../src/audit/verify.js';
 import { CountersignError } from '../../src/errors.js';
 
 export interface Asked {
@@ -28,6 +28,6 @@ export async function verifyFile({ bundle, trust: text, earlier, progress }: Ask
     });
   } catch (error) {
     if (!(error instanceof CountersignError) || error.code !== 'bundle-invalid') throw error;
-    return { origin: trust.log.name, size: 0, root: '', proven: [], onItsWord: [], fault: error };
+    return noEvidence(trust, error);
   }
 }

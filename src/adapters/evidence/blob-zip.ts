@@ -1,4 +1,4 @@
-import { concatBytes, fromUtf8, sha256, view } from '../../audit/crypto.js';
+import { concatBytes, fromUtf8, sha256Of, view } from '../../audit/crypto.js';
 import type { Evidence } from '../../audit/evidence.js';
 import { belongs, evidenceLimits, invalid } from '../../audit/evidence.js';
 import { CountersignError } from '../../errors.js';
@@ -34,12 +34,12 @@ export async function openBlobZip(blob: Blob): Promise<Evidence> {
     names: new Set(files.keys()),
     read: (name, limit) =>
       refusing(async () => {
-        const bytes = await unpack(blob, files, name, limit);
+        const bytes = await collect(unpack(blob, files, name, limit));
         if (crc32(bytes) !== files.get(name)!.crc) throw invalid('its checksum is wrong', name);
         return bytes;
       }),
     // What is named by its SHA-256 needs no other checksum.
-    digest: (name) => refusing(async () => sha256(await unpack(blob, files, name, evidenceLimits.content))),
+    digest: (name) => refusing(() => sha256Of(unpack(blob, files, name, evidenceLimits.content))),
   };
 }
 
@@ -119,12 +119,13 @@ function readEntry(listed: DataView, from: number): { entry: ZipEntry; next: num
   return { entry: { name, method, crc, packed, size, at }, next, encrypted: (listed.getUint16(from + 8, true) & 1) === 1 }; // prettier-ignore
 }
 
-async function unpack(
+/** As many bytes as were declared, and never more: what goes on is a bomb. */
+async function* unpack(
   blob: Blob,
   files: ReadonlyMap<string, ZipEntry>,
   name: string,
   limit: number,
-): Promise<Uint8Array> {
+): AsyncGenerator<Uint8Array> {
   const entry = files.get(name);
   if (!entry) throw invalid('the file is missing', name);
   if (entry.size > limit) throw invalid(`it is longer than ${limit} bytes`, name);
@@ -135,21 +136,19 @@ async function unpack(
   if (packed.size !== entry.packed) throw invalid('it is cut short', name);
   if (entry.method !== 0 && entry.method !== 8) throw invalid(`it is packed by method ${entry.method}`, name);
   const stream = packed.stream();
-  const unpacked = entry.method === 0 ? stream : stream.pipeThrough(new DecompressionStream('deflate-raw'));
-  return view(await collect(unpacked, entry));
+  let length = 0;
+  for await (const chunk of entry.method === 0 ? stream : stream.pipeThrough(new DecompressionStream('deflate-raw'))) {
+    length += chunk.length;
+    if (length > entry.size) throw invalid('it unpacks to more than it declares', name);
+    yield chunk;
+  }
+  if (length !== entry.size) throw invalid('it unpacks to less than it declares', name);
 }
 
-/** As many bytes as were declared, and never more: what goes on is a bomb. */
-async function collect(stream: ReadableStream<Uint8Array>, { size, name }: ZipEntry): Promise<Uint8Array> {
+async function collect(pieces: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of stream) {
-    length += chunk.length;
-    if (length > size) throw invalid('it unpacks to more than it declares', name);
-    chunks.push(chunk);
-  }
-  if (length !== size) throw invalid('it unpacks to less than it declares', name);
-  return concatBytes(...chunks);
+  for await (const chunk of pieces) chunks.push(chunk);
+  return view(concatBytes(...chunks));
 }
 
 async function piece(blob: Blob, from: number, length: number): Promise<DataView> {
