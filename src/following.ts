@@ -181,6 +181,7 @@ function follow(
         forge: openForge(repository.forge),
         standing: () => follower.standing,
         approvals: follower.approvals,
+        counted: follower.counted,
         onApprovals: (approvals) => follower.approvalsCame(approvals),
         ...reviewing,
         onFault: (trouble) => parts.onFault(repository.name, trouble, trouble.message),

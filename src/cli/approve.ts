@@ -54,7 +54,7 @@ async function approve(name: string | undefined, options: Options): Promise<void
     const { withdraw } = await import('./approve/withdraw.js');
     return withdraw(options.withdraw, options);
   }
-  const [{ waiting, withinClone }, { OwnClone }, approval, { describe }, { signed }] = await Promise.all([
+  const [{ waiting, withinClone }, { OwnClone }, approval, { describe }, { signAndPush }] = await Promise.all([
     import('./approve/waiting.js'),
     import('../adapters/git/approvals-ref.js'),
     import('../review/approval.js'),
@@ -79,14 +79,9 @@ async function approve(name: string | undefined, options: Options): Promise<void
     time: new Date().toISOString(),
     ...(options.comment ? { comment: options.comment } : {}),
   });
-  const { signature, fingerprint } = await signed(text, options, clone);
-  const path = approval.approvalPath(bytes, fingerprint);
-  const remote = options.remote ?? (await clone.remote());
   const message = `approve ${environment} ${head.slice(0, 12)}`;
-  const commit = await clone.pushFiles(remote, approval.APPROVALS_REF, message, {
-    [path]: text,
-    [`${path}.sig`]: signature,
-  });
+  const statement = { text, path: (by: string) => approval.approvalPath(bytes, by), message };
+  const { signature, fingerprint, commit, path } = await signAndPush(statement, options, clone);
   const id = approval.approvalId(repository, text, signature);
   if (options.output === 'json') return print(jsonLine({ ...bytes, id, key: fingerprint, commit, path }));
   await print(`approved  ${environment} ${head.slice(0, 12)} with ${fingerprint}, pushed to ${approval.APPROVALS_REF}`);

@@ -1,15 +1,11 @@
-import type { ContentReference } from '../audit/entry.js';
 import type { Ledger } from '../audit/ledger.js';
 import { toCountersignError } from '../errors.js';
-import type { Environment } from '../change/environment.js';
 import type { ChangedCommit } from '../change/proposed-change.js';
 import { personOf } from '../source/identities.js';
-import type { InputApproval } from '../policy/input.js';
 import type { Repository } from '../source/repository.js';
 import { checkSignature, type Signers } from '../source/signers.js';
 import {
   type ApprovalStatement,
-  type ApprovedBytes,
   type ApproverCheck,
   checkAccount,
   checkApprover,
@@ -17,35 +13,11 @@ import {
   ownWork,
   parseApproval,
   show,
-  strengthOf,
 } from './approval.js';
 import { approvalEntry } from './entries.js';
-import { adviceBytes, bytesOf, unread } from './recorded-approval.js';
+import { adviceBytes, approverNow, unread } from './recorded-approval.js';
 import { whyNotTheirs, type WithdrawalStatement } from './withdrawal.js';
-import type {
-  Account,
-  AdviceRecord,
-  ApprovalRecord,
-  ChangeRecord,
-  Records,
-  ReviewDutyRecord,
-  Uncounted,
-} from './records.js';
-
-/** Approvals given to other heads that one change is held against, the newest first: each costs a merge. */
-const MOST_CARRIED = 20;
-
-export interface CountedApproval {
-  readonly id: string;
-  readonly input: InputApproval;
-}
-
-/** What approvals there are for a change. */
-export interface Counting {
-  readonly counted: readonly CountedApproval[];
-  /** Those given for what the change merges. */
-  readonly uncounted: readonly Uncounted[];
-}
+import type { Account, AdviceRecord, ApprovalRecord, ChangeRecord, Records, ReviewDutyRecord } from './records.js';
 
 export interface ApprovalParts {
   readonly ledger: Ledger;
@@ -76,15 +48,6 @@ export interface SignedStatement {
   readonly signature: string;
 }
 
-/** For which change approvals are asked. */
-export interface Asking {
-  readonly signers: Signers;
-  /** Whether these signers are the ones in force: then what no longer counts by them lapses. */
-  readonly inForce: boolean;
-  /** Why approvals of other bytes are not carried to this change, or null; without it none are looked at. */
-  readonly whyNotCarried?: (from: ApprovedBytes) => Promise<string | null>;
-}
-
 /** What an approval is about: a change that was pushed, or an open request. */
 interface Subject {
   readonly change?: ChangeRecord;
@@ -96,8 +59,8 @@ interface Subject {
 }
 
 /**
- * The approvals of one repository, whichever way they come: each is judged once and recorded with its reason, and those that were
- * accepted are judged again whenever they are to count.
+ * The approvals of one repository, whichever way they come: each is judged once and recorded with its reason. Which of those that were
+ * accepted count for a change is asked of `CountedApprovals`.
  */
 export class Approvals {
   constructor(
@@ -140,11 +103,11 @@ export class Approvals {
     { approval: id, comment }: WithdrawalStatement,
     signers: Signers,
   ): Promise<ApprovalRecord | null> {
-    const { records, now } = this.parts;
+    const { ledger, records, now } = this.parts;
     const [approval] = await records.find('approval', { id, repository: this.name });
     if (approval?.status !== 'accepted') return null;
     const { index, person, key } = approval;
-    const again = index === null ? null : await this.#again({ ...approval, index }, signers);
+    const again = index === null ? null : await approverNow({ ...approval, index }, signers, ledger);
     const by = checkApprover(given.text, given.signature, signers, now());
     const reason = whyNotTheirs({ person, key, now: again }, by);
     if (reason === null)
@@ -170,103 +133,6 @@ export class Approvals {
       transaction.append(approvalEntry({ ...record, firstSeen: this.parts.now().toISOString() }, signed, null));
     });
     return record;
-  }
-
-  /** The approvals that count for a change now, and why others do not that were given for what it merges. */
-  async counting(bytes: ApprovedBytes, commits: readonly ChangedCommit[], asking: Asking): Promise<Counting> {
-    const { environment, head } = bytes;
-    const { records } = this.parts;
-    const known = await records.find('approval', { repository: this.name, environment, head, status: 'accepted' });
-    const counted: CountedApproval[] = [];
-    const uncounted: Uncounted[] = [];
-    const count = async (approval: ApprovalRecord, carriedFrom?: string): Promise<void> => {
-      const { index, id } = approval;
-      if (index === null) return; // it gets its place in the log, and counts from then on
-      const { signature, reason } = await this.#again({ ...approval, index }, asking.signers);
-      const own = reason === null ? ownWork(signature, commits, asking.signers) : null;
-      if (reason === null && own === null) counted.push({ id, input: inputOf(approval, carriedFrom) });
-      // Whoever merges somebody else's work has approved that all the same: it is this change that they may not approve.
-      else if (carriedFrom !== undefined && reason === null) uncounted.push({ approval: id, reason: own! });
-      else if (asking.inForce) await records.update('approval', { id }, { status: 'lapsed', reason: reason ?? own });
-    };
-    for (const approval of known) {
-      const { target, ...given } = bytesOf(approval);
-      if (otherBytes(given, bytes) !== null) continue;
-      // The same objects somewhere else: whoever agreed to them there was not asked about here.
-      const other = otherBytes({ ...given, target }, bytes);
-      if (other === null) await count(approval);
-      else uncounted.push({ approval: approval.id, reason: other });
-    }
-    if (!asking.whyNotCarried) return { counted, uncounted };
-    const seen = new Map<string, string | null>();
-    for (const approval of await this.#givenElsewhere(bytes)) {
-      const from = bytesOf(approval);
-      const key = JSON.stringify([from.base, from.head, from.target]);
-      if (!seen.has(key)) seen.set(key, await asking.whyNotCarried(from));
-      const reason = seen.get(key) ?? null;
-      if (reason !== null) uncounted.push({ approval: approval.id, reason });
-      else {
-        const merged = await this.#ownCommits(from, asking.signers);
-        const { signature } = await this.#again({ ...approval, index: approval.index! }, asking.signers);
-        const own = ownWork(signature, merged, asking.signers);
-        if (own !== null) uncounted.push({ approval: approval.id, reason: own });
-        else await count(approval, from.head);
-      }
-    }
-    return { counted, uncounted };
-  }
-
-  /** Accepted approvals of other heads in that environment which may have become part of this change. */
-  async #givenElsewhere(bytes: ApprovedBytes): Promise<readonly ApprovalRecord[]> {
-    const { records, repository } = this.parts;
-    const { environment, ref, base, head } = bytes;
-    if (base === null) return [];
-    const where = { repository: this.name, environment, ref, status: 'accepted' } as const;
-    const candidates: ApprovalRecord[] = [];
-    const unused = await records.newest('approval', { ...where, usedFor: null }, 'firstSeen', MOST_CARRIED);
-    for (const approval of [...unused, ...(await records.find('approval', { ...where, usedFor: head }))]) {
-      if (approval.head === null || approval.head === head || approval.index === null) continue;
-      const has = await Promise.all([isIn(repository, approval.head, base), isIn(repository, approval.head, head)]);
-      // Merged before this change; or neither merged by it nor of the same objects, as after a squash.
-      if (has[0] || (!has[1] && approval.renderedDigest !== bytes.renderedDigest)) continue;
-      candidates.push(approval);
-    }
-    return candidates;
-  }
-
-  async #ownCommits(
-    { base, head }: ApprovedBytes,
-    signers: Signers,
-  ): Promise<readonly Pick<ChangedCommit, 'commit' | 'signature'>[]> {
-    const { repository, now } = this.parts;
-    const commits: Pick<ChangedCommit, 'commit' | 'signature'>[] = [];
-    for await (const { commit } of repository.history({ head, exclude: base === null ? [] : [base] })) {
-      commits.push({ commit, signature: checkSignature(commit, signers, now()) });
-    }
-    return commits;
-  }
-
-  /** Approvals that let a head through to another target than the environment's. */
-  async usedElsewhere({ name: environment, target }: Environment, usedFor: string): Promise<readonly string[]> {
-    const where = { repository: this.name, environment, usedFor, status: 'accepted' } as const;
-    const used = await this.parts.records.find('approval', where);
-    return used.filter((approval) => approval.target !== target).map(({ id }) => id);
-  }
-
-  /** Environments that wait although an approval came after their decision: the process that saw it died before it judged again. */
-  async unjudged(environment: string, head: string, decision: string): Promise<boolean> {
-    const { records } = this.parts;
-    const [judged] = await records.find('decision', { id: decision });
-    const [change] = judged ? await records.find('change', { id: judged.change }) : [];
-    const where = { repository: this.name, environment, status: 'accepted', usedFor: null } as const;
-    const looked = new Set([
-      ...(judged?.approvals ?? []),
-      ...(judged?.uncounted ?? []).map(({ approval }) => approval),
-    ]);
-    return (await records.newest('approval', where, 'firstSeen', MOST_CARRIED)).some(
-      ({ id, ...approval }) =>
-        !looked.has(id) && (approval.head === head || approval.renderedDigest === change?.renderedDigest),
-    );
   }
 
   /** Read, given by somebody, about something that is there, and not their own work: in this order, and the first "no" is the reason. */
@@ -375,27 +241,6 @@ export class Approvals {
     const open = await this.parts.records.find('reviewDuty', { repository, environment, head, closedAt: null });
     return open[0];
   }
-
-  /** Whose an approval is by the signers given, read again from what the log has of it. */
-  async #again(
-    { index, firstSeen, account }: ApprovalRecord & { readonly index: number },
-    signers: Signers,
-  ): Promise<ApproverCheck> {
-    if (account) return checkAccount(account, signers);
-    const { ledger } = this.parts;
-    const { predicate } = await ledger.entry(index);
-    const contents = predicate['contents'] as unknown as Record<'statement' | 'signature', ContentReference>;
-    const [text, armoured] = await Promise.all([
-      ledger.content(contents.statement),
-      ledger.content(contents.signature),
-    ]).catch((error: unknown) => {
-      if ((error as { code?: string }).code === 'content-missing') return [];
-      throw error;
-    });
-    if (!text || !armoured)
-      return { signature: { kind: 'none', status: 'none' }, reason: 'what was signed has been erased' };
-    return checkApprover(text.toString(), armoured.toString(), signers, new Date(firstSeen));
-  }
 }
 
 function approverOf({ text, signature, account }: GivenApproval, signers: Signers, at: Date): ApproverCheck {
@@ -417,28 +262,6 @@ function openedBy(
   return same ? `${forge}:${name} opened request ${advice.number}` : null;
 }
 
-async function isIn(repository: Repository, commit: string, head: string): Promise<boolean> {
-  try {
-    return await repository.isAncestor(commit, head);
-  } catch (thrown) {
-    // A head that was never merged, and is gone where it came from.
-    if (['revision-unknown', 'object-missing'].includes(toCountersignError(thrown).code)) return false;
-    throw thrown;
-  }
-}
-
 function newestFirst(a: { readonly time: string }, b: { readonly time: string }): number {
   return a.time < b.time ? 1 : -1;
-}
-
-function inputOf({ principal, person, firstSeen, via }: ApprovalRecord, carriedFrom?: string): InputApproval {
-  return {
-    principal: principal!,
-    person: person ?? principal!,
-    via,
-    strength: strengthOf(via),
-    time: firstSeen,
-    verified: true,
-    ...(carriedFrom === undefined ? {} : { carriedFrom }),
-  };
 }

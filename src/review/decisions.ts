@@ -2,7 +2,7 @@ import type { LedgerTransaction } from '../audit/ledger.js';
 import { GOVERNANCE, type Environment } from '../change/environment.js';
 import type { CountersignError } from '../errors.js';
 import type { Signers } from '../source/signers.js';
-import type { Approvals } from './approvals.js';
+import type { CountedApprovals } from './counted-approvals.js';
 import { whyNotCarried } from './carrying.js';
 import { reviewDue } from './emergency.js';
 import { decisionEntry } from './entries.js';
@@ -32,7 +32,7 @@ export interface Proposal {
 
 interface Known {
   readonly state: RepositoryState;
-  readonly approvals: Approvals;
+  readonly counted: CountedApprovals;
   readonly pushedApprovals: PushedApprovals;
   readonly exceptions: RecordedExceptions;
 }
@@ -63,7 +63,7 @@ export class Decisions {
     this.#outdated = await this.#judgedBefore(this.#environments.get(GOVERNANCE)?.approvedDecision);
     for (const { name, head, headDecision, headOutcome } of this.#environments.values()) {
       if (headOutcome !== 'pending' || head === null || headDecision === null) continue;
-      if (await this.known.approvals.unjudged(name, head, headDecision)) this.#approvedAnew.add(name);
+      if (await this.known.counted.unjudged(name, head, headDecision)) this.#approvedAnew.add(name);
     }
   }
 
@@ -150,7 +150,7 @@ export class Decisions {
       problems: environment.name === GOVERNANCE ? problems : [...problems, ...governance.misfits],
       grants: environment.target === null ? null : (grants.get(environment.target) ?? 'unknown target'),
       approvals: (bytes, commits) =>
-        this.known.approvals.counting(bytes, commits, {
+        this.known.counted.counting(bytes, commits, {
           signers: governance.signers,
           inForce,
           whyNotCarried: (from) =>
@@ -222,7 +222,7 @@ export class Decisions {
           }
         : null;
     const exceptions = state && proposed ? await this.known.exceptions.moves(proposed, decision.time) : null;
-    const usedUp = allowed ? await this.known.approvals.usedElsewhere(environment, change.head) : [];
+    const usedUp = allowed ? await this.known.counted.usedElsewhere(environment, change.head) : [];
     const { entries } = await ledger.record(async (transaction) => {
       if (state) await this.known.state.write(transaction, state);
       await records.save(transaction, 'change', [change]);

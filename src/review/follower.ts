@@ -2,6 +2,7 @@ import { type ErrorCode, toCountersignError } from '../errors.js';
 import { NO_SIGNERS } from '../source/signers.js';
 import { APPROVALS_REF } from './approval.js';
 import { Approvals } from './approvals.js';
+import { CountedApprovals } from './counted-approvals.js';
 import { Decisions } from './decisions.js';
 import { FollowedEnvironments } from './followed-environments.js';
 import type { FollowedRepository, FollowerParts } from './followed-repository.js';
@@ -36,6 +37,7 @@ const UNCERTAIN: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['database-unavaila
 export class RepositoryFollower {
   /** Of its repository, whoever asks. */
   readonly approvals: Approvals;
+  readonly counted: CountedApprovals;
   readonly #state: RepositoryState;
   readonly #pushes: Pushes;
   readonly #decisions: Decisions;
@@ -56,13 +58,15 @@ export class RepositoryFollower {
     const { name } = repository;
     const { ledger, records, mirror, now = () => new Date() } = parts;
     const clocked = { ...parts, now };
-    this.approvals = new Approvals(name, { ledger, records, repository: mirror.repository, now });
-    const { approvals } = this;
+    const ofApprovals = { ledger, records, repository: mirror.repository, now };
+    this.approvals = new Approvals(name, ofApprovals);
+    this.counted = new CountedApprovals(name, ofApprovals);
+    const { approvals, counted } = this;
     const pushedApprovals = new PushedApprovals(name, mirror.repository, approvals);
     const exceptions = new RecordedExceptions(name, records);
     const state = new RepositoryState(repository, clocked);
     const pushes = new Pushes(name, clocked);
-    const decisions = new Decisions(repository, clocked, { state, approvals, pushedApprovals, exceptions });
+    const decisions = new Decisions(repository, clocked, { state, counted, pushedApprovals, exceptions });
     this.#state = state;
     this.#pushes = pushes;
     this.#decisions = decisions;

@@ -113,18 +113,12 @@ export class Promotions {
   }
 
   /** One at a time: what is asked for must not keep what is pushed from being judged. */
-  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
     this.#waiting += 1;
-    const before = this.#last;
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#last = promise;
-    try {
-      await before;
-      return await work();
-    } finally {
-      this.#waiting -= 1;
-      resolve();
-    }
+    const done = this.#last.then(work).finally(() => (this.#waiting -= 1));
+    // The next one's turn comes whether or not this one could be answered.
+    this.#last = done.catch(() => undefined);
+    return done;
   }
 
   async #answer(

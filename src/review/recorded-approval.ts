@@ -1,4 +1,7 @@
-import type { ApprovedBytes } from './approval.js';
+import type { ContentReference } from '../audit/entry.js';
+import type { Ledger } from '../audit/ledger.js';
+import type { Signers } from '../source/signers.js';
+import { type ApprovedBytes, type ApproverCheck, checkAccount, checkApprover } from './approval.js';
 import type { AdviceRecord, ApprovalRecord } from './records.js';
 
 /** One of which nothing is known but that it came. */
@@ -67,4 +70,25 @@ export function bytesOf({
 export function adviceBytes(advice: AdviceRecord): ApprovedBytes {
   const { repository, environment, target: ref, environmentTarget: target, base, head, tree, renderedDigest } = advice;
   return { repository, ref, environment, base, head, tree: tree ?? '', renderedDigest: renderedDigest ?? '', target };
+}
+
+/** Whose an approval is by the signers given, read again from what the log has of it. */
+export async function approverNow(
+  { index, firstSeen, account }: ApprovalRecord & { readonly index: number },
+  signers: Signers,
+  ledger: Ledger,
+): Promise<ApproverCheck> {
+  if (account) return checkAccount(account, signers);
+  const { predicate } = await ledger.entry(index);
+  const contents = predicate['contents'] as unknown as Record<'statement' | 'signature', ContentReference>;
+  const [text, armoured] = await Promise.all([
+    ledger.content(contents.statement),
+    ledger.content(contents.signature),
+  ]).catch((error: unknown) => {
+    if ((error as { code?: string }).code === 'content-missing') return [];
+    throw error;
+  });
+  if (!text || !armoured)
+    return { signature: { kind: 'none', status: 'none' }, reason: 'what was signed has been erased' };
+  return checkApprover(text.toString(), armoured.toString(), signers, new Date(firstSeen));
 }

@@ -12,6 +12,7 @@ import { pauseAfter } from './pace.js';
 import { seeProtection } from './protections.js';
 import { recordFault } from './record-fault.js';
 import { type Approvals } from './approvals.js';
+import type { CountedApprovals } from './counted-approvals.js';
 import { adviceBytes, bytesOf } from './recorded-approval.js';
 import { otherBytes } from './approval.js';
 import { takeReviews } from './forge-reviews.js';
@@ -23,6 +24,7 @@ import { describeTrouble } from './trouble.js';
 export interface RequestParts extends ReviewParts {
   readonly forge: Forge;
   readonly approvals: Approvals;
+  readonly counted: CountedApprovals;
   /** Approvals came, or were withdrawn, that a change which was pushed may wait for. */
   readonly onApprovals: (approvals: readonly ApprovalRecord[]) => void;
   /** Null until something governs. */
@@ -304,7 +306,7 @@ export class RequestFollower {
         return new Map(seen.map((record) => [record.id, new Date(record.firstSeen)]));
       },
       approvals: (bytes, commits) =>
-        this.parts.approvals.counting(bytes, commits, { signers: governance.signers, inForce: true }),
+        this.parts.counted.counting(bytes, commits, { signers: governance.signers, inForce: true }),
       cache,
       mostCommits: this.parts.mostCommits,
       live: this.parts.live,

@@ -22,7 +22,7 @@ import type { Repository } from '../source/repository.js';
 import type { Signature } from '../source/signature.js';
 import { checkSignature } from '../source/signers.js';
 import type { ApprovedBytes } from './approval.js';
-import type { Counting } from './approvals.js';
+import type { Counting } from './counted-approvals.js';
 import { decisionTerms } from './decision-terms.js';
 import type { DecisionFacts } from './entries.js';
 import { withFieldLines } from './field-lines.js';

@@ -1,6 +1,7 @@
+import type { OwnClone } from '../../adapters/git/approvals-ref.js';
 import { signingKey } from '../signing-key.js';
 
-export interface SignedText {
+interface SignedText {
   readonly signature: string;
   /** Whose file it is under the approvals ref. */
   readonly fingerprint: string;
@@ -11,8 +12,36 @@ interface Choice {
   readonly openpgp?: string | true;
 }
 
+/** A statement for the approvals ref of a clone's remote. */
+interface Statement {
+  readonly text: string;
+  /** Of its file, by whose key it is. */
+  readonly path: (fingerprint: string) => string;
+  /** Of the commit that carries it. */
+  readonly message: string;
+}
+
+interface PushedStatement extends SignedText {
+  readonly path: string;
+  readonly commit: string;
+}
+
+/** Signs a statement and pushes it with its signature beside it. Throws `keys-invalid`, `git-failed`. */
+export async function signAndPush(
+  { text, path: pathBy, message }: Statement,
+  options: Choice & { readonly remote?: string },
+  clone: OwnClone,
+): Promise<PushedStatement> {
+  const { APPROVALS_REF } = await import('../../review/approval.js');
+  const { signature, fingerprint } = await signed(text, options, clone);
+  const path = pathBy(fingerprint);
+  const remote = options.remote ?? (await clone.remote());
+  const files = { [path]: text, [`${path}.sig`]: signature };
+  return { signature, fingerprint, path, commit: await clone.pushFiles(remote, APPROVALS_REF, message, files) };
+}
+
 /** With the SSH key that was named, or git's own; or with gpg. Throws `keys-invalid`. */
-export async function signed(
+async function signed(
   text: string,
   { key, openpgp }: Choice,
   clone: { config(name: string): Promise<string | null> },

@@ -4,7 +4,7 @@ import { APPROVALS_REF } from '../../review/approval.js';
 import { withdrawalPath, withdrawalText } from '../../review/withdrawal.js';
 import { ask } from '../ask.js';
 import { jsonLine, print, printable } from '../output.js';
-import { readToken, signed } from './sign.js';
+import { readToken, signAndPush } from './sign.js';
 
 interface Options {
   readonly url: string;
@@ -48,11 +48,9 @@ export async function withdraw(id: string, options: Options): Promise<void> {
   const clone = await OwnClone.open(options.repository);
   const time = new Date().toISOString();
   const text = withdrawalText({ repository, approval: approval.id, time, ...(comment ? { comment } : {}) });
-  const { signature, fingerprint } = await signed(text, options, clone);
-  const path = withdrawalPath(approval, approval.id, fingerprint);
-  const remote = options.remote ?? (await clone.remote());
-  const files = { [path]: text, [`${path}.sig`]: signature };
-  const commit = await clone.pushFiles(remote, APPROVALS_REF, `withdraw ${approval.id.slice(0, 12)}`, files);
+  const message = `withdraw ${approval.id.slice(0, 12)}`;
+  const statement = { text, path: (by: string) => withdrawalPath(approval, approval.id, by), message };
+  const { fingerprint, commit, path } = await signAndPush(statement, options, clone);
   if (output === 'json') return print(jsonLine({ ...approval, key: fingerprint, commit, path }));
   await print(`withdrawn  ${what}: signed with ${fingerprint}, pushed to ${APPROVALS_REF}`);
   await print(`It counts for nothing once the service has seen that. What was decided stays decided.`);
