@@ -1,10 +1,10 @@
 import type { OrganisationRules } from '../change/environments.js';
 import type { Json, JsonObject } from '../cluster/object.js';
-import { isJsonObject } from '../cluster/object.js';
 import { CountersignError, type Place } from '../errors.js';
 import type { SettingsText } from '../settings.js';
 import type { StarterChoice, StarterProfile } from './bundle.js';
 import type { Rule } from './decision.js';
+import { given } from './given.js';
 
 /**
  * The organisation's files are named `organisation:policies/…` wherever a place is told. No path in a repository may begin so: it
@@ -125,16 +125,8 @@ export function refuseReserved(
   placeOf: (path: readonly string[]) => Place,
 ): void {
   for (const names of reserved) {
-    let here: Json | undefined = data;
-    const path: string[] = [];
-    for (const name of names) {
-      // Something else stands where the organisation's would.
-      if (!isJsonObject(here)) break;
-      here = Object.hasOwn(here, name) ? here[name] : undefined;
-      path.push(name);
-      if (here === undefined) break;
-    }
-    if (here === undefined) continue;
+    const path = given(data, names);
+    if (!path) continue;
     throw new CountersignError('rego-invalid', `data.${path.join('.')} is the organisation's`, {
       place: placeOf(path),
       remedy: 'Give the data another name: what the organisation’s rules read is not for a repository to add to',

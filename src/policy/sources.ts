@@ -6,6 +6,7 @@ import { CountersignError, formatPlace, type Place } from '../errors.js';
 import { readSettings } from '../settings.js';
 import { STARTER_PREFIX, type PolicySources, type StarterProfile } from './bundle.js';
 import { readGatekeeper } from './gatekeeper/gatekeeper.js';
+import { given } from './given.js';
 import {
   flooredChoice,
   flooredSettings,
@@ -122,15 +123,7 @@ function placeIn({ text, path: file, folders }: DataFile, path: readonly string[
 
 /** Where the first of the files says something at a path, or something in place of what would be there. */
 function placeOf(files: readonly DataFile[], path: readonly string[]): Place | undefined {
-  const file = files.find(({ value }) => {
-    let here: Json | undefined = value;
-    for (const name of path) {
-      if (!isJsonObject(here)) return true;
-      if (!Object.hasOwn(here, name)) return false;
-      here = here[name];
-    }
-    return true;
-  });
+  const file = files.find(({ value }) => given(value, path));
   return file && placeIn(file, path);
 }
 

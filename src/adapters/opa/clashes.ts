@@ -1,7 +1,7 @@
-import { isJsonObject, type Json } from '../../cluster/object.js';
 import { CountersignError } from '../../errors.js';
 import type { PolicySources } from '../../policy/bundle.js';
 import type { Rule } from '../../policy/decision.js';
+import { given } from '../../policy/given.js';
 
 /** Where in data a rule writes. */
 export interface RulePath {
@@ -27,17 +27,6 @@ export function refuseShadowedData(paths: readonly RulePath[], { data, dataPlace
       },
     );
   }
-}
-
-/** The path, or the part of it in whose place there is something else; undefined if there is nothing. */
-function given(data: Json, path: readonly string[]): readonly string[] | undefined {
-  let here: Json = data;
-  for (const [i, name] of path.entries()) {
-    if (!isJsonObject(here)) return path.slice(0, i);
-    if (!Object.hasOwn(here, name)) return undefined;
-    here = here[name];
-  }
-  return path;
 }
 
 /** Throws `rego-invalid` where Rego names a rule as a constraint is named: exceptions and reports could not tell them apart. */

@@ -242,9 +242,8 @@ export class RegoCompiler implements Compiler, Explainer {
     const { starter = NO_STARTERS } = sources;
     const files = Object.fromEntries(sources.files);
     const { json } = await this.thread.request({ op: 'describe', files, starter: prefixed(starter) });
-    const described = json.described ?? [];
     return withConstraints(json, sources).map((rule, i) => {
-      const { input = [], data = [], builtins = [], uses = [] } = described[i] ?? {};
+      const { input = [], data = [], builtins = [], uses = [] } = json.described?.[i] ?? {};
       return { ...rule, input, data, builtins, uses };
     });
   }
