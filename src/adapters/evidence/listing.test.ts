@@ -42,14 +42,14 @@ describe('the rows of a listing', () => {
   });
 });
 
+function read(manifest: unknown): Promise<unknown> {
+  const file = join(folder, 'm.csv');
+  writeFileSync(manifestFileOf(file), typeof manifest === 'string' ? manifest : JSON.stringify(manifest));
+  return readManifest(file);
+}
+
 describe('the manifest of a listing', () => {
   const whole = { id: 'e', report: 'changes', format: 'csv', size: 5, rows: 2, filters: {} };
-  const read = (manifest: unknown): Promise<unknown> => {
-    const file = join(folder, 'm.csv');
-    writeFileSync(manifestFileOf(file), typeof manifest === 'string' ? manifest : JSON.stringify(manifest));
-    return readManifest(file);
-  };
-
   it('is read, with its sample', async () => {
     const sampled = { ...whole, sample: { seed: 's', size: 5 } };
     expect([await read(whole), await read(sampled)]).toEqual([whole, sampled]);
