@@ -93,7 +93,7 @@ const LIVE = `SELECT decision, uid FROM live_object WHERE decision = ANY($1) ORD
 /** As the database wrote it. */
 const asText: CustomTypesConfig = { getTypeParser: () => (text: string) => text };
 const none: readonly never[] = [];
-const list = <T>(text: string | null): readonly T[] => (text === null ? none : (JSON.parse(text) as T[]));
+const list = (text: string | null): readonly never[] => (text === null ? none : (JSON.parse(text) as never[]));
 
 /** RFC 3339 of what PostgreSQL writes as `2026-07-01 08:05:00.12+00`, in its own time zone UTC: its own words for it take it longer. */
 function instant(text: string): string {
@@ -286,7 +286,7 @@ class Row {
   constructor(readonly columns: Columns) {
     const [, index, , , , , , , , exceptions, approvals, , , , , , , head, , commits] = columns;
     this.index = Number(index);
-    const others = commits === null ? none : list<string>(commits).filter((id) => id !== head);
+    const others = commits === null ? none : list(commits).filter((id: string) => id !== head);
     this.commitCount = 1 + others.length;
     this.others = others.length < MOST_COMMITS ? others : others.slice(0, MOST_COMMITS - 1);
     this.approvals = list(approvals);

@@ -101,8 +101,9 @@ export class PostgresStatistics implements Statistics {
       `WITH deployment AS (
          SELECT DISTINCT ON (run.decision) run.repository, run.environment, run.finished_at, run.outcome = 'succeeded' AS succeeded,
            change.operation, extract(epoch FROM run.finished_at - least(head.first_seen,
-             CASE WHEN change.commits <> jsonb_build_array(change.head) THEN (SELECT min(commit.first_seen) FROM commit
-               WHERE commit.repository = change.repository AND commit.id IN (SELECT jsonb_array_elements_text(change.commits))) END)) AS lead
+             CASE WHEN change.commits <> jsonb_build_array(change.head) THEN (
+               SELECT min((SELECT first_seen FROM commit WHERE commit.repository = change.repository AND commit.id = made.id))
+               FROM jsonb_array_elements_text(change.commits) AS made (id)) END)) AS lead
          FROM run JOIN decision ON decision.id = run.decision JOIN change ON change.id = decision.change
            LEFT JOIN commit AS head ON head.repository = change.repository AND head.id = change.head
          WHERE run.outcome IN ('succeeded', 'failed') AND ($1::timestamptz IS NULL OR run.finished_at >= $1)
