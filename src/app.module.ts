@@ -168,7 +168,7 @@ function graphql({
     graphiql: false,
     allowBatchedQueries: false,
     graphql: { parseOptions: { maxTokens: limits.tokens } },
-    context: (req: FastifyRequest) => createContext(req, queries, state.ledger),
+    context: (req: FastifyRequest) => createContext(req, queries, state),
     persistedQueryProvider: queriesByHash(known) as PersistedQueryProvider,
     errorFormatter: (execution, { reply }) =>
       formatErrors(execution, reply?.log ?? logger, mayIntrospect(introspection, reply?.request?.authority)),

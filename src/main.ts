@@ -155,7 +155,7 @@ export async function run(config: Config, logger: Logger): Promise<RunningServic
       schema: () => app.getHttpAdapter().getInstance().graphql.schema,
       access,
       queries,
-      ledger,
+      state,
       feed: new Feed(ledger),
       reached: config.reached,
       logger,

@@ -11,9 +11,9 @@ export class AdviceResolver {
   @Query('advice')
   advice(
     @Args() args: PageArguments & { filter?: Filters['advice'] },
-    @Context() { queries }: ApiContext,
+    @Context() context: ApiContext,
   ): Promise<Connection<AdviceRecord>> {
-    return connect(queries, 'advice', args);
+    return connect(context, 'advice', args);
   }
 
   @ResolveField('headCommit')

@@ -17,9 +17,9 @@ export class ApprovalResolver {
   @Query('approvals')
   approvals(
     @Args() args: PageArguments & { filter?: Filters['approval'] },
-    @Context() { queries }: ApiContext,
+    @Context() context: ApiContext,
   ): Promise<Connection<ApprovalRecord>> {
-    return connect(queries, 'approval', args);
+    return connect(context, 'approval', args);
   }
 
   @ResolveField('change')
@@ -59,9 +59,9 @@ export class ReviewDutyResolver {
   @Query('reviewDuties')
   reviewDuties(
     @Args() args: PageArguments & { filter?: Filters['reviewDuty'] },
-    @Context() { queries }: ApiContext,
+    @Context() context: ApiContext,
   ): Promise<Connection<ReviewDutyRecord>> {
-    return connect(queries, 'reviewDuty', args);
+    return connect(context, 'reviewDuty', args);
   }
 
   @ResolveField('decision')

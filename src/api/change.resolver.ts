@@ -18,9 +18,9 @@ export class ChangeResolver {
   @Query('changes')
   changes(
     @Args() args: PageArguments & { filter?: Filters['change'] },
-    @Context() { queries }: ApiContext,
+    @Context() context: ApiContext,
   ): Promise<Connection<ChangeRecord>> {
-    return connect(queries, 'change', args);
+    return connect(context, 'change', args);
   }
 
   @Query('change')

@@ -20,9 +20,9 @@ export class LiveObjectResolver {
   @Query('objects')
   objects(
     @Args() args: PageArguments & { filter?: Filters['liveObject'] },
-    @Context() { queries }: ApiContext,
+    @Context() context: ApiContext,
   ): Promise<Connection<LiveObjectRecord>> {
-    return connect(queries, 'liveObject', args);
+    return connect(context, 'liveObject', args);
   }
 
   @ResolveField('commitId')
@@ -57,9 +57,9 @@ export class RunResolver {
   @Query('runs')
   runs(
     @Args() args: PageArguments & { filter?: Filters['run'] },
-    @Context() { queries }: ApiContext,
+    @Context() context: ApiContext,
   ): Promise<Connection<RunRecord>> {
-    return connect(queries, 'run', args);
+    return connect(context, 'run', args);
   }
 
   @Query('run')
@@ -88,9 +88,9 @@ export class DriftResolver {
   @Query('drift')
   drift(
     @Args() args: PageArguments & { filter?: Filters['drift'] },
-    @Context() { queries }: ApiContext,
+    @Context() context: ApiContext,
   ): Promise<Connection<DriftRecord>> {
-    return connect(queries, 'drift', args);
+    return connect(context, 'drift', args);
   }
 
   @ResolveField('strength')
@@ -114,9 +114,9 @@ export class FaultResolver {
   @Query('faults')
   faults(
     @Args() args: PageArguments & { filter?: Filters['fault'] },
-    @Context() { queries }: ApiContext,
+    @Context() context: ApiContext,
   ): Promise<Connection<FaultRecord>> {
-    return connect(queries, 'fault', args);
+    return connect(context, 'fault', args);
   }
 
   @ResolveField('entry')

@@ -14,9 +14,9 @@ export class CommitResolver {
   @Query('commits')
   commits(
     @Args() args: PageArguments & { filter?: Filters['commit'] },
-    @Context() { queries }: ApiContext,
+    @Context() context: ApiContext,
   ): Promise<Connection<CommitRecord>> {
-    return connect(queries, 'commit', args);
+    return connect(context, 'commit', args);
   }
 
   @Query('commit')

@@ -1,7 +1,8 @@
 import { CountersignError } from '../errors.js';
 import { decodeListCursor, encodeCursor, positionOf } from '../report/cursor.js';
-import type { Filters, ListName, Period, Queries } from '../report/queries.js';
+import type { Filters, ListName, Period } from '../report/queries.js';
 import type { Tables } from '../review/records.js';
+import type { ApiContext } from './context.js';
 
 /** The longest page; limits.ts counts with it, too. */
 export const LONGEST_PAGE = 500;
@@ -33,9 +34,9 @@ export function pageLength({ first }: PageArguments): number {
   });
 }
 
-/** One page of a list of records. */
+/** One page of a list of records. Throws `not-found` for an empty one of a name that was misspelt. */
 export async function connect<K extends ListName>(
-  queries: Queries,
+  { queries, names }: Pick<ApiContext, 'queries' | 'names'>,
   list: K,
   page: PageArguments & { readonly filter?: Filters[K] | null },
 ): Promise<Connection<Tables[K]>> {
@@ -44,6 +45,7 @@ export async function connect<K extends ListName>(
   const filter: Filters[K] = page.filter ?? {};
   checkPeriod(filter as Period);
   const { rows, hasNext } = await queries.list(list, filter, { first, after });
+  if (rows.length === 0 && after === undefined) await names.requireSpelt(filter);
   const edges = rows.map((node) => ({ cursor: encodeCursor(list, positionOf(list, node)), node }));
   return connection(edges, { hasNext, hasPrevious: after !== undefined }, () => queries.count(list, filter));
 }

@@ -3,6 +3,7 @@ import { CountersignError } from '../errors.js';
 import type { Queries } from '../report/queries.js';
 import type { Reach } from '../audit/reach.js';
 import { type Action, type Authority, reachOf, refusal } from '../review/authority.js';
+import type { KnownNames } from './known-names.js';
 import type { Loaders } from './loaders.js';
 
 /** What every resolver gets, made anew for each request. */
@@ -10,6 +11,8 @@ export interface ApiContext {
   readonly loaders: Loaders;
   /** The records, as far as whoever asks may see them; loaders look nowhere else. */
   readonly queries: Queries;
+  /** What filters can name, as far as they may see it. */
+  readonly names: KnownNames;
   readonly req: FastifyRequest;
   readonly authority: Authority;
   /** Where they may read. */

@@ -38,8 +38,8 @@ export class ControlResolver {
   decisions(
     @Parent() { repository, id: control }: Asked,
     @Args() args: PageArguments,
-    @Context() { queries }: ApiContext,
+    @Context() context: ApiContext,
   ): Promise<Connection<DecisionRecord>> {
-    return connect(queries, 'decision', { ...args, filter: { repository, control } });
+    return connect(context, 'decision', { ...args, filter: { repository, control } });
   }
 }

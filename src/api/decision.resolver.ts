@@ -20,9 +20,9 @@ export class DecisionResolver {
   @Query('decisions')
   decisions(
     @Args() args: PageArguments & { filter?: Filters['decision'] },
-    @Context() { queries }: ApiContext,
+    @Context() context: ApiContext,
   ): Promise<Connection<DecisionRecord>> {
-    return connect(queries, 'decision', args);
+    return connect(context, 'decision', args);
   }
 
   @Query('decision')

@@ -9,9 +9,9 @@ export class EnvironmentResolver {
   @Query('environments')
   environments(
     @Args() args: PageArguments & { filter?: Filters['environment'] },
-    @Context() { queries }: ApiContext,
+    @Context() context: ApiContext,
   ): Promise<Connection<EnvironmentRecord>> {
-    return connect(queries, 'environment', args);
+    return connect(context, 'environment', args);
   }
 
   @Query('environment')

@@ -10,9 +10,9 @@ export class ExceptionResolver {
   @Query('exceptions')
   exceptions(
     @Args() args: PageArguments & { filter?: Filters['exception'] },
-    @Context() { queries }: ApiContext,
+    @Context() context: ApiContext,
   ): Promise<Connection<ExceptionRecord>> {
-    return connect(queries, 'exception', args);
+    return connect(context, 'exception', args);
   }
 
   @ResolveField('expired')

@@ -1,22 +1,36 @@
 import type { FastifyRequest } from 'fastify';
 import { type DocumentNode, type GraphQLSchema, Kind, TypeInfo, visit, visitWithTypeInfo } from 'graphql';
-import type { Ledger } from '../audit/ledger.js';
+import type { Reach } from '../audit/reach.js';
 import type { Queries } from '../report/queries.js';
 import { reachOf } from '../review/authority.js';
 import type { Access } from './access.js';
 import { type ApiContext, authorityOf } from './context.js';
+import { governanceWithin, KnownNames } from './known-names.js';
 import { createLoaders } from './loaders.js';
 import { requireFieldsOf } from './permissions.js';
+import type { ServiceState } from './state.js';
 import { CountersignError } from '../errors.js';
 
 /** What resolvers get: nothing that whoever asks may not see. Throws `unauthenticated`. */
-export function createContext(req: FastifyRequest, queries: Queries, ledger: Ledger): ApiContext {
+export function createContext(req: FastifyRequest, queries: Queries, state: KnownState): ApiContext {
   const authority = authorityOf(req);
   const reach = reachOf(authority, 'read');
   if (!reach) throw new CountersignError('forbidden', 'this token may read nothing');
-  const seen = queries.within(reach);
-  return { req, authority, reach, queries: seen, loaders: createLoaders(seen, ledger) };
+  return { req, authority, reach, ...within(reach, queries, state) };
 }
+
+/** What is in reach of whoever asks. */
+export function within(reach: Reach, queries: Queries, state: KnownState) {
+  const seen = queries.within(reach);
+  return {
+    queries: seen,
+    names: new KnownNames(seen, governanceWithin(reach, state)),
+    loaders: createLoaders(seen, state.ledger),
+  };
+}
+
+/** Of the service, what is asked beside its records. */
+export type KnownState = Pick<ServiceState, 'ledger' | 'controls' | 'holdings'>;
 
 const known = new WeakMap<DocumentNode, readonly string[]>();
 

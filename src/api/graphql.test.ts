@@ -238,6 +238,36 @@ describe('GraphQL', () => {
     expect(api.statements().length).toBeLessThanOrEqual(12);
   });
 
+  it.each([
+    ['decisions', 'repository: "shpo"', 'repository "shpo" (did you mean "shop"?)'],
+    ['decisions', 'environment: "shop/prodction"', 'environment "shop/prodction" (did you mean "shop/production"?)'],
+    ['decisions', 'rule: "images.pined"', 'rule "images.pined" (did you mean "images.pinned"?)'],
+    ['decisions', 'control: "SOC2:CC81"', 'control "SOC2:CC81" (did you mean "SOC2:CC8.1"?)'],
+    ['decisions', 'object: {kind: "Deploymnet"}', 'kind "Deploymnet" (did you mean "Deployment"?)'],
+    ['objects', 'kind: "Deploymnet"', 'kind "Deploymnet" (did you mean "Deployment"?)'],
+    ['pushes', 'repository: "shpo", kind: [forced]', 'repository "shpo"'],
+    ['runs', 'repository: "shop", environment: "shop/prodction"', 'environment "shop/prodction"'],
+    ['decisionCounts', 'rule: "images.pined"', 'rule "images.pined"'],
+    ['driftCounts', 'kind: "Deploymnet"', 'kind "Deploymnet"'],
+    ['delivery', 'environment: "shop/prodction"', 'environment "shop/prodction"'],
+  ])('refuses an empty answer of %s to a name that was misspelt: {%s}', async (field, filter, words) => {
+    const grouped = field.endsWith('Counts') ? `by: month, ` : '';
+    const { data, errors } = await api.query(`{ ${field}(${grouped}filter: {${filter}}) { __typename } }`);
+    expect(data).toBeNull();
+    expect(errors).toMatchObject([{ extensions: { code: 'not-found', status: 404, remedy: expect.any(String) as string } }]); // prettier-ignore
+    expect(errors[0].message).toContain(`there is no ${words}`);
+  });
+
+  it('answers with nothing where a name is known, or is near to none', async () => {
+    const { data, errors } = await api.query(`{
+      known: decisions(filter: {repository: "shop", environment: "shop/production", rule: "images.pinned", control: "SOC2:CC8.1", from: "2030-01-01"}) { totalCount }
+      judged: decisions(filter: {object: {kind: "Deployment", name: "nothing"}}) { totalCount }
+      unheard: decisions(filter: {environment: "elsewhere", rule: "x", object: {kind: "Gateway"}}) { totalCount }
+    }`);
+    expect(errors).toEqual([]);
+    expect(data).toEqual({ known: { totalCount: 0 }, judged: { totalCount: 0 }, unheard: { totalCount: 0 } });
+  });
+
   it('gives the same answer compiled and not, with fragments, aliases, variables and skipped fields', async () => {
     const query = `query ($id: ID!, $more: Boolean!) { a: decision(id: $id) { ...d } b: decision(id: "decision-2") { ...d } }
       fragment d on Decision { id outcome change @include(if: $more) { head } time @skip(if: $more) }`;

@@ -51,7 +51,8 @@ curl -s https://countersign.example.org/graphql -H "Authorization: Bearer $COUNT
 filter and the caller's reach leave.
 
 **Errors** have a \`code\`, a \`status\` and mostly a \`remedy\` among their \`extensions\`: \`query-invalid\`, \`query-limit\`, \`cursor-invalid\`, \`not-found\`, \`unauthenticated\` (401), \`forbidden\` (403), \`too-many-requests\` (429),
-\`database-unavailable\` (503, with \`retry\`). Names that are not there come with the nearest that is.
+\`database-unavailable\` (503, with \`retry\`). A filter that nothing passes, and in which a repository, environment, rule, control or kind is nearly but not quite one that is known, was misspelt: it is refused with the nearest
+name (\`not-found\`). A name that is near to none is answered with nothing, as is one that is known.
 
 **Limits**: 64 KiB and 2,000 words of query, 15 levels, a cost of 100,000 fields by the page lengths asked for. Known queries and queries by their hash: [access](access.md#what-strangers-and-the-hasty-are-given).
 `;

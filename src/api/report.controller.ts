@@ -14,8 +14,8 @@ import type { Queries } from '../report/queries.js';
 import type { LoggedReports, RunningExport } from '../report/reports.js';
 import { type Authority, placesOf, reachOf } from '../review/authority.js';
 import { authorityOf, requireReach } from './context.js';
-import { requireKnownNames } from './known-names.js';
-import { QUERIES, REPORTS } from './state.js';
+import { governanceWithin, KnownNames } from './known-names.js';
+import { QUERIES, REPORTS, STATE, type ServiceState } from './state.js';
 
 const TYPES: Readonly<Record<ReportFormat, string>> = {
   csv: 'text/csv; charset=utf-8; header=present',
@@ -28,6 +28,7 @@ export class ReportController {
   constructor(
     @Inject(REPORTS) private readonly reports: LoggedReports,
     @Inject(QUERIES) private readonly queries: Queries,
+    @Inject(STATE) private readonly state: Pick<ServiceState, 'controls' | 'holdings'>,
   ) {}
 
   @Get('changes.:format')
@@ -121,7 +122,8 @@ export class ReportController {
   async #allow(by: Authority, query: PopulationQuery): Promise<void> {
     requireReach(by, 'export', query.repository, query.environment);
     const reach = reachOf(by, 'export');
-    if (reach) await requireKnownNames(this.queries.within(reach), query);
+    if (reach)
+      await new KnownNames(this.queries.within(reach), governanceWithin(reach, this.state)).requirePlaces(query);
   }
 }
 

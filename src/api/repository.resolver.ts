@@ -70,9 +70,9 @@ export class PushResolver {
   @Query('pushes')
   pushes(
     @Args() args: PageArguments & { filter?: Filters['push'] },
-    @Context() { queries }: ApiContext,
+    @Context() context: ApiContext,
   ): Promise<Connection<PushRecord>> {
-    return connect(queries, 'push', args);
+    return connect(context, 'push', args);
   }
 
   @ResolveField('oldCommit')

@@ -13,19 +13,17 @@ import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import { type WebSocket, WebSocketServer } from 'ws';
-import type { Ledger } from '../audit/ledger.js';
 import { CountersignError, toCountersignError } from '../errors.js';
 import type { Feed } from '../report/feed.js';
 import type { Queries } from '../report/queries.js';
 import { type Authority, reachOf } from '../review/authority.js';
 import type { Access } from './access.js';
 import type { ApiContext } from './context.js';
-import { requireFields } from './field-access.js';
+import { type KnownState, requireFields, within } from './field-access.js';
 import { type Introspection, requireIntrospection } from './introspection.js';
 import { formatErrors } from './graphql-errors.js';
 import type { KnownQueries } from './known-queries.js';
 import { checkLimits, limits, refuseForeignText } from './limits.js';
-import { createLoaders } from './loaders.js';
 import { LOOPBACK_ADDRESS, type Reached, whyNotAnswered } from './reached.js';
 import { type SubscriptionContext, withSubscriptions } from './subscriptions.js';
 
@@ -33,7 +31,7 @@ export interface SocketParts {
   readonly schema: () => GraphQLSchema;
   readonly access: Access;
   readonly queries: Queries;
-  readonly ledger: Ledger;
+  readonly state: KnownState;
   readonly feed: Feed;
   readonly reached: Reached;
   readonly logger: Logger;
@@ -272,7 +270,7 @@ class Sockets {
 
   /** Of one subscription. What it may see is looked up for each event. */
   #context(extra: Extra): SubscriptionContext {
-    const { queries, ledger, feed } = this.parts;
+    const { queries, state, feed } = this.parts;
     const ended = new AbortController();
     extra.open.add(ended);
     const end = (): void => {
@@ -288,8 +286,7 @@ class Sockets {
         extra.socket.close(closeCodes.unauthenticated, `the token ${authority.token} expired`);
         throw new CountersignError('unauthenticated', `the token ${authority.token} expired at ${expires}`);
       }
-      const seen = queries.within(reach);
-      return { req: extra.request as never, authority, reach, queries: seen, loaders: createLoaders(seen, ledger) };
+      return { req: extra.request as never, authority, reach, ...within(reach, queries, state) };
     };
     const context = {
       ...now(),

@@ -14,47 +14,55 @@ export class StatisticsResolver {
   constructor(@Inject(STATISTICS) private readonly statistics: Statistics) {}
 
   @Query('decisionCounts')
-  decisions(
+  async decisions(
     @Args('by') by: DecisionGroup,
     @Args('filter') filter: Filters['decision'] | null | undefined,
     @Args('first') first: number,
-    @Context() { reach }: ApiContext,
+    @Context() { reach, names }: ApiContext,
   ): Promise<Counts> {
     checkPeriod(filter ?? {});
-    return this.statistics.within(reach).decisions(by, filter ?? {}, pageLength({ first }));
+    const counts = await this.statistics.within(reach).decisions(by, filter ?? {}, pageLength({ first }));
+    if (counts.total === 0) await names.requireSpelt(filter ?? {});
+    return counts;
   }
 
   @Query('driftCounts')
-  drift(
+  async drift(
     @Args('by') by: DriftGroup,
     @Args('filter') filter: Filters['drift'] | null | undefined,
     @Args('first') first: number,
-    @Context() { reach }: ApiContext,
+    @Context() { reach, names }: ApiContext,
   ): Promise<Counts> {
     checkPeriod(filter ?? {});
-    return this.statistics.within(reach).drift(by, filter ?? {}, pageLength({ first }));
+    const counts = await this.statistics.within(reach).drift(by, filter ?? {}, pageLength({ first }));
+    if (counts.total === 0) await names.requireSpelt(filter ?? {});
+    return counts;
   }
 
   @Query('delivery')
-  delivery(
+  async delivery(
     @Args('filter') filter: (Period & InEnvironment) | null | undefined,
-    @Context() { authority }: ApiContext,
+    @Context() { authority, names }: ApiContext,
   ): Promise<Delivery> {
     checkPeriod(filter ?? {});
     // Measures of a part of what was asked for would be wrong without a word.
     requireReach(authority, 'read', filter?.repository, filter?.environment);
-    return this.statistics.delivery(filter ?? {});
+    const delivery = await this.statistics.delivery(filter ?? {});
+    if (delivery.deployments === 0) await names.requireSpelt(filter ?? {});
+    return delivery;
   }
 
   @Query('pastState')
-  pastState(
+  async pastState(
     @Args('repository') repository: string,
     @Args('environment') environment: string,
     @Args('at') at: string,
-    @Context() { authority }: ApiContext,
+    @Context() { authority, names }: ApiContext,
   ): Promise<PastState | null> {
     requireReach(authority, 'read', repository, environment);
-    return this.statistics.at(repository, environment, at);
+    const state = await this.statistics.at(repository, environment, at);
+    if (state === null) await names.requireSpelt({ repository, environment });
+    return state;
   }
 
   @ResolveField('since')

@@ -160,6 +160,8 @@ export interface Queries {
   countEntries(range: EntryRange): Promise<number>;
   exceptionUses(ids: readonly string[]): Promise<readonly ExceptionUses[]>;
   totals(): Promise<Totals>;
+  /** Of live objects. */
+  kinds(): Promise<readonly string[]>;
   /** Resolves if the database answers. */
   ping(): Promise<void>;
 }

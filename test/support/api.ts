@@ -31,6 +31,7 @@ import { AppModule } from '../../src/app.module.js';
 import { serveTile } from '../../src/audit/serve.js';
 import type { KeyRing } from '../../src/audit/keys.js';
 import { CountersignError } from '../../src/errors.js';
+import type { Rule } from '../../src/policy/decision.js';
 import { AccessLog } from '../../src/review/access-log.js';
 import { type BrowserSignIn, SignIn } from '../../src/review/sign-in.js';
 import type { KnownToken } from '../../src/review/token.js';
@@ -74,6 +75,9 @@ export interface TestApi {
   close(): Promise<void>;
 }
 
+/** In force: answers no control, so that catalogues stand for themselves. */
+const pinned: Rule = { id: 'images.pinned', package: 'countersign.images', name: 'deny', kind: 'deny', scope: 'object', severity: 'high', controls: [], place: { file: 'images.rego' }, starter: true }; // prettier-ignore
+
 const nobody = (): Promise<never> => Promise.reject(new CountersignError('not-found', 'nothing is followed here'));
 
 export interface TestAccess {
@@ -115,7 +119,7 @@ export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi
     impact: () => Promise.reject(new Error('none here')),
     promotion: nobody,
     holdings: () => null,
-    controls: () => Promise.resolve({ catalogues: allCatalogues(new Map()), rules: [] }),
+    controls: () => Promise.resolve({ catalogues: allCatalogues(new Map()), rules: [pinned] }),
     tags: () => Promise.resolve([]),
     targets: () => [],
     notifications: () => Promise.resolve([{ destination: 'ops', waiting: 3, failingSince: null }]),
@@ -180,7 +184,7 @@ export async function startApi(given: Partial<TestAccess> = {}): Promise<TestApi
     schema: () => fastify.graphql.schema,
     access,
     queries,
-    ledger,
+    state,
     feed: new Feed(ledger),
     reached: { proxy: [] },
     logger,

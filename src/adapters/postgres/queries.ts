@@ -275,6 +275,11 @@ export class PostgresQueries implements Queries {
     return { decisions, runs, drift, faults, waiting };
   }
 
+  async kinds(): Promise<readonly string[]> {
+    const query = (await this.#rows('liveObject')).select('row.kind', 'kind').distinct(true).orderBy('row.kind');
+    return (await available(query.getRawMany<{ kind: string }>())).map(({ kind }) => kind);
+  }
+
   async ping(): Promise<void> {
     await available(this.dataSource.query('SELECT 1'));
   }
