@@ -1,9 +1,8 @@
 import type { JsonObject } from '../cluster/object.js';
+import { formatNumber } from './conclusions.js';
 import type { LoggedEntry } from './entry.js';
 import { invalid } from './evidence.js';
 import { TextSet } from './text-set.js';
-
-const number = new Intl.NumberFormat('en-US');
 
 /** What entries claim of those before them: pushes of decisions, allows of runs, exceptions that counted. Of all that came it keeps little. */
 export class Precedence {
@@ -28,7 +27,7 @@ export class Precedence {
 
   get unfinished(): string {
     const open = this.runs - this.finished;
-    return open === 0 ? 'all finished' : `${number.format(open)} not finished when this was exported`;
+    return open === 0 ? 'all finished' : `${formatNumber(open)} not finished when this was exported`;
   }
 
   #readPush({ id }: JsonObject): void {
