@@ -24,6 +24,7 @@ export default {
     ],
   },
   workerIdleMemoryLimit: '512MB',
-  maxWorkers: 2,
+  // Flows wait a third of their time, for polls, leases and deadlines that they show: three keep two cores busy.
+  maxWorkers: 3,
   testTimeout: 180_000,
 };

@@ -22,6 +22,7 @@ import { parseVkey } from '../../src/audit/note.js';
 import { Sequencer } from '../../src/audit/sequencer.js';
 import { sealStatement } from '../../src/audit/statement.js';
 import { CountersignError } from '../../src/errors.js';
+import { compiled } from '../support/cli.js';
 import { openTestLog, pushDraft } from '../support/log.js';
 import { startPostgres } from '../support/postgres.js';
 import type { TestPostgres } from '../support/postgres.js';
@@ -31,9 +32,6 @@ import { randomness } from '../support/randomness.js';
 
 const kills = Number(process.env['KILLS'] ?? 30);
 const random = randomness(Number(process.env['SEED'] ?? 20_261_121));
-
-/** Most of what a process costs that writes a little and dies is the reading of its programs. */
-const compiled = join(process.env['COUNTERSIGN_CACHE'] ?? tmpdir(), 'compiled');
 
 interface Acknowledged {
   readonly index: number;
@@ -80,7 +78,7 @@ class Writer {
     const args = ['test/support/append-until-killed.mjs', data, run, ...(url === undefined ? [] : [url])];
     this.#child = spawn(process.execPath, args, {
       stdio: ['ignore', 'pipe', 'inherit'],
-      env: { ...process.env, NODE_OPTIONS: '', NODE_COMPILE_CACHE: compiled },
+      env: { ...process.env, NODE_OPTIONS: '', NODE_COMPILE_CACHE: compiled() },
     });
     this.#child.stdout!.on('data', (chunk: Buffer) => (this.#text += chunk.toString()));
     this.#gone = once(this.#child, 'close');

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { cacheFolder } from '../../src/adapters/folder/cache-folder.js';
 
 export interface CliResult {
@@ -7,6 +7,9 @@ export interface CliResult {
   readonly stdout: string;
   readonly stderr: string;
 }
+
+/** Where Node keeps what it compiled of our programs: a fifth of the time that one takes to start. */
+export const compiled = (): string => join(cacheFolder(), 'compiled');
 
 /** Runs the built CLI in a process of its own; `make test` builds it first. */
 export function runCli(
@@ -17,7 +20,12 @@ export function runCli(
     // As `make test` runs jest: no Wasm lives long enough to repay its optimising compiler.
     const child = spawn(process.execPath, ['--liftoff-only', resolve('dist/cli/main.js'), ...args], {
       cwd: options.cwd,
-      env: { PATH: process.env['PATH'], COUNTERSIGN_CACHE: cacheFolder(), ...options.env },
+      env: {
+        PATH: process.env['PATH'],
+        COUNTERSIGN_CACHE: cacheFolder(),
+        NODE_COMPILE_CACHE: compiled(),
+        ...options.env,
+      },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let stdout = '';

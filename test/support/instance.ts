@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { startTethered, type Tethered } from '../../src/adapters/kubernetes/tethered.js';
 import { openKeys } from '../../src/adapters/keys/file.js';
 import type { ServiceAddress } from '../../src/main.js';
+import { compiled } from './cli.js';
 import { eventually } from './eventually.js';
 
 /** `countersign serve` as a process of its own, with its own data folder. */
@@ -39,7 +40,11 @@ export class Instance {
       this.data,
     ];
     this.#url = '';
-    this.#child = startTethered('/usr/bin/env', [`COUNTERSIGN_INSTANCE=${this.name}`, node, ...serve], this.said);
+    this.#child = startTethered(
+      '/usr/bin/env',
+      [`COUNTERSIGN_INSTANCE=${this.name}`, `NODE_COMPILE_CACHE=${compiled()}`, node, ...serve],
+      this.said,
+    );
   }
 
   /** Resolves to its address once it answers. */
