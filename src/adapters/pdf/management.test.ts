@@ -35,6 +35,7 @@ describe('the report as PDF', () => {
     }
     expect(text).toContain('--since 2026-07-01T00:00:00.000Z --environment shop/production --to population.csv');
     expect(text).toContain('log.example.org/shop+vkey');
+    expect(text).toContain('2026-07-01 00:00 to 2026-10-01 00:00 UTC');
     expect(text).toContain(`1 / ${totalPages}`);
   });
 

@@ -15,13 +15,15 @@ export async function managementPdf(whole: WholeReport, vkey: string): Promise<U
 function documentOf(whole: WholeReport, vkey: string): Content {
   const { manifest, report } = whole;
   const [origin = ''] = whole.checkpoint.split('\n', 1);
-  const period = `${manifest.filters.since ?? 'the beginning'} to ${manifest.filters.until ?? manifest.time}`;
+  // Instants: the last one is the first that no longer counts.
+  const [since, until] = [manifest.filters.since, manifest.filters.until ?? manifest.time];
+  const period = `${since === null ? 'The beginning' : instant(since)} to ${instant(until)} UTC`;
   return {
     pageSize: 'A4',
     pageMargins: [40, 56, 40, 48],
     info: { title: 'Change management report', author: `Countersign ${printable(origin)}`, subject: period, creationDate: new Date(manifest.time) }, // prettier-ignore
     header: () => ({ columns: [{ text: 'Change management report' }, { text: printable(origin), alignment: 'right' }], style: 'margin', margin: [40, 28, 40, 0] }), // prettier-ignore
-    footer: (page: number, pages: number) => ({ columns: [{ text: `Export ${manifest.id}, entry ${manifest.index} of the log` }, { text: `${page} / ${pages}`, alignment: 'right' }], style: 'margin', margin: [40, 16, 40, 0] }), // prettier-ignore
+    footer: (page: number, pages: number) => ({ columns: [{ text: `Export ${manifest.id}, entry ${manifest.index} of the log` }, { text: `${page} / ${pages}`, alignment: 'right', width: 80 }], style: 'margin', margin: [40, 16, 40, 0] }), // prettier-ignore
     pageBreakBefore: isLeftAlone,
     content: [
       ...titlePage(whole, origin, period),
@@ -317,3 +319,6 @@ function duration(seconds: number): string {
   if (seconds < 7200) return `${(seconds / 60).toFixed(1)} min`;
   return seconds < 172_800 ? `${(seconds / 3600).toFixed(1)} h` : `${(seconds / 86_400).toFixed(1)} d`;
 }
+
+/** To the minute, if it is a whole one: `2026-07-01 00:00`. */
+const instant = (time: string): string => time.replace(/(:00(\.000)?)?Z$/, '').replace('T', ' ');
