@@ -33,14 +33,10 @@ import { openGates } from './gates.js';
 import { hear } from './hearing.js';
 import { readiness } from './readiness.js';
 import { bypassEntry } from './reconcile/bypass-entry.js';
-import {
-  Deployments,
-  type DeploymentsParts,
-  type EnvironmentProgress,
-  type LeasedRecords,
-} from './reconcile/deployments.js';
+import { Deployments, type DeploymentsParts, type LeasedRecords } from './reconcile/deployments.js';
 import { ListedLive } from './reconcile/listed-live.js';
 import { RecordedRefs } from './reconcile/recorded-refs.js';
+import type { EnvironmentProgress } from './reconcile/progress.js';
 import { RecordedRuns } from './reconcile/recorded-runs.js';
 import type { ReportsState } from './report/cluster-reports.js';
 import { openReports } from './reporting.js';

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CountersignError } from '../errors.js';
-import type { EnvironmentProgress } from '../reconcile/deployments.js';
+import type { EnvironmentProgress } from '../reconcile/progress.js';
 import { jsonLine, print, printable } from './output.js';
 
 interface Options {

@@ -2,40 +2,33 @@ import { randomUUID } from 'node:crypto';
 import type { Lease, Leases, Share } from '../audit/lease.js';
 import type { Ledger } from '../audit/ledger.js';
 import type { Environment } from '../change/environment.js';
-import type { Grant } from '../change/grant.js';
 import type { ReconcileSettings } from '../change/reconcile-settings.js';
-import { identityKey, type ObjectIdentity } from '../cluster/object.js';
-import { CountersignError, toCountersignError } from '../errors.js';
+import { identityKey } from '../cluster/object.js';
+import { type CountersignError, toCountersignError } from '../errors.js';
 import type { Approved } from '../review/followed-repository.js';
 import { recordFault } from '../review/record-fault.js';
 import type { EnvironmentRecord, FaultRecord, GateState, Records, Trouble } from '../review/records.js';
 import type { RolloutNews } from '../review/returns.js';
 import { describeTrouble } from '../review/trouble.js';
-import type { ApprovedState, ApprovedView } from './admission.js';
+import type { ApprovedView } from './admission.js';
 import { ApprovedElsewhere } from './approved-elsewhere.js';
-import { ApprovedRefKeeper } from './approved-ref-keeper.js';
 import type { RefHistory } from './approved-ref.js';
-import type { Impersonation } from './cluster.js';
+import { approvedView } from './approved-view.js';
 import { waitsFor } from './dependencies.js';
+import { EnvironmentRollout } from './environment-rollout.js';
 import type { ApprovedChange } from './gate.js';
-import { Informers } from './informer.js';
-import type { Inventory } from './inventory.js';
 import type { Keeper } from './keeper.js';
-import { EnvironmentReconciler } from './loop.js';
-import { rebuildEntry, requireLost } from './rebuild.js';
+import { Keepers, type KeepersParts } from './keepers.js';
+import { type EnvironmentProgress, progressOf } from './progress.js';
 import type { ReconcilerState } from './reconciler-state.js';
-import { RecordedGate, type RecordedGateParts } from './recorded-gate.js';
+import { RecordedGate } from './recorded-gate.js';
+import { recordHealth } from './recorded-health.js';
 import type { RecordedRuns } from './recorded-runs.js';
-import { RolloutWatch } from './rollout-watch.js';
 import type { RunStart } from './run-log.js';
 import { TIMEOUT } from './run.js';
-import type { Held as Waiting } from './windows.js';
-import { suspension } from './windows.js';
+import { type Held as Waiting, suspension } from './windows.js';
 
-export interface DeploymentsParts extends RecordedGateParts {
-  readonly grants: ReadonlyMap<string, readonly Grant[]>;
-  /** In whose name an environment's objects are written, where that is not our own. */
-  readonly writerOf?: (target: string, repository: string, environment: string) => Impersonation | null;
+export interface DeploymentsParts extends KeepersParts {
   /** Each environment is reconciled by whoever has its lease; the others know what is approved, and wait. */
   readonly leases: Leases;
   /** What is written under a lease. */
@@ -44,8 +37,6 @@ export interface DeploymentsParts extends RecordedGateParts {
   readonly onFault: (trouble: Trouble, repository: string, environment: string) => void;
   /** A rollout got healthy, or did not. */
   readonly onRollout?: (repository: string, news: RolloutNews) => void;
-  /** Why an environment's target is taken for lost and made anew from what is approved; null: it is not. Asked once, at the start. */
-  readonly rebuild?: (repository: string, environment: string, target: string) => string | null;
   /** After the state of an environment was recorded. */
   readonly onShown?: (repository: string, environment: string) => void;
 }
@@ -68,18 +59,6 @@ interface Shown {
   readonly by?: Pick<LeasedRecords, 'ledger' | 'records'> | null;
 }
 
-/** How far an environment is. */
-export interface EnvironmentProgress {
-  readonly repository: string;
-  readonly environment: string;
-  readonly target: string | null;
-  /** All that is approved is there. */
-  readonly isLive: boolean;
-  readonly objects: number;
-  readonly healthy: number;
-  readonly trouble: CountersignError | null;
-}
-
 interface Deployment {
   readonly repository: string;
   readonly environment: string;
@@ -95,15 +74,7 @@ interface Deployment {
   trouble: Trouble | null;
   /** Whether what was approved before this process began has been handed over, or found not to be. */
   known: boolean;
-  /** What is being rolled out, until it is known to be healthy or not. */
-  rollout: {
-    readonly watch: RolloutWatch;
-    readonly decision: string;
-    readonly head: string;
-    /** That it was given up is told; it may get healthy yet. */
-    failed: boolean;
-  } | null;
-  timer: NodeJS.Timeout | null;
+  readonly rollout: EnvironmentRollout;
   /** What kept it from being handed over. */
   failed: CountersignError | null;
   /** Why it stays as it is though its rollout failed. */
@@ -115,7 +86,7 @@ interface Deployment {
 /** Every environment's reconciler: what review approved goes through the gate to it, what it finds goes into the records. */
 export class Deployments {
   readonly #gate: RecordedGate;
-  readonly #informers = new Map<string, Informers>();
+  readonly #keepers: Keepers;
   readonly #deployments = new Map<string, Deployment>();
   readonly #settings = new Map<string, ReconcileSettings | undefined>();
   readonly #shares = new Map<string, Share>();
@@ -126,7 +97,7 @@ export class Deployments {
 
   constructor(private readonly parts: DeploymentsParts) {
     this.#gate = new RecordedGate(parts);
-    for (const [target, cluster] of parts.clusters) this.#informers.set(target, new Informers(cluster));
+    this.#keepers = new Keepers(parts, this.#gate);
   }
 
   approved(approved: Approved): void {
@@ -174,10 +145,7 @@ export class Deployments {
 
   /** A run of it begins: from here on its time counts. */
   runs({ repository, environment, decisionId }: RunStart): void {
-    const deployment = this.#deployments.get(`${repository}\0${environment}`);
-    if (deployment?.rollout?.decision !== decisionId) return;
-    deployment.rollout.watch.begun(Date.now());
-    this.#lookAgain(deployment);
+    this.#deployments.get(`${repository}\0${environment}`)?.rollout.runs(decisionId);
   }
 
   /** Why an environment whose rollout failed stays as it is. */
@@ -196,30 +164,9 @@ export class Deployments {
         const known = reconciler ?? elsewhere;
         return known && of === target ? [known] : [];
       });
-    return {
-      complete: async () => {
-        const approved = (await this.parts.records.find('environment', { target })).filter(
-          ({ approvedDecision }) => approvedDecision !== null,
-        );
-        return approved.every(({ repository, name }) => this.#deployments.get(`${repository}\0${name}`)?.known);
-      },
-      approvedState: (identity): ApprovedState | undefined => {
-        const states = there().map((one) => one.approvedState(identityKey(identity)));
-        return (
-          states.find((state) => state !== undefined && state !== null) ?? states.find((state) => state !== undefined)
-        );
-      },
-      scaled: ({ group, kind: plural, namespace, name }) => {
-        const isIt = (one: ObjectIdentity): boolean =>
-          one.group === group &&
-          one.namespace === namespace &&
-          one.name === name &&
-          `${one.kind.toLowerCase()}s` === plural;
-        return there()
-          .map((one) => one.governs(isIt))
-          .find((found) => found !== undefined);
-      },
-    };
+    const isKnown = (repository: string, environment: string): boolean =>
+      this.#deployments.get(`${repository}\0${environment}`)?.known ?? false;
+    return approvedView(target, this.parts.records, there, isKnown);
   }
 
   /** Targets that cannot be reached right now. */
@@ -237,12 +184,12 @@ export class Deployments {
     // Whoever takes an environment over begins when its lease is free.
     await Promise.all([...this.#shares.values()].map((share) => share.withdraw()));
     const all = [...this.#deployments.values()];
-    for (const { timer } of all) if (timer) clearTimeout(timer);
+    for (const { rollout } of all) rollout.stop();
     // What was handed over last may still make a reconciler, and a reconciler that stops may still have something to show.
     await Promise.all(all.map(({ work }) => work));
     await Promise.all(all.map(async ({ reconciler }) => reconciler?.stop()));
     await Promise.all(all.map(({ work }) => work));
-    await Promise.all([...this.#informers.values()].map((informers) => informers.close()));
+    await this.#keepers.close();
   }
 
   #deployment(repository: string, environment: string, target: string | null): Deployment {
@@ -260,14 +207,16 @@ export class Deployments {
         intent: () => Promise.resolve(),
         trouble: null,
         known: false,
-        rollout: null,
-        timer: null,
+        rollout: this.#rollout(repository, environment),
         stays: null,
         failed: null,
         work: Promise.resolve(),
       };
       // The same environment on another target: what holds it to the old one ends first.
-      if (before) deployment.work = before.work.then(async () => before.reconciler?.stop());
+      if (before) {
+        before.rollout.stop();
+        deployment.work = before.work.then(async () => before.reconciler?.stop());
+      }
       this.#deployments.set(key, deployment);
       if (!this.#shares.has(key)) this.#shares.set(key, this.#share(key, repository, environment));
     }
@@ -297,8 +246,7 @@ export class Deployments {
     await deployment.work;
     await deployment.reconciler?.stop();
     deployment.reconciler = null;
-    deployment.rollout = null;
-    if (deployment.timer) clearTimeout(deployment.timer);
+    deployment.rollout.forget();
     if (!this.#closing) this.#then(deployment, () => deployment.intent());
   }
 
@@ -330,72 +278,56 @@ export class Deployments {
     if (!change) return;
     const { held } = deployment;
     const target = change.environment.target ?? '';
-    const gated = parts.gateOf?.(target, repository);
-    const inventory = (): Promise<Inventory> => parts.runs.inventory(repository, environment.name, target);
-    deployment.elsewhere = held || gated ? null : new ApprovedElsewhere(change, await inventory(), parts.redactor);
+    const isGated = parts.gateOf?.(target, repository) !== undefined;
+    deployment.elsewhere =
+      held || isGated
+        ? null
+        : new ApprovedElsewhere(change, await parts.runs.inventory(repository, environment.name, target), parts.redactor); // prettier-ignore
     if (!held) return;
-    if (!deployment.reconciler) {
-      const left = await inventory();
-      const isLost = !gated && (await this.#rebuild(deployment, held, change, left));
-      deployment.reconciler = isLost
-        ? this.#keeper(deployment, held, new Map(), change.decision)
-        : this.#keeper(deployment, held, left);
-    }
-    const key = `${repository}\0${environment.name}`;
-    deployment.reconciler.configure(this.#settings.has(key) ? this.#settings.get(key) : environment.reconcile);
-    if (change.purpose === 'deploy' && !gated) await this.#beginRollout(deployment, change);
+    const settings = this.#settingsOf(repository, environment);
+    deployment.reconciler ??= await this.#keepers.make(
+      { repository, environment: environment.name, target, held },
+      change,
+      suspension(settings, Date.now()) !== null,
+      {
+        waitsFor: (waiting) => this.#waitsFor(waiting),
+        onState: (state) => this.#then(deployment, () => this.#learn(deployment, state)),
+      },
+    );
+    deployment.reconciler.configure(settings);
+    if (change.purpose === 'deploy' && !isGated) await deployment.rollout.begin(change);
     deployment.reconciler.approve(change);
   }
 
-  #keeper(deployment: Deployment, { lease, runs, refs }: Held, inventory: Inventory, restores?: number): Keeper {
-    const { parts } = this;
-    const { repository, environment, target } = deployment;
-    const epoch = (): number => {
-      if (lease.held) return lease.epoch;
-      throw new CountersignError('lease-lost', `${environment} may be another instance's by now`, { retry: true });
-    };
-    const common = {
-      log: runs,
-      grants: parts.grants.get(target ?? '') ?? [],
-      epoch,
-      stillApproved: (waiting: ApprovedChange) => this.#gate.requireInForce(waiting),
-      waitsFor: (waiting: ApprovedChange) => this.#waitsFor(waiting),
-      onState: (state: ReconcilerState) => this.#then(deployment, () => this.#learn(deployment, state)),
-    };
-    const gated = parts.gateOf?.(target ?? '', repository);
-    if (gated) return new ApprovedRefKeeper(repository, environment, { ...common, ...gated, history: refs });
-    const informers = this.#informers.get(target ?? '')!;
-    const { cluster } = informers;
-    const as = parts.writerOf?.(target ?? '', repository, environment) ?? null;
-    return new EnvironmentReconciler(repository, environment, inventory.values(), {
-      ...common,
-      informers,
-      // Asked before each batch, and again as each write is sent: a process that wakes up late writes nothing.
-      writer: (as ? cluster.actingAs(as) : cluster).guarded(epoch),
-      redactor: parts.redactor,
-      ...(restores === undefined ? {} : { restores }),
+  /** As governance has it now; as it was approved, where that says nothing yet. */
+  #settingsOf(
+    repository: string,
+    { name, reconcile }: Pick<Environment, 'name' | 'reconcile'>,
+  ): ReconcileSettings | undefined {
+    const key = `${repository}\0${name}`;
+    return this.#settings.has(key) ? this.#settings.get(key) : reconcile;
+  }
+
+  #rollout(repository: string, environment: string): EnvironmentRollout {
+    const key = `${repository}\0${environment}`;
+    return new EnvironmentRollout({
+      repository,
+      environment,
+      records: this.parts.records,
+      timeout: () => {
+        const approved = this.#deployments.get(key)?.reconciler?.approved?.environment;
+        return (this.#settings.get(key) ?? approved?.reconcile)?.health?.timeout ?? TIMEOUT;
+      },
+      due: () => {
+        const deployment = this.#deployments.get(key);
+        if (deployment) this.#then(deployment, () => this.#followRollout(deployment));
+      },
+      told: (news) => this.parts.onRollout?.(repository, news),
     });
   }
 
-  /** True: nothing that our runs made is there any more, and the log says that it is made anew. */
-  async #rebuild(
-    deployment: Deployment,
-    { ledger }: Held,
-    approved: ApprovedChange,
-    inventory: Inventory,
-  ): Promise<boolean> {
-    const { repository, environment, target } = deployment;
-    const cluster = this.#informers.get(target ?? '')?.cluster;
-    const reason = this.parts.rebuild?.(repository, environment, target ?? '') ?? null;
-    const settings = this.#settings.get(`${repository}\0${environment}`) ?? approved.environment.reconcile;
-    if (!cluster || target === null || reason === null || suspension(settings, Date.now())) return false;
-    await requireLost(environment, cluster, inventory);
-    if (inventory.size === 0) return false;
-    const { decision, head } = approved;
-    const time = new Date().toISOString();
-    const said = { repository, environment, target, decision, head, lost: inventory.size, reason, time };
-    await ledger.record(async (transaction) => transaction.append(rebuildEntry(said)));
-    return true;
+  async #followRollout({ reconciler, rollout, held }: Deployment): Promise<void> {
+    if (reconciler && held) await rollout.look(reconciler, held.records);
   }
 
   /** How far each environment is that goes to a target. */
@@ -403,76 +335,7 @@ export class Deployments {
     const approved = (await this.parts.records.find('environment')).filter(
       ({ target, approvedDecision, status }) => target !== null && approvedDecision !== null && status !== 'removed',
     );
-    return approved.map(({ repository, name: environment, target }) => {
-      const deployment = this.#deployments.get(`${repository}\0${environment}`);
-      const state = deployment?.reconciler?.state;
-      const change = deployment?.reconciler?.approved;
-      const found = deployment?.reconciler?.objects() ?? [];
-      const isLive = change !== undefined && change !== null && state?.applied === change.decision && !state.trouble;
-      const elsewhere = deployment?.elsewhere ? heldElsewhere(environment) : null;
-      const trouble = state?.trouble ?? deployment?.failed ?? elsewhere;
-      const healthy = found.filter(({ health: { status } }) => status === 'healthy').length;
-      return {
-        repository,
-        environment,
-        target,
-        isLive,
-        objects: found.length,
-        healthy,
-        trouble: isLive ? null : trouble,
-      };
-    });
-  }
-
-  /** Follows what is about to be rolled out, unless it is known to be healthy from before. */
-  async #beginRollout(
-    deployment: Deployment,
-    { decision, decisionId, head }: Pick<ApprovedChange, 'decision' | 'decisionId' | 'head'>,
-  ): Promise<void> {
-    const { repository, environment } = deployment;
-    if (deployment.rollout?.decision === decisionId) return;
-    const { records } = this.parts;
-    const [record] = await records.find('environment', { repository, name: environment });
-    deployment.rollout = null;
-    if (record?.healthyDecision === decisionId) return;
-    const ill = await records.find('liveObject', { repository, environment, health: 'degraded' });
-    const watch = new RolloutWatch(decision, ill.map(identityKey));
-    deployment.rollout = { watch, decision: decisionId, head, failed: false };
-  }
-
-  #timeout({ repository, environment, reconciler }: Deployment): number {
-    const settings = this.#settings.get(`${repository}\0${environment}`) ?? reconciler?.approved?.environment.reconcile;
-    return settings?.health?.timeout ?? TIMEOUT;
-  }
-
-  async #followRollout(deployment: Deployment): Promise<void> {
-    const { repository, environment, reconciler, rollout, held } = deployment;
-    if (!reconciler || !rollout || !held) return;
-    const { applied, trouble } = reconciler.state;
-    const objects = reconciler.objects().map(({ entry, health }) => ({ identity: entry.identity, health }));
-    const end = rollout.watch.look({ applied, trouble, objects }, this.#timeout(deployment), Date.now());
-    if (!end) return this.#lookAgain(deployment);
-    const { decision, head } = rollout;
-    if (end.outcome === 'unhealthy') {
-      if (rollout.failed) return;
-      rollout.failed = true;
-    } else {
-      deployment.rollout = null;
-      const where = { repository, name: environment, approvedDecision: decision };
-      await held.records.update('environment', where, { healthy: head, healthyDecision: decision });
-    }
-    const unhealthy = end.outcome === 'healthy' ? null : end.reason;
-    this.parts.onRollout?.(repository, { environment, decision, unhealthy });
-  }
-
-  /** When its time is over, if nothing happens until then. */
-  #lookAgain(deployment: Deployment): void {
-    if (deployment.timer) clearTimeout(deployment.timer);
-    const due = deployment.rollout?.watch.dueAt(this.#timeout(deployment)) ?? Infinity;
-    // What is under way past its time is looked at again when it says something.
-    if (due === Infinity || due <= Date.now()) return;
-    const look = (): void => this.#then(deployment, () => this.#followRollout(deployment));
-    deployment.timer = setTimeout(look, Math.min(due - Date.now() + 1, 2 ** 31 - 1)).unref();
+    return approved.map((one) => progressOf(one, this.#deployments.get(`${one.repository}\0${one.name}`)));
   }
 
   /** What was live before it waits for nobody: it is kept. */
@@ -496,12 +359,12 @@ export class Deployments {
     const { repository, environment, reconciler, held } = deployment;
     if (!held || state.trouble?.code === 'lease-lost') return;
     const news = reconciler?.takeNews() ?? new Set<string>();
-    for (const { entry, health } of news.size > 0 ? (reconciler?.objects() ?? []) : []) {
-      if (!news.has(identityKey(entry.identity))) continue;
-      const { group, kind, namespace, name } = entry.identity;
-      const where = { repository, environment, group, kind, namespace, name };
-      await held.records.update('liveObject', where, { health: health.status, healthReason: health.reason });
-    }
+    const changed = news.size === 0 ? [] : (reconciler?.objects() ?? []);
+    await recordHealth(
+      held.records,
+      deployment,
+      changed.filter(({ entry }) => news.has(identityKey(entry.identity))),
+    );
     const { stays } = deployment;
     const isIll = state.status === 'degraded' || state.status === 'failed' || state.status === 'progressing';
     const trouble = state.trouble && describeTrouble(state.trouble);
@@ -533,11 +396,4 @@ export class Deployments {
     const fault: FaultRecord = { id: randomUUID(), repository, environment, trouble, time, index: null };
     await recordFault(ledger, records, fault);
   }
-}
-
-function heldElsewhere(environment: string): CountersignError {
-  return new CountersignError('lease-lost', `${environment} is reconciled by another instance of the service`, {
-    remedy: 'Stop all of them first',
-    retry: true,
-  });
 }

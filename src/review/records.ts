@@ -514,7 +514,7 @@ export interface Records {
   /** Changes columns of rows; outside any transaction of the ledger only for states that can be derived again. */
   update<K extends keyof Tables>(
     table: K,
-    where: Partial<Tables[K]>,
+    where: Where<Tables[K]>,
     values: Partial<Tables[K]>,
     transaction?: LedgerTransaction,
   ): Promise<void>;

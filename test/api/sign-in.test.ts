@@ -1,14 +1,16 @@
 import type { Browser } from 'playwright-core';
 import { OidcConsole } from '../../src/adapters/oidc/console.js';
 import { contentOfEntry } from '../../src/adapters/postgres/content-store.js';
+import { PostgresSessions } from '../../src/adapters/postgres/sessions.js';
 import { type KnownToken, tokenDigest } from '../../src/review/token.js';
-import { clock, startApi, type TestApi, testRules } from '../support/api.js';
+import { clock, startApi, type TestApi, testRules, testSignIn } from '../support/api.js';
 import { openBrowser } from '../support/browser.js';
 import { CONSOLE_SECRET, startIssuer, type TestIssuer } from '../support/issuer.js';
 import { seedShop } from '../support/shop.js';
 
 let issuer: TestIssuer;
 let api: TestApi;
+let console: () => OidcConsole;
 
 const token = (name: string, role: KnownToken['role']): KnownToken => {
   const all = { repositories: ['*'], environments: ['*'], expires: '2099-01-01T00:00:00Z' };
@@ -17,12 +19,13 @@ const token = (name: string, role: KnownToken['role']): KnownToken => {
 
 beforeAll(async () => {
   issuer = await startIssuer({ console: true });
-  const console = { client: 'countersign-console', secret: CONSOLE_SECRET, scope: 'openid profile' };
+  const client = { client: 'countersign-console', secret: CONSOLE_SECRET, scope: 'openid profile' };
   const options = { issuer: issuer.url, audience: ['machines'], algorithms: ['RS256'], skewMilliseconds: 60_000 };
+  console = () => new OidcConsole({ ...options, ...testRules, console: client });
   api = await startApi({
     anonymous: false,
     tokens: [token('auditor', 'auditor'), token('administrator', 'administrator')],
-    issuer: new OidcConsole({ ...options, ...testRules, console }),
+    issuer: console(),
   });
   await seedShop(api, 3);
 }, 120_000);
@@ -191,6 +194,23 @@ describe('signing in with a browser', () => {
 });
 
 const last = async () => (await logged()).at(-1);
+
+it('a sign-in that is begun at one instance is finished at another, counts at a third, and ends for all of them', async () => {
+  const told: string[] = [];
+  const log = {
+    session: ({ action }: { readonly action: string }) => Promise.resolve(void told.push(action)),
+    refused: ({ message }: { readonly message: string }) => Promise.resolve(void told.push(message)),
+  };
+  // All that they share is the database: a load balancer may send a browser anywhere.
+  const instance = () => testSignIn(console(), new PostgresSessions(api.dataSource), log);
+  const { address, ...secrets } = await instance().begin(`${api.url}/login/callback`);
+  const back = await issuer.browse(address, 'bo', { preferred_username: 'bo', groups: ['shop'] });
+  const secret = await instance().finish(new URL(back, api.url).href, secrets, null);
+  expect(await instance().authorityOf(secret)).toMatchObject({ login: 'bo' });
+  await instance().end(secret, api.url);
+  expect(await instance().authorityOf(secret)).toBeNull();
+  expect(told).toEqual(['sign-in', 'sign-out']);
+});
 
 describe('a sign-in is refused, and that is in the log,', () => {
   it('without a group that has a role, with too many to name, and without a name', async () => {

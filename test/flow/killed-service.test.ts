@@ -5,6 +5,7 @@ import { startControlPlane, type ControlPlane } from '../../src/adapters/kuberne
 import { type ApiAuditEvent, writesIn } from '../support/approvals.js';
 import type { Instance } from '../support/instance.js';
 import { surviveKillings } from '../support/killings.js';
+import { type Receiver, startReceiver } from '../support/cloud-events.js';
 import { startPostgres, type TestPostgres } from '../support/postgres.js';
 import { cart, configMap, eventually, World } from '../support/world.js';
 
@@ -24,6 +25,10 @@ const by =
   ({ userAgent }: ApiAuditEvent): boolean =>
     userAgent === `countersign (${name})`;
 
+/** Log indexes, as they came. */
+const told = ({ received }: Receiver): number[] =>
+  received.map(({ body }) => Number((JSON.parse(body) as { id: string }).id));
+
 describe('two processes of the service at one database', () => {
   const second = 'environments/second';
   const token = 'an-audit-token-of-this-test';
@@ -31,11 +36,13 @@ describe('two processes of the service at one database', () => {
   let world: World;
   let a: Instance;
   let b: Instance;
+  let receiver: Receiver;
 
   beforeAll(async () => {
     server = await startPostgres();
     const tokenFile = join(plane.directory, 'audit-token');
     await writeFile(tokenFile, token);
+    receiver = await startReceiver();
     world = await World.prepare({
       plane,
       child: true,
@@ -44,20 +51,24 @@ describe('two processes of the service at one database', () => {
       others: 1,
       target: `audit: {tokenFile: ${tokenFile}}`,
       starter: 'profile: off',
-      environments: [`{name: shop/second, path: ${second}, target: prod, namespace: NAMESPACE}`],
+      limits: `notifications:\n  - {name: ops, url: '${receiver.url}', types: [decision.recorded]}`,
+      environments: [
+        `{name: shop/another, path: ${second}, target: prod, namespace: NAMESPACE, reconcile: {health: {timeout: 3s, onFailure: return}}}`,
+      ],
       files: { [`${second}/first.yaml`]: configMap('first', 'a') },
     });
     [a, b] = world.instances;
     await Promise.all([a.start(), b.start()]);
     world.ask(a);
     await world.live(world.genesis);
-    await world.live(world.genesis, 'shop/second');
+    await world.live(world.genesis, 'shop/another');
   }, 180_000);
 
   afterEach(() => world.check(), 60_000);
 
   afterAll(async () => {
     await world?.close();
+    await receiver?.close();
     await server?.stop();
   });
 
@@ -67,6 +78,8 @@ describe('two processes of the service at one database', () => {
   }
   const instances = async (): Promise<Leases[]> =>
     (await world.query<{ instances: Leases[] }>('{ instances { name leases { kind name epoch } } }')).instances;
+  const follower = async (): Promise<string | undefined> =>
+    (await instances()).find(({ leases }) => leases.some(({ kind }) => kind === 'repository'))?.name;
   const holder = async (environment: string): Promise<{ readonly name: string; readonly epoch: number } | null> => {
     for (const { name, leases } of await instances()) {
       const lease = leases.find((one) => one.kind === 'environment' && one.name === `shop ${environment}`);
@@ -96,7 +109,7 @@ describe('two processes of the service at one database', () => {
     for (const instance of [a, b]) {
       world.ask(instance);
       await world.live(head);
-      await world.live(head, 'shop/second');
+      await world.live(head, 'shop/another');
       expect((await fetch(`${instance.url}/readyz`)).status).toBe(200);
     }
     const patches = world.writes().filter(({ verb }) => verb === 'patch');
@@ -143,11 +156,38 @@ describe('two processes of the service at one database', () => {
     });
     const taken = (Date.now() - killed) / 1000;
     await world.live(head);
-    await world.live(head, 'shop/second');
+    await world.live(head, 'shop/another');
     process.stdout.write(`killed-service: taken over after ${taken} s, live after ${(Date.now() - killed) / 1000} s\n`);
     expect(taken).toBeLessThan(15);
     await owner.start();
     await balanced();
+  }, 120_000);
+
+  it('return to what was healthy where one reconciles what the other follows', async () => {
+    await balanced();
+    // Whoever comes back asks for the first that is too many with the other, by name.
+    if ((await follower()) === (await holder('shop/another'))?.name) {
+      const both = named((await follower())!);
+      world.ask(other(both));
+      await both.stop();
+      await eventually('the other to have all', async () => (await instances()).length === 1);
+      await both.start();
+      await balanced();
+    }
+    expect(await follower()).not.toBe((await holder('shop/another'))?.name);
+    const healthy = await world.push({ files: { [`${second}/first.yaml`]: configMap('first', 'd') } });
+    await world.live(healthy, 'shop/another');
+    const shown = async () => {
+      const { environment } = await world.query<{ environment: { healthy: string | null; approved: string | null; return: { from: string; to: string } | null } }>(`{ environment(repository: "shop", name: "shop/another") { healthy approved return { from to } } }`); // prettier-ignore
+      return environment;
+    };
+    await eventually('it to be known as healthy', async () => (await shown()).healthy === healthy);
+    // No kubelet: its pods are never ready.
+    const failing = await world.push({ files: { [`${second}/never.yaml`]: cart(1, undefined, 'never') } });
+    await eventually('it to go back', async () => (await shown()).return?.to === healthy);
+    expect(await shown()).toMatchObject({ return: { from: failing, to: healthy } });
+    await eventually('it to be gone', async () => (await world.dana.get(world.path('deployments', 'never'))) === null);
+    await world.push({ delete: [`${second}/never.yaml`] });
   }, 120_000);
 
   it('write nothing once they wake up late from a pause in the middle of a run', async () => {
@@ -185,6 +225,23 @@ describe('two processes of the service at one database', () => {
     const ends = runs.filter(({ predicate }) => predicate['phase'] === 'finished' && predicate['id'] === open.predicate['id']); // prettier-ignore
     expect(ends.map(({ predicate }) => predicate['outcome'])).toEqual(['interrupted']);
   }, 120_000);
+
+  it('have told a destination of everything since it was named, whoever did that when', async () => {
+    const decided = (await world.entries('decision')).map(({ index }) => index);
+    expect(decided.length).toBeGreaterThan(6);
+    await eventually(
+      'all to be told',
+      async () => {
+        const known = new Set(told(receiver));
+        return known.size > 0 && decided.filter((index) => index >= Math.min(...known)).every((index) => known.has(index)); // prettier-ignore
+      },
+      async () => JSON.stringify({ decided, told: told(receiver) }),
+    );
+    // More than once where one was killed before it could say that it had; the first time always in order.
+    const first = [...new Set(told(receiver))];
+    expect(first).toEqual(first.toSorted((x, y) => x - y));
+    expect(first.length).toBeGreaterThan(4);
+  }, 60_000);
 });
 
 describe('a service that is killed, and an API server that is', () => {

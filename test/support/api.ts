@@ -237,7 +237,11 @@ export const testRules = {
 } as const;
 
 /** An hour without a request, twelve in all. */
-function testSignIn(issuer: BrowserSignIn, sessions: PostgresSessions, log: AccessLog): SignIn {
+export function testSignIn(
+  issuer: BrowserSignIn,
+  sessions: PostgresSessions,
+  log: Pick<AccessLog, 'refused' | 'session'>,
+): SignIn {
   return new SignIn({
     issuer,
     rules: testRules,

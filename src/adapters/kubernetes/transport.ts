@@ -1,17 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent, DecoratorHandler, request, type Dispatcher } from 'undici';
-import type { Json, JsonObject } from '../../cluster/object.js';
-import { isJsonObject } from '../../cluster/object.js';
+import type { Json } from '../../cluster/object.js';
 import { CountersignError } from '../../errors.js';
 import type { Connection } from './kubeconfig.js';
-
-/** What a request is about, for messages. */
-export interface Subject {
-  /** `Deployment shop/cart`. */
-  readonly text: string;
-  /** True if the server's words about it may quote its values (invariant 10). */
-  readonly secret?: boolean;
-}
+import { isNotFound, refusalOf, type Subject } from './refusal.js';
 
 export interface Call {
   readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE';
@@ -109,7 +101,7 @@ export class ApiTransport {
           await sleep(wait * 1000 || 200);
           continue;
         }
-        throw this.#refusal(call, answer.statusCode, text);
+        throw refusalOf(this.name, call.subject, answer.statusCode, text);
       } catch (error) {
         // A question may be asked again at once; whether to repeat a write is for its sender to say.
         const again =
@@ -126,7 +118,7 @@ export class ApiTransport {
     if (answer.statusCode >= 300) {
       // Whoever watches begins again.
       if (answer.statusCode === 401) this.connection.renew?.();
-      throw this.#refusal(call, answer.statusCode, await this.#reading(call, () => answer.body.text()));
+      throw refusalOf(this.name, call.subject, answer.statusCode, await this.#reading(call, () => answer.body.text()));
     }
     let rest = '';
     try {
@@ -190,34 +182,6 @@ export class ApiTransport {
       cause,
     });
   }
-
-  #refusal(call: Call, status: number, text: string): CountersignError {
-    const said = describeStatus(text, call.subject.secret ?? false);
-    const about = `cluster ${this.name} refused ${call.subject.text}`;
-    if (status === 409 || status === 410) {
-      return new CountersignError('cluster-conflict', `${call.subject.text} changed meanwhile: ${said}`, {
-        retry: true,
-      });
-    }
-    if (status === 429 || status >= 500) {
-      return new CountersignError('cluster-unavailable', `${about} for now (${status}): ${said}`, {
-        remedy: 'Nothing to do if it recovers: it is tried again',
-        retry: true,
-      });
-    }
-    if (status === 404 && !namesAnything(text)) {
-      return new CountersignError(
-        'kind-unknown',
-        `cluster ${this.name} does not serve the kind of ${call.subject.text}`,
-        {
-          remedy: 'Add its CustomResourceDefinition, or correct apiVersion and kind',
-          retry: true,
-        },
-      );
-    }
-    const { remedy, passes } = adviceOn(status, text);
-    return new CountersignError('cluster-refused', `${about} (${status}): ${said}`, { remedy, retry: passes });
-  }
 }
 
 /**
@@ -238,68 +202,7 @@ class LastMoment extends DecoratorHandler {
   }
 }
 
-/** What to do about a refusal, and whether it may end by itself. */
-function adviceOn(status: number, text: string): { readonly remedy: string; readonly passes: boolean } {
-  if (status === 401) {
-    return { remedy: 'Renew the credentials of its kubeconfig: they are unknown, or have expired', passes: true };
-  }
-  if (/"NamespaceTerminating"/.test(text)) {
-    return { remedy: 'Its namespace is being deleted: it is applied when that is made again', passes: true };
-  }
-  if (/exceeded quota|status unknown for quota/.test(text)) {
-    return { remedy: 'Raise the ResourceQuota, or ask for less', passes: false };
-  }
-  if (/admission webhook|ValidatingAdmissionPolicy/.test(text)) {
-    return {
-      remedy: "An admission rule of the cluster says no: correct the manifest, or ask that rule's owner",
-      passes: false,
-    };
-  }
-  if (status === 403) return { remedy: "Give the kubeconfig's user the right to do this", passes: false };
-  return { remedy: 'Correct the manifest, or what it needs in the cluster', passes: false };
-}
-
 /** Answered at once that it cannot now; a cluster that took its whole deadline is not asked again here. */
 const isHiccup = ({ code, cause }: CountersignError): boolean =>
   code === 'cluster-unavailable' &&
   !['TimeoutError', 'AbortError', 'ConnectTimeoutError'].includes((cause as Error | undefined)?.name ?? '');
-
-/** A 404 that is about the object; one about the path has no details. */
-function isNotFound(text: string): boolean {
-  const status = parse(text);
-  return isJsonObject(status) && status['reason'] === 'NotFound';
-}
-
-/** "The server could not find the requested resource" is about the path; a missing namespace or object has a name. */
-function namesAnything(text: string): boolean {
-  const status = parse(text);
-  const details = isJsonObject(status) ? status['details'] : undefined;
-  return isJsonObject(details) && 'name' in details;
-}
-
-function describeStatus(text: string, secret: boolean): string {
-  const status = parse(text);
-  if (!isJsonObject(status)) return 'no explanation';
-  const message = typeof status['message'] === 'string' ? status['message'] : 'no explanation';
-  // An API server quotes what it finds invalid. For a Secret, the fields alone are told.
-  return secret
-    ? `${textOf(status['reason']) || 'its values are not quoted'}${fieldsOf(status)}`
-    : message.slice(0, 1000);
-}
-
-function fieldsOf(status: JsonObject): string {
-  const details = status['details'];
-  const causes = isJsonObject(details) ? details['causes'] : undefined;
-  if (!Array.isArray(causes)) return '';
-  return ` in ${causes.map((cause: Json) => (isJsonObject(cause) ? textOf(cause['field']) : '')).join(', ')}`;
-}
-
-const textOf = (value: Json | undefined): string => (typeof value === 'string' ? value : '');
-
-function parse(text: string): Json {
-  try {
-    return JSON.parse(text) as Json;
-  } catch {
-    return null; // a proxy's page: its status code says enough
-  }
-}

@@ -64,7 +64,7 @@ export class PostgresRecords implements Records {
 
   async update<K extends keyof Tables>(
     table: K,
-    where: Partial<Tables[K]>,
+    where: Where<Tables[K]>,
     values: Partial<Tables[K]>,
     transaction?: LedgerTransaction,
   ): Promise<void> {
