@@ -32,7 +32,7 @@ export const contentName = (digest: string): string => `content/${digest}`;
 export const evidenceLimits = {
   note: 1_000_000,
   /** There may be many. */
-  handover: 65_536,
+  handover: 16_384,
   manifest: 64 << 20,
   entries: 256 * 65_537,
   content: 512 << 20,

@@ -334,6 +334,8 @@ describe('tampered evidence is refused, with the first thing wrong', () => {
     ['the manifest is missing', (f) => f.delete('manifest.json'), /missing/],
     ['the manifest changes', (f) => f.set('manifest.json', edit(fileIn(f, 'manifest.json'), 40)), /manifest|envelope/],
     ['the README names another key', (f) => f.set('README.txt', Buffer.from('trust me')), /README/],
+    ['a handover is none', (f) => f.set('handover/1', Buffer.from('x')), /no checkpoint/],
+    ['a handover is too long', (f) => f.set('handover/1', Buffer.alloc(20_000, 'x')), /longer than/],
     ['a file is put in beside', (f) => f.set('extra.txt', Buffer.from('x')), /does not belong/],
     [
       'a name leads out of the folder',
