@@ -216,8 +216,11 @@ async function withCompiler(
   action: (compiler: RegoCompiler) => Promise<void>,
   options: CompilerOptions = {},
 ): Promise<void> {
-  const { RegoCompiler } = await import('../adapters/opa/compiler.js');
-  const compiler = new RegoCompiler(options);
+  const [{ RegoCompiler }, { policyCache }] = await Promise.all([
+    import('../adapters/opa/compiler.js'),
+    import('../adapters/folder/cache-folder.js'),
+  ]);
+  const compiler = new RegoCompiler({ cache: policyCache(), ...options });
   try {
     await action(compiler);
   } finally {

@@ -7,14 +7,14 @@ import type { ConftestNamespace } from '../../policy/conftest.js';
 import type { Rule } from '../../policy/decision.js';
 import type { ExplainedView, Explainer, View } from '../../policy/explain.js';
 import { BundleCache, type Compiled } from './bundle-cache.js';
-import { CompilerThread, type Fault, type ThreadOptions } from './compiler-thread.js';
+import { type Asked, CompilerThread, type Fault, type ThreadOptions } from './compiler-thread.js';
 import { refuseShadowedData, refuseSharedIds, type RulePath } from './clashes.js';
 import type { Coverage, CoverageReport } from './coverage.js';
 import { coverageOf } from './coverage.js';
 import { programVersion } from './program.js';
 
 export interface CompilerOptions extends ThreadOptions {
-  /** Folder for compiled bundles; none are kept if it is not given. */
+  /** Folder for compiled bundles and for what was found out about sources; nothing is kept if it is not given. */
   readonly cache?: string;
 }
 
@@ -120,11 +120,13 @@ type Kept = Compiled & { readonly paths: readonly RulePath[] };
 export class RegoCompiler implements Compiler, Explainer {
   readonly version = programVersion();
   private readonly cache: BundleCache<Kept> | undefined;
+  private readonly answers: BundleCache<{ readonly json: Answer; readonly wasm: Uint8Array }> | undefined;
   private readonly thread: CompilerThread<Answer>;
 
   constructor(private readonly options: CompilerOptions = {}) {
     this.thread = new CompilerThread(options);
     this.cache = options.cache === undefined ? undefined : new BundleCache(options.cache);
+    this.answers = options.cache === undefined ? undefined : new BundleCache(options.cache);
   }
 
   async compile(sources: PolicySources): Promise<PolicyBundle> {
@@ -190,8 +192,7 @@ export class RegoCompiler implements Compiler, Explainer {
   /** What compiles but is slow or unstable as Wasm, or lacks metadata. Throws as `compile`. */
   async lint(sources: PolicySources): Promise<readonly Finding[]> {
     const request = { op: 'lint', files: Object.fromEntries(sources.files), schema: await schemaFor(sources) };
-    const { json } = await this.thread.request(request);
-    return (json.findings ?? []).map(toFinding);
+    return ((await this.ask(request)).findings ?? []).map(toFinding);
   }
 
   /** One Wasm module of the given entry points (`package/rule`), without Countersign's conventions. */
@@ -215,15 +216,15 @@ export class RegoCompiler implements Compiler, Explainer {
     const files = Object.fromEntries(sources.files);
     const schema = await schemaFor(sources);
     const request = { op: 'check', files, starter: prefixed(starter), gatekeeper: theirs, schema };
-    const { json } = await this.thread.request(request);
-    refuseShadowedData(json.paths ?? [], sources);
-    return withConstraints(json, sources);
+    const answer = await this.ask(request);
+    refuseShadowedData(answer.paths ?? [], sources);
+    return withConstraints(answer, sources);
   }
 
   /** Those files that are Rego v0 and no v1. */
   async oldFiles(files: ReadonlyMap<string, string>): Promise<ReadonlySet<string>> {
-    const { json } = await this.thread.request({ op: 'versions', files: Object.fromEntries(files) });
-    return new Set(Object.keys(json.files ?? {}).filter((file) => json.files![file] === 'v0'));
+    const { files: versions = {} } = await this.ask({ op: 'versions', files: Object.fromEntries(files) });
+    return new Set(Object.keys(versions).filter((file) => versions[file] === 'v0'));
   }
 
   /** Runs the `test_` rules of *_test.rego. `run` is a regular expression over their full names. */
@@ -241,9 +242,9 @@ export class RegoCompiler implements Compiler, Explainer {
   async describe(sources: PolicySources): Promise<readonly DescribedRule[]> {
     const { starter = NO_STARTERS } = sources;
     const files = Object.fromEntries(sources.files);
-    const { json } = await this.thread.request({ op: 'describe', files, starter: prefixed(starter) });
-    return withConstraints(json, sources).map((rule, i) => {
-      const { input = [], data = [], builtins = [], uses = [] } = json.described?.[i] ?? {};
+    const answer = await this.ask({ op: 'describe', files, starter: prefixed(starter) });
+    return withConstraints(answer, sources).map((rule, i) => {
+      const { input = [], data = [], builtins = [], uses = [] } = answer.described?.[i] ?? {};
       return { ...rule, input, data, builtins, uses };
     });
   }
@@ -255,7 +256,7 @@ export class RegoCompiler implements Compiler, Explainer {
   }
 
   async inspect(files: ReadonlyMap<string, string>): Promise<readonly Annotation[]> {
-    return (await this.thread.request({ op: 'inspect', files: Object.fromEntries(files) })).json.annotations ?? [];
+    return (await this.ask({ op: 'inspect', files: Object.fromEntries(files) })).annotations ?? [];
   }
 
   /** OPA's own interpreter, for comparison: the value of `query`, or undefined. */
@@ -308,6 +309,16 @@ export class RegoCompiler implements Compiler, Explainer {
     return this.thread.close();
   }
 
+  /** What sources alone determine, so that it is found out once. What is thrown is not kept. */
+  private async ask(request: Asked): Promise<Answer> {
+    const key = digestOf({ compiler: this.version, ...(JSON.parse(JSON.stringify(request)) as JsonObject) });
+    const kept = await this.answers?.read(key);
+    if (kept) return kept.json;
+    const { json } = await this.thread.request(request);
+    await this.answers?.write(key, { json, wasm: new Uint8Array() });
+    return json;
+  }
+
   private async runTests({ files, data }: PolicySources, how: object): Promise<Answer> {
     return (await this.thread.request({ op: 'test', files: Object.fromEntries(files), data, ...how })).json;
   }
@@ -320,7 +331,11 @@ async function schemaFor({ strict }: PolicySources): Promise<JsonObject | undefi
 
 const NO_STARTERS: StarterChoice = { profile: 'off', off: [] };
 
-const prefixed = (starter: StarterChoice): object => ({ prefix: STARTER_PREFIX, ...starter });
+const prefixed = (starter: StarterChoice): JsonObject => ({
+  prefix: STARTER_PREFIX,
+  ...starter,
+  off: [...starter.off],
+});
 
 function withConstraints({ rules = [] }: Answer, { gatekeeper }: PolicySources): readonly Rule[] {
   const [own, constraints] = [rules.map(toRule), gatekeeper?.rules ?? []];
