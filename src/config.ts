@@ -6,15 +6,15 @@ import { MOST_COMMITS } from './change/proposed-change.js';
 import type { Retention } from './audit/retention.js';
 import { CountersignError } from './errors.js';
 import { faultsError, faultsOf, readSettings, suggest, type Fault } from './settings.js';
-import { fileSchema, instanceName, logLevels, type Written } from './config-file.js';
-import { type AccessConfig, resolveAccess } from './config-access.js';
-import { type GateConfig, resolveGate } from './config-gate.js';
-import { type ReachedAs, resolveReached } from './config-listen.js';
-import { type ExportConfig, resolveExport } from './config-exports.js';
-import { resolveMirror } from './config-log.js';
-import { type NotificationConfig, resolveNotification, withoutNotificationSecrets } from './config-notifications.js';
-import { resolveRepository, type FaultAt } from './config-repository.js';
-import { resolveTarget } from './config-target.js';
+import { fileSchema, instanceName, logLevels, type Written } from './config/file.js';
+import { type AccessConfig, resolveAccess } from './config/access.js';
+import { type GateConfig, resolveGate } from './config/gate.js';
+import { type ReachedAs, resolveReached } from './config/listen.js';
+import { type ExportConfig, resolveExport } from './config/exports.js';
+import { resolveMirror } from './config/log.js';
+import { type NotificationConfig, resolveNotification, withoutNotificationSecrets } from './config/notifications.js';
+import { resolveRepository, type FaultAt } from './config/repository.js';
+import { resolveTarget } from './config/target.js';
 import type { Credentials, SshFiles } from './source/repository.js';
 
 /** The service's own configuration: resolved, complete, with secrets only where `secrets` says. */

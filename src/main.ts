@@ -23,15 +23,15 @@ import { serveTile } from './audit/serve.js';
 import { warn } from './commentary.js';
 import { type AdmissionConfig, type Config, followedIn, withoutSecrets } from './config.js';
 import { CountersignError } from './errors.js';
-import { beginExporting } from './exporting.js';
+import { beginExporting } from './service/exporting.js';
 import { accessListAt } from './report/access-list.js';
 import { Feed } from './report/feed.js';
-import { openReportMaking } from './report-making.js';
+import { openReportMaking } from './service/report-making.js';
 import type { PusherClaim } from './review/pusher.js';
 import { recordFault } from './review/record-fault.js';
 import { describeTrouble } from './review/trouble.js';
 import { packageVersion, type Service, startService } from './service.js';
-import { loginPlace, openAccess, openSigningIn } from './signing-in.js';
+import { loginPlace, openAccess, openSigningIn } from './service/signing-in.js';
 
 export interface RunningService {
   /** `http://127.0.0.1:4100`, with the port that was really taken. */

@@ -4,7 +4,7 @@ import { dirname, join, normalize } from 'node:path';
 import { z } from 'zod';
 import { schemaText } from '../../src/app.module.js';
 import { settingsSchema } from '../../src/change/environments.js';
-import { fileSchema } from '../../src/config-file.js';
+import { fileSchema } from '../../src/config/file.js';
 import { entriesPage } from '../../src/report/entries-page.js';
 import { graphqlPage } from '../../src/api/reference-page.js';
 import { parseCommandLine } from '../support/command-lines.js';

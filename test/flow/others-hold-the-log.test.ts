@@ -21,7 +21,7 @@ import { trustIn } from '../../src/audit/policy-file.js';
 import { verifyEvidence } from '../../src/audit/verify.js';
 import type { Config } from '../../src/config.js';
 import { CountersignError } from '../../src/errors.js';
-import { openLogDuties } from '../../src/log-duties.js';
+import { openLogDuties } from '../../src/service/log-duties.js';
 import { runCli } from '../support/cli.js';
 import { eventually } from '../support/eventually.js';
 import type { TestLog } from '../support/log.js';

@@ -7,7 +7,7 @@ import {
   type KubernetesObject,
   type ObjectIdentity,
 } from '../../cluster/object.js';
-import { IN_CLUSTER } from '../../config-file.js';
+import { IN_CLUSTER } from '../../config/file.js';
 import { CountersignError } from '../../errors.js';
 import {
   FIELD_MANAGER,

@@ -4,16 +4,16 @@ import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { DataSource } from 'typeorm';
-import { openExportPlace } from './adapters/log-files/export-place.js';
-import { PostgresScheduleBook } from './adapters/postgres/schedule-book.js';
-import type { EndWork, Lease } from './audit/lease.js';
-import { Repeating } from './audit/repeating.js';
-import type { ExportConfig } from './config-exports.js';
-import type { CountersignError } from './errors.js';
-import type { ExportedBy, ExportManifest, ManagementFormat, ReportFormat } from './report/export-entry.js';
-import { parseOptionalSampling, parsePopulationQuery, parseSampling } from './report/population-query.js';
-import type { LoggedReports } from './report/reports.js';
-import { type ExportSchedule, type Period, ScheduledExports, type TakenExport } from './report/scheduled-exports.js';
+import { openExportPlace } from '../adapters/log-files/export-place.js';
+import { PostgresScheduleBook } from '../adapters/postgres/schedule-book.js';
+import type { EndWork, Lease } from '../audit/lease.js';
+import { Repeating } from '../audit/repeating.js';
+import type { ExportConfig } from '../config/exports.js';
+import type { CountersignError } from '../errors.js';
+import type { ExportedBy, ExportManifest, ManagementFormat, ReportFormat } from '../report/export-entry.js';
+import { parseOptionalSampling, parsePopulationQuery, parseSampling } from '../report/population-query.js';
+import type { LoggedReports } from '../report/reports.js';
+import { type ExportSchedule, type Period, ScheduledExports, type TakenExport } from '../report/scheduled-exports.js';
 
 /** How often it is looked whether something is due, in milliseconds. */
 const EVERY = 15_000;

@@ -1,8 +1,8 @@
 import type { DataSource } from 'typeorm';
-import { toCountersignError } from './errors.js';
+import { toCountersignError } from '../errors.js';
 import type { LogDuties } from './log-duties.js';
-import type { Deployments } from './reconcile/deployments.js';
-import type { Records, Trouble } from './review/records.js';
+import type { Deployments } from '../reconcile/deployments.js';
+import type { Records, Trouble } from '../review/records.js';
 
 /** Whether everything that the service needs answers; else what does not, in words. */
 export async function readiness(

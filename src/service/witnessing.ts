@@ -1,14 +1,14 @@
-import type { PostgresCosigned } from './adapters/postgres/cosigned.js';
-import type { PostgresLedger } from './adapters/postgres/ledger.js';
-import { HttpWitness } from './adapters/witness/client.js';
-import { cosigningLoop } from './audit/cosigning-loop.js';
-import { Cosigning } from './audit/cosigning.js';
-import type { KeyRing } from './audit/keys.js';
-import type { EndWork } from './audit/lease.js';
-import { parseVkey } from './audit/note.js';
-import { parseTrust } from './audit/policy-file.js';
-import type { WitnessConfig } from './config.js';
-import { CountersignError } from './errors.js';
+import type { PostgresCosigned } from '../adapters/postgres/cosigned.js';
+import type { PostgresLedger } from '../adapters/postgres/ledger.js';
+import { HttpWitness } from '../adapters/witness/client.js';
+import { cosigningLoop } from '../audit/cosigning-loop.js';
+import { Cosigning } from '../audit/cosigning.js';
+import type { KeyRing } from '../audit/keys.js';
+import type { EndWork } from '../audit/lease.js';
+import { parseVkey } from '../audit/note.js';
+import { parseTrust } from '../audit/policy-file.js';
+import type { WitnessConfig } from '../config.js';
+import { CountersignError } from '../errors.js';
 import { requireWitnessesNotAhead } from './log-duties.js';
 
 /**

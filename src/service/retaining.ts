@@ -1,11 +1,11 @@
 import type { DataSource } from 'typeorm';
-import { logLegalHolds } from './adapters/postgres/legal-holds.js';
-import { removeExpired, type Retained } from './adapters/postgres/retain.js';
-import type { EndWork, Lease } from './audit/lease.js';
-import type { Ledger } from './audit/ledger.js';
-import { Repeating } from './audit/repeating.js';
-import type { Retention } from './audit/retention.js';
-import type { CountersignError } from './errors.js';
+import { logLegalHolds } from '../adapters/postgres/legal-holds.js';
+import { removeExpired, type Retained } from '../adapters/postgres/retain.js';
+import type { EndWork, Lease } from '../audit/lease.js';
+import type { Ledger } from '../audit/ledger.js';
+import { Repeating } from '../audit/repeating.js';
+import type { Retention } from '../audit/retention.js';
+import type { CountersignError } from '../errors.js';
 
 /** How often it is looked for holds that the log does not tell of yet, and for what has expired: in milliseconds. */
 const [OFTEN, SELDOM] = [5_000, 6 * 3_600_000];

@@ -1,13 +1,13 @@
-import type { PostgresCursors } from './adapters/postgres/cursors.js';
-import type { Retained } from './adapters/postgres/retain.js';
-import type { EndWork, Lease } from './audit/lease.js';
+import type { PostgresCursors } from '../adapters/postgres/cursors.js';
+import type { Retained } from '../adapters/postgres/retain.js';
+import type { EndWork, Lease } from '../audit/lease.js';
 import { beginClusterNews } from './cluster-news.js';
-import { type Commentary, warn } from './commentary.js';
-import type { Config } from './config.js';
-import type { CountersignError } from './errors.js';
+import { type Commentary, warn } from '../commentary.js';
+import type { Config } from '../config.js';
+import type { CountersignError } from '../errors.js';
 import { beginNotifying } from './notifying.js';
-import type { Cluster } from './reconcile/cluster.js';
-import { Feed } from './report/feed.js';
+import type { Cluster } from '../reconcile/cluster.js';
+import { Feed } from '../report/feed.js';
 import { beginRetaining } from './retaining.js';
 import type { Storage } from './storage.js';
 

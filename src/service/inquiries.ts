@@ -1,16 +1,16 @@
-import type { ManifestCache } from './change/manifest-cache.js';
-import { render } from './change/render.js';
-import { identityKey } from './cluster/object.js';
-import type { Redactor } from './cluster/secret.js';
-import { CountersignError } from './errors.js';
-import type { Cluster } from './reconcile/cluster.js';
-import type { Deployments } from './reconcile/deployments.js';
-import { findOrphans, type OrphanReport } from './reconcile/orphans.js';
-import type { PlannedWrite } from './reconcile/run-log.js';
-import { answerBlame, type BlameAnswer, type BlameQuestion } from './report/blame-question.js';
-import type { Queries } from './report/queries.js';
-import type { Standing } from './review/governance.js';
-import type { TreeReader } from './source/repository.js';
+import type { ManifestCache } from '../change/manifest-cache.js';
+import { render } from '../change/render.js';
+import { identityKey } from '../cluster/object.js';
+import type { Redactor } from '../cluster/secret.js';
+import { CountersignError } from '../errors.js';
+import type { Cluster } from '../reconcile/cluster.js';
+import type { Deployments } from '../reconcile/deployments.js';
+import { findOrphans, type OrphanReport } from '../reconcile/orphans.js';
+import type { PlannedWrite } from '../reconcile/run-log.js';
+import { answerBlame, type BlameAnswer, type BlameQuestion } from '../report/blame-question.js';
+import type { Queries } from '../report/queries.js';
+import type { Standing } from '../review/governance.js';
+import type { TreeReader } from '../source/repository.js';
 
 export interface BlamingParts {
   readonly clusters: ReadonlyMap<string, Cluster>;

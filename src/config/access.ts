@@ -1,10 +1,10 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { Written } from './config-file.js';
-import { readSecret, type Secrets } from './config-repository.js';
-import { isLoopback } from './config-listen.js';
-import type { Role } from './review/authority.js';
-import type { KnownToken } from './review/token.js';
+import type { Written } from './file.js';
+import { readSecret, type Secrets } from './repository.js';
+import { isLoopback } from './listen.js';
+import type { Role } from '../review/authority.js';
+import type { KnownToken } from '../review/token.js';
 
 export interface AccessConfig {
   /** False where the file says nothing of access: then there is one token, made and kept in the data folder. */

@@ -1,10 +1,10 @@
-import { openCluster } from './adapters/kubernetes/cluster.js';
+import { openCluster } from '../adapters/kubernetes/cluster.js';
 import { Attributing } from './attributing.js';
-import type { Config } from './config.js';
-import type { ApiWrite } from './reconcile/audit-trail.js';
-import type { Cluster } from './reconcile/cluster.js';
-import { WatchedInventory } from './reconcile/live-inventory.js';
-import type { Trouble } from './review/records.js';
+import type { Config } from '../config.js';
+import type { ApiWrite } from '../reconcile/audit-trail.js';
+import type { Cluster } from '../reconcile/cluster.js';
+import { WatchedInventory } from '../reconcile/live-inventory.js';
+import type { Trouble } from '../review/records.js';
 import type { Storage } from './storage.js';
 
 /** The clusters of the configuration, what is in them, and who writes there. */

@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
-import type { Written } from './config-file.js';
-import type { FaultAt } from './config-repository.js';
+import type { Written } from './file.js';
+import type { FaultAt } from './repository.js';
 
 /** How the service is reached from elsewhere. */
 export interface ReachedAs {

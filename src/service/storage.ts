@@ -1,16 +1,16 @@
 import { mkdir } from 'node:fs/promises';
 import type { DataSource } from 'typeorm';
-import { instanceId } from './adapters/folder/instance-id.js';
-import { openKeys } from './adapters/keys/file.js';
-import { Channel } from './adapters/postgres/channel.js';
-import { openDatabase } from './adapters/postgres/connect.js';
-import { PostgresCosigned } from './adapters/postgres/cosigned.js';
-import { applicationOf, PostgresLeases } from './adapters/postgres/leases.js';
-import { openLedger, type PostgresLedger } from './adapters/postgres/ledger.js';
-import { PostgresRecords } from './adapters/postgres/records.js';
-import type { KeyRing } from './audit/keys.js';
-import type { Config } from './config.js';
-import type { CountersignError } from './errors.js';
+import { instanceId } from '../adapters/folder/instance-id.js';
+import { openKeys } from '../adapters/keys/file.js';
+import { Channel } from '../adapters/postgres/channel.js';
+import { openDatabase } from '../adapters/postgres/connect.js';
+import { PostgresCosigned } from '../adapters/postgres/cosigned.js';
+import { applicationOf, PostgresLeases } from '../adapters/postgres/leases.js';
+import { openLedger, type PostgresLedger } from '../adapters/postgres/ledger.js';
+import { PostgresRecords } from '../adapters/postgres/records.js';
+import type { KeyRing } from '../audit/keys.js';
+import type { Config } from '../config.js';
+import type { CountersignError } from '../errors.js';
 import { type LogDuties, openLogDuties } from './log-duties.js';
 import { openWitnessing } from './witnessing.js';
 

@@ -1,4 +1,4 @@
-import { resolveTarget, writerOf } from './config-target.js';
+import { resolveTarget, writerOf } from './target.js';
 
 const LONG = 'x'.repeat(32);
 const given = (more: object): Parameters<typeof resolveTarget>[0] => ({

@@ -1,7 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { loadConfig, withoutSecrets, type Config } from './config.js';
+import { loadConfig, withoutSecrets, type Config } from '../config.js';
 
 const COMMIT = 'abcdef12'.repeat(5);
 let folder: string;

@@ -1,11 +1,11 @@
-import { PostgresPopulations } from './adapters/postgres/populations.js';
-import type { KeyRing } from './audit/keys.js';
-import type { Queries } from './report/queries.js';
-import { shippedCatalogues } from './report/controls.js';
-import { LoggedReports } from './report/reports.js';
-import type { Statistics } from './report/statistics.js';
-import { sealSummary } from './report/vsa.js';
-import type { Service } from './service.js';
+import { PostgresPopulations } from '../adapters/postgres/populations.js';
+import type { KeyRing } from '../audit/keys.js';
+import type { Queries } from '../report/queries.js';
+import { shippedCatalogues } from '../report/controls.js';
+import { LoggedReports } from '../report/reports.js';
+import type { Statistics } from '../report/statistics.js';
+import { sealSummary } from '../report/vsa.js';
+import type { Service } from '../service.js';
 
 /** Makes every kind of report and export; what few of them need is loaded when they are asked for. */
 export function openReportMaking(
@@ -22,8 +22,8 @@ export function openReportMaking(
     queries,
     version,
     bundle: async (reach) => {
-      const { bundleOf } = await import('./adapters/evidence/export.js');
-      const { zipStream } = await import('./adapters/evidence/zip.js');
+      const { bundleOf } = await import('../adapters/evidence/export.js');
+      const { zipStream } = await import('../adapters/evidence/zip.js');
       const log = {
         checkpoint,
         readTile: ledger.readTile,
@@ -35,6 +35,6 @@ export function openReportMaking(
     summary: (entry) => sealSummary(keys.origin, entry, keys.entries),
     catalogues: async (repository) =>
       (repository === null ? null : await answers.controls(repository))?.catalogues ?? shippedCatalogues(),
-    print: async (report) => (await import('./adapters/pdf/management.js')).managementPdf(report, keys.log.vkey),
+    print: async (report) => (await import('../adapters/pdf/management.js')).managementPdf(report, keys.log.vkey),
   });
 }

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { globMatcher } from './change/glob.js';
-import { IN_CLUSTER, type Written } from './config-file.js';
-import type { ConfigOptions, TargetConfig } from './config.js';
-import { readSecret, type FaultAt } from './config-repository.js';
+import { globMatcher } from '../change/glob.js';
+import { IN_CLUSTER, type Written } from './file.js';
+import type { ConfigOptions, TargetConfig } from '../config.js';
+import { readSecret, type FaultAt } from './repository.js';
 
 type WrittenTarget = Written['targets'][number];
 

@@ -1,17 +1,17 @@
 import { randomUUID } from 'node:crypto';
-import { AuditLogReader } from './adapters/kubernetes/audit-log.js';
-import { readEventList } from './adapters/kubernetes/audit-events.js';
-import type { Ledger } from './audit/ledger.js';
-import type { TargetConfig } from './config.js';
-import { CountersignError, toCountersignError } from './errors.js';
-import type { WriteRequest } from './reconcile/admission.js';
-import { type ApiWrite, AuditTrail, type TrailLimits } from './reconcile/audit-trail.js';
-import type { Cluster } from './reconcile/cluster.js';
-import { RecordedSupplements } from './reconcile/recorded-supplements.js';
-import type { Drift, RunEnd, RunStart } from './reconcile/run-log.js';
-import { recordFault } from './review/record-fault.js';
-import type { Records, Trouble } from './review/records.js';
-import { describeTrouble } from './review/trouble.js';
+import { AuditLogReader } from '../adapters/kubernetes/audit-log.js';
+import { readEventList } from '../adapters/kubernetes/audit-events.js';
+import type { Ledger } from '../audit/ledger.js';
+import type { TargetConfig } from '../config.js';
+import { CountersignError, toCountersignError } from '../errors.js';
+import type { WriteRequest } from '../reconcile/admission.js';
+import { type ApiWrite, AuditTrail, type TrailLimits } from '../reconcile/audit-trail.js';
+import type { Cluster } from '../reconcile/cluster.js';
+import { RecordedSupplements } from '../reconcile/recorded-supplements.js';
+import type { Drift, RunEnd, RunStart } from '../reconcile/run-log.js';
+import { recordFault } from '../review/record-fault.js';
+import type { Records, Trouble } from '../review/records.js';
+import { describeTrouble } from '../review/trouble.js';
 
 export interface AttributingParts {
   readonly clusters: ReadonlyMap<string, Cluster>;

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { type ContentKind, contentKinds } from './audit/retention.js';
-import { exportPeriods } from './report/scheduled-exports.js';
-import { roles } from './review/authority.js';
-import { bytes, milliseconds } from './units.js';
+import { type ContentKind, contentKinds } from '../audit/retention.js';
+import { exportPeriods } from '../report/scheduled-exports.js';
+import { roles } from '../review/authority.js';
+import { bytes, milliseconds } from '../units.js';
 
 // The shape of service.yaml; what it means is worked out in config.ts.
 

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { EndWork, Lease } from './audit/lease.js';
-import { type CountersignError, toCountersignError } from './errors.js';
-import type { Cluster } from './reconcile/cluster.js';
-import { ClusterEvents } from './report/cluster-events.js';
-import type { Feed } from './report/feed.js';
-import type { Records } from './review/records.js';
+import type { EndWork, Lease } from '../audit/lease.js';
+import { type CountersignError, toCountersignError } from '../errors.js';
+import type { Cluster } from '../reconcile/cluster.js';
+import { ClusterEvents } from '../report/cluster-events.js';
+import type { Feed } from '../report/feed.js';
+import type { Records } from '../review/records.js';
 
 export interface ClusterNewsParts {
   readonly feed: Feed;

@@ -1,16 +1,16 @@
-import type { RegoCompiler } from './adapters/opa/compiler.js';
-import { PostgresQueries } from './adapters/postgres/queries.js';
-import type { ServiceState } from './api/state.js';
-import type { ManifestCache } from './change/manifest-cache.js';
-import type { Redactor } from './cluster/secret.js';
+import type { RegoCompiler } from '../adapters/opa/compiler.js';
+import { PostgresQueries } from '../adapters/postgres/queries.js';
+import type { ServiceState } from '../api/state.js';
+import type { ManifestCache } from '../change/manifest-cache.js';
+import type { Redactor } from '../cluster/secret.js';
 import type { OpenRepository } from './following.js';
 import { openBlaming, openOrphans } from './inquiries.js';
-import type { Evaluator } from './policy/evaluator.js';
-import type { Deployments } from './reconcile/deployments.js';
-import { allCatalogues, catalogueFiles } from './report/controls.js';
-import { explainDecision } from './review/explain-decision.js';
-import type { Standing } from './review/governance.js';
-import { holdings, Promotions } from './review/promotions.js';
+import type { Evaluator } from '../policy/evaluator.js';
+import type { Deployments } from '../reconcile/deployments.js';
+import { allCatalogues, catalogueFiles } from '../report/controls.js';
+import { explainDecision } from '../review/explain-decision.js';
+import type { Standing } from '../review/governance.js';
+import { holdings, Promotions } from '../review/promotions.js';
 import type { Storage } from './storage.js';
 import type { Targets } from './targets.js';
 

@@ -1,32 +1,32 @@
 import { join } from 'node:path';
-import { openForge } from './adapters/forge/forges.js';
-import { openMirror } from './adapters/git/mirror.js';
-import type { Lease, Leases } from './audit/lease.js';
-import type { Ledger } from './audit/ledger.js';
-import { ownRefs } from './config-gate.js';
-import { type Config, followedIn, type RepositoryConfig } from './config.js';
-import { CountersignError } from './errors.js';
-import type { PolicyBundle, PolicySources } from './policy/bundle.js';
-import type { Deployments } from './reconcile/deployments.js';
-import { APPROVALS_REF } from './review/approval.js';
-import { Approvals } from './review/approvals.js';
-import { CommitTags } from './review/commit-tags.js';
-import type { FollowerEvents, ReviewParts } from './review/followed-repository.js';
-import { RepositoryFollower } from './review/follower.js';
-import { GovernanceReader, type Standing } from './review/governance.js';
-import type { PastDecisions } from './review/impact.js';
-import { type Below, type OrganisationSource, readOrganisation } from './review/organisation.js';
-import type { DecisionRecord, Records, ReturnRecord, Trouble } from './review/records.js';
-import { RequestFollower } from './review/requests.js';
+import { openForge } from '../adapters/forge/forges.js';
+import { openMirror } from '../adapters/git/mirror.js';
+import type { Lease, Leases } from '../audit/lease.js';
+import type { Ledger } from '../audit/ledger.js';
+import { ownRefs } from '../config/gate.js';
+import { type Config, followedIn, type RepositoryConfig } from '../config.js';
+import { CountersignError } from '../errors.js';
+import type { PolicyBundle, PolicySources } from '../policy/bundle.js';
+import type { Deployments } from '../reconcile/deployments.js';
+import { APPROVALS_REF } from '../review/approval.js';
+import { Approvals } from '../review/approvals.js';
+import { CommitTags } from '../review/commit-tags.js';
+import type { FollowerEvents, ReviewParts } from '../review/followed-repository.js';
+import { RepositoryFollower } from '../review/follower.js';
+import { GovernanceReader, type Standing } from '../review/governance.js';
+import type { PastDecisions } from '../review/impact.js';
+import { type Below, type OrganisationSource, readOrganisation } from '../review/organisation.js';
+import type { DecisionRecord, Records, ReturnRecord, Trouble } from '../review/records.js';
+import { RequestFollower } from '../review/requests.js';
 import {
   type Following,
   SharedRepository,
   type TellFollower,
   type TellReconcilers,
-} from './review/shared-repository.js';
-import { describeTrouble } from './review/trouble.js';
-import { OBJECT_ID } from './source/object-id.js';
-import type { Mirror } from './source/repository.js';
+} from '../review/shared-repository.js';
+import { describeTrouble } from '../review/trouble.js';
+import { OBJECT_ID } from '../source/object-id.js';
+import type { Mirror } from '../source/repository.js';
 
 export interface FollowingParts extends Omit<ReviewParts, 'mirror' | 'governance' | 'ledger' | 'records'> {
   readonly config: Config;

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
-import type { MirrorConfig } from './config.js';
-import type { Written } from './config-file.js';
+import type { MirrorConfig } from '../config.js';
+import type { Written } from './file.js';
 
 // What `log` of service.yaml says of copies.
 

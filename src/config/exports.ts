@@ -1,13 +1,13 @@
-import type { ConfigOptions, MirrorConfig } from './config.js';
-import type { Written } from './config-file.js';
-import { resolvePlace } from './config-log.js';
-import type { FaultAt } from './config-repository.js';
-import { parseSchedule } from './change/schedule.js';
-import { toCountersignError } from './errors.js';
-import { managementFormats, reportFormats, type ReportName } from './report/export-entry.js';
-import { dateIn, parseOptionalSampling, parsePopulationQuery } from './report/population-query.js';
-import type { ExportSchedule } from './report/scheduled-exports.js';
-import { suggest } from './settings.js';
+import type { ConfigOptions, MirrorConfig } from '../config.js';
+import type { Written } from './file.js';
+import { resolvePlace } from './log.js';
+import type { FaultAt } from './repository.js';
+import { parseSchedule } from '../change/schedule.js';
+import { toCountersignError } from '../errors.js';
+import { managementFormats, reportFormats, type ReportName } from '../report/export-entry.js';
+import { dateIn, parseOptionalSampling, parsePopulationQuery } from '../report/population-query.js';
+import type { ExportSchedule } from '../report/scheduled-exports.js';
+import { suggest } from '../settings.js';
 
 /** A report that is taken by itself, of the period before, and where it goes. */
 export interface ExportConfig extends ExportSchedule {

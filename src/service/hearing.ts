@@ -1,10 +1,10 @@
-import type { Channel } from './adapters/postgres/channel.js';
+import type { Channel } from '../adapters/postgres/channel.js';
 import type { OpenRepository } from './following.js';
-import type { Deployments } from './reconcile/deployments.js';
-import type { PusherClaim } from './review/pusher.js';
-import type { Trouble } from './review/records.js';
-import type { RolloutNews } from './review/returns.js';
-import type { SharedRepository } from './review/shared-repository.js';
+import type { Deployments } from '../reconcile/deployments.js';
+import type { PusherClaim } from '../review/pusher.js';
+import type { Trouble } from '../review/records.js';
+import type { RolloutNews } from '../review/returns.js';
+import type { SharedRepository } from '../review/shared-repository.js';
 
 export interface Hearing {
   readonly repositories: ReadonlyMap<string, OpenRepository>;

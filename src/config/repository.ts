@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import type { ConfigOptions, RepositoryConfig, TrustStart } from './config.js';
-import type { Written } from './config-file.js';
-import { OBJECT_ID } from './source/object-id.js';
-import type { Credentials, SshFiles } from './source/repository.js';
+import type { ConfigOptions, RepositoryConfig, TrustStart } from '../config.js';
+import type { Written } from './file.js';
+import { OBJECT_ID } from '../source/object-id.js';
+import type { Credentials, SshFiles } from '../source/repository.js';
 
 /** Tells of a fault at a setting, counted from the repository's own. */
 export type FaultAt = (path: readonly PropertyKey[], message: string) => void;

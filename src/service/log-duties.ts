@@ -1,15 +1,15 @@
 import { join } from 'node:path';
-import { CheckpointsRef } from './adapters/git/checkpoints-ref.js';
-import { folderFiles } from './adapters/log-files/folder.js';
-import { Anchoring } from './audit/anchoring.js';
-import type { Cosigning } from './audit/cosigning.js';
-import type { KeyRing } from './audit/keys.js';
-import type { Lease, Leases, Share } from './audit/lease.js';
-import { behindRemedy, Mirroring, type MirroredLog, type WritableLogFiles } from './audit/mirroring.js';
-import { parseVkey } from './audit/note.js';
-import { Repeating } from './audit/repeating.js';
-import { followedIn, type Config, type MirrorConfig } from './config.js';
-import { CountersignError, toCountersignError } from './errors.js';
+import { CheckpointsRef } from '../adapters/git/checkpoints-ref.js';
+import { folderFiles } from '../adapters/log-files/folder.js';
+import { Anchoring } from '../audit/anchoring.js';
+import type { Cosigning } from '../audit/cosigning.js';
+import type { KeyRing } from '../audit/keys.js';
+import type { Lease, Leases, Share } from '../audit/lease.js';
+import { behindRemedy, Mirroring, type MirroredLog, type WritableLogFiles } from '../audit/mirroring.js';
+import { parseVkey } from '../audit/note.js';
+import { Repeating } from '../audit/repeating.js';
+import { followedIn, type Config, type MirrorConfig } from '../config.js';
+import { CountersignError, toCountersignError } from '../errors.js';
 
 /** What the service does with its log beside appending to it: copies, and checkpoints in the hands of others. */
 export interface LogDuties {
@@ -111,7 +111,7 @@ class Duty {
 
 async function openMirrorFiles(to: MirrorConfig['to']): Promise<WritableLogFiles> {
   if ('folder' in to) return folderFiles(to.folder);
-  return (await import('./adapters/log-files/s3.js')).s3Files(to);
+  return (await import('../adapters/log-files/s3.js')).s3Files(to);
 }
 
 /** A witness that has seen more than there is speaks of a restored backup; unless the log has grown meanwhile, by another process. */

@@ -1,10 +1,10 @@
 import { join } from 'node:path';
-import { ApprovedRefs } from './adapters/git/approved-refs.js';
-import { openCluster } from './adapters/kubernetes/cluster.js';
-import { followedIn, type Config } from './config.js';
-import type { Gate } from './reconcile/approved-ref.js';
-import { PeerWatch } from './reconcile/peer-watch.js';
-import { RefWatch } from './reconcile/ref-watch.js';
+import { ApprovedRefs } from '../adapters/git/approved-refs.js';
+import { openCluster } from '../adapters/kubernetes/cluster.js';
+import { followedIn, type Config } from '../config.js';
+import type { Gate } from '../reconcile/approved-ref.js';
+import { PeerWatch } from '../reconcile/peer-watch.js';
+import { RefWatch } from '../reconcile/ref-watch.js';
 
 /** The gates of the configuration: for each repository that one is granted to, its refs and who follows them. */
 export interface Gates {

@@ -1,14 +1,14 @@
-import type { Leases, Share } from './audit/lease.js';
-import type { PostgresPast } from './adapters/postgres/past-decisions.js';
-import { CountersignError } from './errors.js';
-import type { Evaluator } from './policy/evaluator.js';
-import type { Cluster } from './reconcile/cluster.js';
-import { ClusterReports, type NamedEnvironment, type ReportsState } from './report/cluster-reports.js';
-import type { Reported } from './report/openreports.js';
-import { exceptionsFor } from './review/exceptions.js';
-import type { Standing } from './review/governance.js';
-import { judgeLive } from './review/judge-live.js';
-import type { EnvironmentRecord, Records } from './review/records.js';
+import type { Leases, Share } from '../audit/lease.js';
+import type { PostgresPast } from '../adapters/postgres/past-decisions.js';
+import { CountersignError } from '../errors.js';
+import type { Evaluator } from '../policy/evaluator.js';
+import type { Cluster } from '../reconcile/cluster.js';
+import { ClusterReports, type NamedEnvironment, type ReportsState } from '../report/cluster-reports.js';
+import type { Reported } from '../report/openreports.js';
+import { exceptionsFor } from '../review/exceptions.js';
+import type { Standing } from '../review/governance.js';
+import { judgeLive } from '../review/judge-live.js';
+import type { EnvironmentRecord, Records } from '../review/records.js';
 
 export interface ReportingParts {
   readonly records: Records;

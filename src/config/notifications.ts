@@ -1,10 +1,10 @@
-import type { ConfigOptions } from './config.js';
-import type { Written } from './config-file.js';
-import { readSecret, type FaultAt } from './config-repository.js';
-import { newsTypes } from './report/news.js';
-import type { Destination } from './report/notifications.js';
-import { globMatcher } from './change/glob.js';
-import { suggest } from './settings.js';
+import type { ConfigOptions } from '../config.js';
+import type { Written } from './file.js';
+import { readSecret, type FaultAt } from './repository.js';
+import { newsTypes } from '../report/news.js';
+import type { Destination } from '../report/notifications.js';
+import { globMatcher } from '../change/glob.js';
+import { suggest } from '../settings.js';
 
 export interface NotificationConfig extends Destination {
   /** May itself be a secret: never written anywhere. */

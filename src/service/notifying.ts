@@ -1,14 +1,14 @@
-import { post } from './adapters/notifications/http.js';
-import type { PostgresCursors } from './adapters/postgres/cursors.js';
-import type { Lease, EndWork } from './audit/lease.js';
-import type { Ledger } from './audit/ledger.js';
-import { Repeating } from './audit/repeating.js';
-import type { NotificationConfig } from './config-notifications.js';
-import type { CountersignError } from './errors.js';
-import { chatMessage, cloudEvent } from './report/cloud-event.js';
-import type { News } from './report/news.js';
-import { Notifier } from './report/notifications.js';
-import type { Records } from './review/records.js';
+import { post } from '../adapters/notifications/http.js';
+import type { PostgresCursors } from '../adapters/postgres/cursors.js';
+import type { Lease, EndWork } from '../audit/lease.js';
+import type { Ledger } from '../audit/ledger.js';
+import { Repeating } from '../audit/repeating.js';
+import type { NotificationConfig } from '../config/notifications.js';
+import type { CountersignError } from '../errors.js';
+import { chatMessage, cloudEvent } from '../report/cloud-event.js';
+import type { News } from '../report/news.js';
+import { Notifier } from '../report/notifications.js';
+import type { Records } from '../review/records.js';
 
 export interface NotifyingParts {
   readonly ledger: Ledger;

@@ -1,14 +1,14 @@
 import type { DataSource } from 'typeorm';
-import { administratorToken } from './adapters/keys/administrator-token.js';
-import { OidcBearer } from './adapters/oidc/bearer.js';
-import { OidcConsole } from './adapters/oidc/console.js';
-import { PostgresSessions } from './adapters/postgres/sessions.js';
-import { Access } from './api/access.js';
-import { Cookies } from './api/cookies.js';
-import type { SigningIn } from './api/sign-in.controller.js';
-import type { LoginPlace } from './api/state.js';
-import type { Config } from './config.js';
-import { SignIn, type SignInOptions } from './review/sign-in.js';
+import { administratorToken } from '../adapters/keys/administrator-token.js';
+import { OidcBearer } from '../adapters/oidc/bearer.js';
+import { OidcConsole } from '../adapters/oidc/console.js';
+import { PostgresSessions } from '../adapters/postgres/sessions.js';
+import { Access } from '../api/access.js';
+import { Cookies } from '../api/cookies.js';
+import type { SigningIn } from '../api/sign-in.controller.js';
+import type { LoginPlace } from '../api/state.js';
+import type { Config } from '../config.js';
+import { SignIn, type SignInOptions } from '../review/sign-in.js';
 
 /** Where `countersign login` goes, if the configuration names an issuer's client for it. */
 export function loginPlace({ access: { oidc } }: Config): { readonly login?: LoginPlace } {

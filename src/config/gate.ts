@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { IN_CLUSTER, type Written } from './config-file.js';
-import type { ConfigOptions, Grant, RepositoryConfig } from './config.js';
-import { remoteAccess, type FaultAt } from './config-repository.js';
-import type { Credentials, SshFiles } from './source/repository.js';
+import { IN_CLUSTER, type Written } from './file.js';
+import type { ConfigOptions, Grant, RepositoryConfig } from '../config.js';
+import { remoteAccess, type FaultAt } from './repository.js';
+import type { Credentials, SshFiles } from '../source/repository.js';
 
 type WrittenGate = Written['gates'][number];
 
