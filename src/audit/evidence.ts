@@ -92,13 +92,32 @@ const members: Readonly<Record<Exclude<keyof Manifest, 'reach'>, (value: Json | 
   readme: isText,
 };
 
-const isGlobs = (value: unknown): boolean => Array.isArray(value) && value.every((one) => typeof one === 'string');
+/** Characters of a glob: far more than anybody writes. */
+const LONGEST_GLOB = 4_096;
+
+const isGlobs = (value: unknown): boolean =>
+  Array.isArray(value) && value.every((one) => typeof one === 'string' && one.length <= LONGEST_GLOB);
+
+const [COMMA, BRACKET, BRACE] = [0x2c, 0x5b, 0x7b];
+
+/**
+ * What takes many times its own size in memory once it is parsed, and is parsed before it is known whose it is: many small values. A manifest's
+ * are digests of 64 characters, but for a few.
+ */
+function requireFewValues(bytes: Uint8Array): void {
+  let left = 10_000 + bytes.length / 64;
+  for (const byte of bytes) {
+    if (byte !== COMMA && byte !== BRACKET && byte !== BRACE) continue;
+    if (--left < 0) throw invalid('manifest.json holds more values than any manifest', evidenceFiles.manifest);
+  }
+}
 
 /** What a manifest says of its reader, before it is known whose it is: `openManifest` of the same bytes must follow. Throws as that does. */
 export function claimedReach(bytes: Uint8Array): readonly Place[] | undefined {
-  const said = parseStrictJson(fromUtf8(parseEnvelope(bytes, evidenceFiles.manifest).payload) ?? '', {
-    file: evidenceFiles.manifest,
-  });
+  requireFewValues(bytes);
+  const { payload } = parseEnvelope(bytes, evidenceFiles.manifest);
+  requireFewValues(payload);
+  const said = parseStrictJson(fromUtf8(payload) ?? '', { file: evidenceFiles.manifest });
   const reach = isJsonObject(said) ? said['reach'] : undefined;
   if (reach === undefined) return undefined;
   const places = Array.isArray(reach) ? reach.filter(isJsonObject) : [];
