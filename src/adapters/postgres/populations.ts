@@ -8,9 +8,9 @@ import { LogReader, rowsOf } from './log-storage.js';
 import { KnownControls, PopulationReader, WITHIN } from './population-page.js';
 
 /** Rows that are read at a time; two pages of them, with what belongs to each, are what is held in memory. */
-const PAGE = 500;
+const PAGE = 1_200;
 /** So many rows are worth a second connection. */
-const MANY = 20 * PAGE;
+const MANY = 10_000;
 /** How long a listing waits for decisions that are being placed in the log, and how often it looks: in milliseconds. */
 const [PATIENCE, PAUSE] = [3_000, 20];
 
