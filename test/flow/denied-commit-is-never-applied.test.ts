@@ -109,17 +109,23 @@ describe('a commit that policy does not allow', () => {
       note: expect.stringMatching(/^shop\/production: deny [0-9a-f]{12}: images\.pinned/) as string,
       regarding: { kind: 'Namespace', name: world.namespace },
     });
-    // The same again is one event.
+    // The same again is one event, which may be told of an earlier drift, too.
+    const drifted = async () => {
+      const all = (await reasons('Drifted')) as {
+        regarding?: { kind: string; name: string };
+        series?: { count: number };
+      }[];
+      const ofCart = all.filter(({ regarding }) => regarding?.kind === 'Deployment' && regarding.name === 'cart');
+      return { events: ofCart.length, times: ofCart.length === 0 ? 0 : (ofCart[0].series?.count ?? 1) };
+    };
+    const { times: before } = await drifted();
     const deployment = world.path('deployments', 'cart');
     for (const replicas of [8, 9]) {
       await world.dana.edit(deployment, { spec: { replicas } });
       await eventually('the edit to be corrected', async () => (await world.replicas()) === 1);
     }
-    const drifted = await eventually('both to be told', async () => {
-      const [one] = await reasons('Drifted');
-      return one?.['series'] ? one : null;
-    });
-    expect(drifted).toMatchObject({ regarding: { kind: 'Deployment', name: 'cart' }, series: { count: 2 } });
+    await eventually('both to be told', async () => (await drifted()).times >= before + 2);
+    expect(await drifted()).toMatchObject({ events: 1 });
   });
 
   it('does not keep the last approved one from being repaired', async () => {
