@@ -12,7 +12,7 @@ async function isAlive(pid: number): Promise<boolean> {
 }
 
 async function gone(pid: number): Promise<boolean> {
-  for (let i = 0; i < 50 && (await isAlive(pid)); i++) await sleep(100);
+  for (let i = 0; i < 600 && (await isAlive(pid)); i++) await sleep(100);
   return !(await isAlive(pid));
 }
 
