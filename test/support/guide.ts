@@ -72,7 +72,7 @@ export class Reader {
 
   #run(command: string): Promise<string> {
     return new Promise((done) => {
-      const waiting = { cwd: this.folder, env: this.#env, timeout: 60_000 };
+      const waiting = { cwd: this.folder, env: this.#env, timeout: 150_000 };
       execFile('bash', ['-c', `${command} 2>&1`], waiting, (_error, stdout) => done(stdout));
     });
   }
